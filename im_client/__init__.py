@@ -1,0 +1,6 @@
+"""The deployer: a TOSCA template in, configured machines out.
+
+Layers (import-linter checks them): cli -> services -> execute -> configure | providers | state ->
+inventory | remote | auth -> plan -> tosca -> topology -> infracore.
+Never imports `clues`. Tests: `tests/im_client/`.
+"""

@@ -1,0 +1,1 @@
+"""The TOSCA front end: YAML with marks -> problems | ServiceTemplate -> Topology. Pure: files come through a Reader. May import: `topology`, `infracore`, PyYAML, tosca-parser. Tests: `tests/im_client/tosca/`."""

@@ -1,0 +1,73 @@
+"""Running programs: argument lists only, always with a time limit, never with a shell."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from infracore.errors import CommandFailed, Misconfigured, TimedOut
+
+__all__ = ["Completed", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a program ended. Output is decoded as UTF-8, bad bytes replaced."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout_s: float,
+    stdin: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a program to its end, in a process group of its own, and return its output.
+
+    `env` is added to this process's environment. When the time is over the whole group is killed.
+
+    Raises:
+        Misconfigured: the program is not installed.
+        CommandFailed: it ended with another status than 0, and `check` is set.
+        TimedOut: it did not end within `timeout_s`.
+    """
+    words = [str(word) for word in argv]
+    try:
+        child = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **env} if env is not None else None,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise Misconfigured(f"the program {words[0]!r} is not installed", "run: im doctor") from error
+    except OSError as error:
+        raise CommandFailed(f"cannot run {words[0]!r}: {error}") from error
+    try:
+        out, err = child.communicate(stdin.encode(), timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        raise TimedOut(f"{' '.join(words[:3])} ... did not end within {timeout_s:g} s") from error
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
+    done = Completed(child.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+    if check and done.status != 0:
+        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
+        raise CommandFailed(
+            f"{' '.join(words[:4])} ended with status {done.status}: {tail}",
+            status=done.status,
+            stderr=done.stderr,
+        )
+    return done

@@ -1,6 +1,6 @@
 """What every benchmark prints: its name, figures with their limit and the peer's figure, and the machine.
 
-Use: `figures = [figure("deploy 500", 1.4, "s", limit=2.0, peer=11.6)]`, then `raise SystemExit(emit("deploy", figures))`.
+Use: `sys.exit(emit("deploy", [figure("deploy 500", 1.4, "s", limit=2.0, peer=11.6)]))`.
 A benchmark is a program that is run by hand or by `make bench`; nothing in `tests/` asserts a time.
 """
 

@@ -1,0 +1,161 @@
+"""What the use cases are asked and what they answer: frozen values that `cli` and `api` render."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from im_client.configure.model import Failure
+from im_client.plan.model import Phase, Plan
+from im_client.providers.base import Finding
+from im_client.remote.access import Access
+from im_client.state.store import InfrastructureRecord, NodeRecord, RunRecord, RunState, Source
+from im_client.topology.model import Topology
+from im_client.topology.values import Value
+from im_client.tosca.problems import Problem
+
+__all__ = [
+    "ApplyReport",
+    "DeployRequest",
+    "InfrastructureView",
+    "LogView",
+    "NodeReport",
+    "Prepared",
+    "SshTarget",
+    "Timing",
+    "ValidateReport",
+    "Verb",
+]
+
+from enum import StrEnum
+
+
+class Verb(StrEnum):
+    """The commands that change an infrastructure; also the verb of its runs and its lock."""
+
+    DEPLOY = "deploy"
+    DESTROY = "destroy"
+    SCALE = "scale"
+    RECONFIGURE = "reconfigure"
+    START = "start"
+    STOP = "stop"
+    REBOOT = "reboot"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class DeployRequest:
+    """A template and what the user said with it. Paths may be relative to the context's folder."""
+
+    template: str
+    add_ons: tuple[str, ...] = ()
+    inputs: Mapping[str, Value] = field(default_factory=dict)
+    name: str | None = None
+    """The infrastructure's name; None: the template's name. One that exists is updated."""
+    provider: str | None = None
+    """None: the recorded one, or the settings' default."""
+    provider_settings: Mapping[str, Value] = field(default_factory=dict)
+    """Settings of the provider for this infrastructure (`--set KEY=VALUE`); recorded, sealed."""
+    configure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateReport:
+    """`im validate`. Machines per node template at its default count, groups of none left out."""
+
+    problems: tuple[Problem, ...]
+    machines: Mapping[str, int]
+    inputs: int
+    outputs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan with all that applying it needs. Made without changing anything."""
+
+    verb: Verb
+    infrastructure: InfrastructureRecord
+    """As recorded, or as it will be (revision 0 and `is_new`)."""
+    is_new: bool
+    plan: Plan
+    topology: Topology
+    source: Source
+    warnings: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the user should know besides the plan: interrupted runs, a provider that did not answer."""
+    configure: bool = True
+    source_changed: bool = False
+    skip_hooks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long one phase of a run took, over all nodes together (wall seconds)."""
+
+    phase: str
+    """`prepare`, `create`, `wait`, `configure`, `delete` ..."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """What became of one machine in a run."""
+
+    name: str
+    ok: bool
+    phase: Phase
+    error: str = ""
+    hint: str = ""
+    failure: Failure | None = None
+    """Set where its configuration failed: the task, file and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyReport:
+    """How a run ended."""
+
+    infrastructure: str
+    name: str
+    run: str
+    verb: Verb
+    state: RunState
+    nodes: tuple[NodeReport, ...]
+    outputs: Mapping[str, Value]
+    timings: tuple[Timing, ...]
+    log_dir: str
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class InfrastructureView:
+    """One infrastructure for `im list` and `im show`."""
+
+    record: InfrastructureRecord
+    counts: Mapping[Phase, int]
+    nodes: tuple[NodeRecord, ...] = ()
+    """Empty in a listing."""
+    last_run: RunRecord | None = None
+    busy_with: str = ""
+    """Who is changing it now (`im deploy, process 1234`), or ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogView:
+    """One run's story: its events, and the full Ansible logs (path -> text) in order."""
+
+    run: RunRecord
+    lines: tuple[str, ...]
+    ansible: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SshTarget:
+    """How to reach a machine."""
+
+    node: str
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """`im doctor`: findings by area (`program`, `settings`, `state`, provider names)."""
+
+    findings: Mapping[str, tuple[Finding, ...]]

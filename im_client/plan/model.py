@@ -133,6 +133,8 @@ class Limits:
     in_place_stopped: frozenset[str] = frozenset()
     """Fields that it changes only while the machine is stopped (the step says that it restarts)."""
     can_stop: bool = True
+    reachable: bool = True
+    """Whether its machines can be logged in to; where not, nothing is configured and no hook runs."""
     unsupported: frozenset[str] = frozenset()
     """Fields of `Spec` that it cannot honour: a template that asks for one is refused by the plan."""
 

@@ -32,7 +32,7 @@ def absolute(location: str, cwd: Path) -> str:
 class _StayWithTls(urllib.request.HTTPRedirectHandler):
     """Follows redirects to https addresses only."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917
+    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]  # noqa: PLR0917
         if not newurl.startswith("https://"):
             raise urllib.error.URLError(f"it redirects to {newurl}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

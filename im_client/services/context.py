@@ -1,0 +1,96 @@
+"""What every use case works with: settings, the store, the clock, and providers opened once."""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from im_client.providers.base import Provider
+from im_client.providers.registry import provider as make_provider
+from im_client.services.templates import FileReader
+from im_client.settings import Settings, load_settings
+from im_client.state.sqlite import SqliteStore
+from im_client.state.store import Store
+from im_client.topology.values import Value
+from infracore.clock import Clock, SystemClock
+from infracore.secrets import Seal
+
+__all__ = ["Context", "open_context"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The surroundings of one command. Safe under threads."""
+
+    settings: Settings
+    store: Store
+    seal: Seal
+    clock: Clock
+    cwd: Path
+    _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def locks(self) -> Path:
+        """The folder of the lock files."""
+        return self.settings.state_dir / "locks"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of the runs' logs, one folder a run."""
+        return self.settings.state_dir / "runs"
+
+    def reader(self) -> FileReader:
+        """Return a reader of templates with this context's cache."""
+        return FileReader(self.settings.cache_dir, offline=self.settings.ansible.offline)
+
+    def provider(self, name: str, settings: Mapping[str, Value] | None = None) -> Provider:
+        """Return a provider: the settings' table for it, overlaid with the infrastructure's own settings.
+
+        Raises:
+            InvalidUsage: no provider has this name. Misconfigured: a setting is wrong.
+        """
+        merged = {**self.settings.providers.get(name, {}), **(settings or {})}
+        key = (name, repr(sorted(merged.items())))
+        with self._lock:
+            if key not in self._providers:
+                self._providers[key] = make_provider(name, merged, state_dir=self.settings.state_dir)
+            return self._providers[key]
+
+    def close(self) -> None:
+        """Close the providers and the store."""
+        for provider in self._providers.values():
+            provider.close()
+        self.store.close()
+
+
+@contextmanager
+def open_context(
+    *,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    clock: Clock | None = None,
+) -> Iterator[Context]:
+    """Load the settings, open the store, and close all at the end.
+
+    Raises:
+        Misconfigured: a setting, the state folder or the key file is not usable.
+    """
+    environ = os.environ if environ is None else environ
+    folder = cwd or Path.cwd()
+    settings = load_settings(overrides=overrides or {}, environ=environ, cwd=folder).value
+    seal = Seal.from_file(settings.state_dir / "key")
+    context = Context(
+        settings=settings,
+        store=SqliteStore(settings.state_dir / "state.db", seal),
+        seal=seal,
+        clock=clock or SystemClock(),
+        cwd=folder,
+    )
+    try:
+        yield context
+    finally:
+        context.close()

@@ -1,0 +1,135 @@
+"""What is recorded of an infrastructure, set right by what its provider reports."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from im_client.plan.model import Known, KnownNode, Phase
+from im_client.providers.base import Instance, Provider
+from im_client.remote.access import Access
+from im_client.state.store import InfrastructureRecord, NodeRecord
+from im_client.topology.facts import Facts, NodeFacts
+from im_client.topology.model import Topology
+
+__all__ = ["Observed", "access_of", "corrected_phase", "facts_of", "observe"]
+
+_OURS = frozenset({Phase.CONFIGURED, Phase.UNCONFIGURED})
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The recorded nodes, what the provider said of each, and machines that no record knows."""
+
+    known: Known
+    records: Mapping[str, NodeRecord]
+    """Node name -> record, with addresses and provider ids that the provider reports."""
+    instances: Mapping[str, Instance] = field(default_factory=dict)
+    """Node name -> the machine."""
+    strays: tuple[Instance, ...] = ()
+
+
+def corrected_phase(record: NodeRecord, instance: Instance | None) -> Phase:
+    """Set the recorded phase right by what the provider reports; None means that it knows no such machine."""
+    if record.phase is Phase.DELETING:
+        return Phase.DELETING
+    if instance is None:
+        return Phase.CREATING if record.phase is Phase.CREATING else Phase.GONE
+    if record.phase is Phase.CREATING:
+        return Phase.CREATING
+    if instance.phase is Phase.RUNNING and record.phase in _OURS:
+        return record.phase
+    return instance.phase
+
+
+def observe(
+    record: InfrastructureRecord, nodes: Sequence[NodeRecord], topology: Topology | None, provider: Provider
+) -> Observed:
+    """Ask the provider for the infrastructure's machines, by one call, and match them by their tokens."""
+    machines = {machine.token: machine for machine in provider.list_machines(record.id)}
+    records: dict[str, NodeRecord] = {}
+    instances: dict[str, Instance] = {}
+    known: dict[str, KnownNode] = {}
+    for node in nodes:
+        machine = machines.pop(node.token, None)
+        if machine is not None and machine.phase is Phase.GONE:
+            machine = None
+        if machine is not None:
+            instances[node.name] = machine
+            node = dataclasses.replace(  # noqa: PLW2901
+                node,
+                provider_id=machine.provider_id,
+                private_address=machine.private_address or node.private_address,
+                public_address=machine.public_address or node.public_address,
+            )
+        records[node.name] = node
+        known[node.name] = KnownNode(
+            name=node.name,
+            group=node.group,
+            index=node.index,
+            phase=corrected_phase(node, machine),
+            spec=node.spec,
+            provider=node.provider,
+            provider_id=node.provider_id,
+            configured_digest=node.configured_digest,
+            failure=node.failure or (machine.fault if machine else ""),
+            operation_digests=node.operation_digests,
+        )
+    facts = facts_of(record, records.values(), topology)
+    return Observed(
+        known=Known(revision=record.revision, nodes=known, facts=facts),
+        records=records,
+        instances=instances,
+        strays=tuple(m for m in machines.values() if m.phase is not Phase.GONE),
+    )
+
+
+def facts_of(record: InfrastructureRecord, nodes: Iterable[NodeRecord], topology: Topology | None) -> Facts:
+    """Return what values of a topology may ask of these machines.
+
+    A machine with one address only shows it as the public one too: it is how the machine is reached.
+    """
+    return Facts(
+        nodes={
+            node.name: NodeFacts(
+                name=node.name,
+                group=node.group,
+                index=node.index,
+                private_address=node.private_address,
+                public_address=node.public_address or node.private_address,
+                provider_id=node.provider_id,
+                attributes={
+                    "tosca_id": node.name,
+                    "tosca_name": node.group,
+                    "ssh_port": node.port,
+                    "endpoint": {
+                        "credential": {
+                            "user": node.user,
+                            "token_type": "private_key",
+                            "token": record.ssh_private_key,
+                        }
+                    },
+                },
+                outputs=node.outputs,
+            )
+            for node in nodes
+        },
+        components=topology.components if topology else {},
+    )
+
+
+def access_of(record: InfrastructureRecord, node: NodeRecord, instance: Instance | None) -> Access | None:
+    """Return how to log in: as the provider says, with the infrastructure's key and the recorded host key.
+
+    None while no address is known.
+    """
+    access = instance.access if instance is not None else None
+    if access is None:
+        address = node.public_address or node.private_address
+        if not address:
+            return None
+        access = Access(address=address, user=node.user, port=node.port)
+    if access.private_key is None and access.private_key_file is None and access.password is None:
+        access = dataclasses.replace(access, private_key=record.ssh_private_key)
+    if access.host_key is None and node.host_key_public:
+        access = dataclasses.replace(access, host_key=node.host_key_public)
+    return access

@@ -1,0 +1,288 @@
+"""From what the user asks to a plan, changing nothing."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+from im_client.plan.build import build
+from im_client.plan.model import Action, Known, Plan
+from im_client.remote.hostkeys import new_key_pair
+from im_client.services.context import Context
+from im_client.services.known import Observed, facts_of, observe
+from im_client.services.model import DeployRequest, Prepared, Verb
+from im_client.services.templates import StoredReader, absolute
+from im_client.state.lock import holder
+from im_client.state.store import InfrastructureRecord, RunState, Source
+from im_client.topology.model import Topology
+from im_client.topology.scale import scale
+from im_client.tosca.front import Analysis, analyse
+from im_client.tosca.problems import InvalidTemplate, Level, Problem
+from infracore.errors import InvalidUsage, NotFound
+from infracore.ids import new_infrastructure_id
+
+__all__ = [
+    "find",
+    "prepare_deploy",
+    "prepare_destroy",
+    "prepare_reconfigure",
+    "prepare_scale",
+    "recorded_topology",
+]
+
+
+def prepare_deploy(
+    ctx: Context, request: DeployRequest, *, infrastructure_id: str | None = None, source: Source | None = None
+) -> Prepared:
+    """Plan the way from what is recorded and running to what a template asks for.
+
+    An infrastructure of the same name is updated: inputs given before stay unless given anew, and so do counts
+    set by `im scale`, until the template's own count of that group changes. `infrastructure_id` names the one to
+    be made; `source` is used in place of the files (both by `im deploy PLANFILE`).
+
+    Raises:
+        InvalidTemplate: with all problems. InvalidUsage: another template has this name already.
+    """
+    template = absolute(request.template, ctx.cwd)
+    add_ons = tuple(absolute(add_on, ctx.cwd) for add_on in request.add_ons)
+    reader = StoredReader(source.files, ctx.reader()) if source else ctx.reader()
+    analysis = analyse(template, reader, add_ons=add_ons, inputs=request.inputs, require_inputs=False)
+    name = request.name or _slug(analysis.topology.name if analysis.topology else template.rsplit("/", 1)[-1])
+    record = _by_name(ctx, name)
+    inputs = dict(request.inputs)
+    counts: Mapping[str, int] = {}
+    if record is not None:
+        if request.name is None and record.source.template != template:
+            raise InvalidUsage(
+                f"there is an infrastructure {name!r} already, deployed from {record.source.template}",
+                f"to update it say --name {name}; to make another one say --name OTHER",
+            )
+        inputs = {**record.source.inputs, **inputs}
+        counts = record.source.counts
+    if source is not None:
+        inputs, counts = dict(source.inputs), source.counts
+    analysis = analyse(template, reader, add_ons=add_ons, inputs=inputs)
+    topology, warnings = _checked(analysis)
+    if record is not None and source is None:
+        counts = _counts_still_wanted(ctx, record, topology)
+    wanted = Source(template=template, add_ons=add_ons, files=analysis.files, inputs=inputs, counts=counts)
+    if record is None:
+        record = _new_record(ctx, name, request, wanted, infrastructure_id)
+        is_new = True
+    else:
+        is_new = False
+        if request.provider and request.provider != record.provider:
+            raise InvalidUsage(
+                f"{name} lives on the provider {record.provider!r} and cannot move to {request.provider!r}",
+                "deploy it under another name, then destroy this one",
+            )
+        if request.provider_settings:
+            record = dataclasses.replace(
+                record, provider_settings={**record.provider_settings, **request.provider_settings}
+            )
+    return _prepared(
+        ctx,
+        Verb.DEPLOY,
+        record,
+        scale(topology, counts),
+        wanted,
+        is_new=is_new,
+        warnings=warnings,
+        configure=request.configure,
+        source_changed=not is_new and wanted != record.source,
+    )
+
+
+def prepare_scale(ctx: Context, infra: str, counts: Mapping[str, int], remove: Sequence[str] = ()) -> Prepared:
+    """Plan other numbers of machines. `remove` names machines that go first; without a count each lowers its group.
+
+    Raises:
+        InvalidUsage: a group or machine that is not there, a count outside of its limits.
+    """
+    record = find(ctx, infra)
+    topology, warnings = recorded_topology(ctx, record)
+    nodes = {node.name: node for node in ctx.store.nodes(record.id)}
+    wanted = dict(counts)
+    present = scale(topology, record.source.counts)
+    for name in remove:
+        if name not in nodes:
+            raise InvalidUsage(f"{record.name} has no machine {name!r}", f"its machines: {', '.join(nodes) or 'none'}")
+        group = nodes[name].group
+        if group not in counts:
+            wanted[group] = wanted.get(group, present.groups[group].count) - 1
+    # the removed keep their place in the count: what goes is what was named, and then the newest
+    source = dataclasses.replace(record.source, counts={**record.source.counts, **wanted})
+    return _prepared(
+        ctx,
+        Verb.SCALE,
+        record,
+        scale(topology, source.counts),
+        source,
+        warnings=warnings,
+        source_changed=source != record.source,
+        remove=frozenset(remove),
+    )
+
+
+def prepare_reconfigure(ctx: Context, infra: str, nodes: Sequence[str] = ()) -> Prepared:
+    """Plan to run all operations again, on the named machines or on all.
+
+    Raises:
+        InvalidUsage: a machine that is not there.
+    """
+    record = find(ctx, infra)
+    topology, warnings = recorded_topology(ctx, record)
+    present = [node.name for node in ctx.store.nodes(record.id)]
+    for name in nodes:
+        if name not in present:
+            raise InvalidUsage(f"{record.name} has no machine {name!r}", f"its machines: {', '.join(present)}")
+    return _prepared(
+        ctx,
+        Verb.RECONFIGURE,
+        record,
+        scale(topology, record.source.counts),
+        record.source,
+        warnings=warnings,
+        reconfigure=frozenset(nodes or present),
+    )
+
+
+def prepare_destroy(ctx: Context, infra: str, *, skip_hooks: bool = False) -> Prepared:
+    """Plan to remove all machines of an infrastructure, then what is recorded of it."""
+    record = find(ctx, infra)
+    try:
+        topology, warnings = recorded_topology(ctx, record)
+    except InvalidTemplate as error:
+        if not skip_hooks:
+            error.hint = "its hooks cannot run: destroy it with --skip-hooks"
+            raise
+        topology, warnings = Topology(name=record.name), ()
+    return _prepared(
+        ctx, Verb.DESTROY, record, topology, record.source, warnings=warnings, destroy=True, skip_hooks=skip_hooks
+    )
+
+
+def find(ctx: Context, infra: str) -> InfrastructureRecord:
+    """Return the infrastructure with this name or id. Raises NotFound with the names that there are."""
+    try:
+        return ctx.store.infrastructure(infra)
+    except NotFound as error:
+        names = ", ".join(record.name for record in ctx.store.infrastructures())
+        raise NotFound(
+            error.message, f"there are: {names}" if names else "there are none: im deploy makes one"
+        ) from error
+
+
+def recorded_topology(ctx: Context, record: InfrastructureRecord) -> tuple[Topology, tuple[Problem, ...]]:
+    """Lower the recorded template again, with its own counts, and return its warnings beside it."""
+    source = record.source
+    analysis = analyse(
+        source.template, StoredReader(source.files, ctx.reader()), add_ons=source.add_ons, inputs=source.inputs
+    )
+    return _checked(analysis)
+
+
+def _prepared(
+    ctx: Context,
+    verb: Verb,
+    record: InfrastructureRecord,
+    topology: Topology,
+    source: Source,
+    *,
+    is_new: bool = False,
+    warnings: tuple[Problem, ...] = (),
+    configure: bool = True,
+    source_changed: bool = False,
+    destroy: bool = False,
+    skip_hooks: bool = False,
+    reconfigure: frozenset[str] | None = None,
+    remove: frozenset[str] = frozenset(),
+) -> Prepared:
+    provider = ctx.provider(record.provider, record.provider_settings)
+    limits = provider.limits()
+    notes: list[str] = []
+    if is_new:
+        observed = Observed(known=Known(facts=facts_of(record, (), topology)), records={})
+    else:
+        observed = observe(record, ctx.store.nodes(record.id), topology, provider)
+        notes += _interrupted(ctx, record)
+        notes += [f"the provider has {m.name} ({m.provider_id}), which is not recorded" for m in observed.strays]
+    plan = build(record.id, topology, observed.known, limits, destroy=destroy, reconfigure=reconfigure, remove=remove)
+    if not configure or not limits.reachable:
+        plan = _without_configuring(plan)
+        if not limits.reachable and topology.operations and not destroy:
+            notes.append(f"machines of {limits.provider!r} cannot be logged in to: nothing is configured")
+    return Prepared(
+        verb=verb,
+        infrastructure=record,
+        is_new=is_new,
+        plan=plan,
+        topology=topology,
+        source=source,
+        warnings=warnings,
+        notes=tuple(notes),
+        configure=configure and limits.reachable,
+        source_changed=source_changed,
+        skip_hooks=skip_hooks or not limits.reachable,
+    )
+
+
+def _without_configuring(plan: Plan) -> Plan:
+    left = tuple(step for step in plan.steps if step.action is not Action.CONFIGURE)
+    return dataclasses.replace(plan, steps=left)
+
+
+def _interrupted(ctx: Context, record: InfrastructureRecord) -> list[str]:
+    runs = ctx.store.runs(record.id)
+    if runs and runs[0].state is RunState.RUNNING and holder(ctx.locks, record.id) is None:
+        return [f"the last run (im {runs[0].verb}) was interrupted; this plan goes on from what it left"]
+    return []
+
+
+def _counts_still_wanted(ctx: Context, record: InfrastructureRecord, now: Topology) -> Mapping[str, int]:
+    """Return the counts of `im scale` for groups whose own count in the template is what it was then."""
+    if not record.source.counts:
+        return {}
+    try:
+        before, _ = recorded_topology(ctx, record)
+    except InvalidTemplate:
+        return {}
+    return {
+        group: count
+        for group, count in record.source.counts.items()
+        if group in now.groups and group in before.groups and now.groups[group].count == before.groups[group].count
+    }
+
+
+def _checked(analysis: Analysis) -> tuple[Topology, tuple[Problem, ...]]:
+    warnings = tuple(problem for problem in analysis.problems if problem.level is Level.WARNING)
+    if analysis.topology is None or len(warnings) != len(analysis.problems):
+        raise InvalidTemplate(analysis.problems)
+    return analysis.topology, warnings
+
+
+def _by_name(ctx: Context, name: str) -> InfrastructureRecord | None:
+    return next((record for record in ctx.store.infrastructures() if record.name == name), None)
+
+
+def _new_record(
+    ctx: Context, name: str, request: DeployRequest, source: Source, infrastructure_id: str | None
+) -> InfrastructureRecord:
+    public, private = new_key_pair()
+    now = ctx.clock.now()
+    return InfrastructureRecord(
+        id=infrastructure_id or new_infrastructure_id(),
+        name=name,
+        provider=request.provider or ctx.settings.provider,
+        created_at=now,
+        updated_at=now,
+        revision=0,
+        source=source,
+        ssh_public_key=public,
+        ssh_private_key=private,
+        provider_settings=dict(request.provider_settings),
+    )
+
+
+def _slug(text: str) -> str:
+    """Make a name that is easily typed from a template's name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "infrastructure"

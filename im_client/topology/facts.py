@@ -32,6 +32,8 @@ class Facts:
 
     nodes: Mapping[str, NodeFacts] = field(default_factory=dict)
     components: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    """The topology's `attributes`: what an attribute is while no machine has set it."""
 
     def of_group(self, group: str) -> tuple[NodeFacts, ...]:
         """Return the machines of a group in the order of their index."""

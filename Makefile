@@ -1,0 +1,70 @@
+# im-clues. `make help` lists the targets. Only `make` itself has to be there: the rest is installed as needed.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.NOTPARALLEL:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCKED := $(PIP) install --require-hashes --no-deps
+# Where the interpreter comes from: `make PYTHON=python3.12 venv` for another than the newest that fits.
+PYTHON ?= $(shell sh scripts/find-python.sh)
+
+.PHONY: help venv dev system demo test quick check format bench docs lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || exit 2
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made requirements/run.txt requirements/build.txt pyproject.toml
+	$(LOCKED) -r requirements/run.txt -r requirements/build.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	$(LOCKED) -r requirements/dev.txt
+	@touch $@
+
+venv: $(VENV)/.run  ## the commands im, clues and cluesd in .venv/bin
+	@echo "ready: $(BIN)/im --help"
+
+dev: $(VENV)/.dev  ## the same, with all that tests and checks need
+
+system: $(VENV)/.run  ## the Debian packages that machines on this computer need
+	@packages=$$($(BIN)/python -m im_client.providers.local.packages) && sh scripts/install-packages.sh $$packages
+
+demo: system  ## deploy a Slurm cluster on this computer and run a job on it
+	@$(BIN)/python scripts/demo.py
+
+test: dev  ## every test that this machine can run, and why it cannot run the others
+	@$(BIN)/python scripts/run_tests.py --install
+
+quick: dev  ## the tests that need nothing and end within 30 s
+	@$(BIN)/python scripts/run_tests.py --quick
+
+check: dev  ## formatting, lint, types, layers, YAML, Ansible
+	@sh scripts/check.sh $(BIN)
+
+format: dev  ## let ruff write the formatting
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: dev  ## the figures of benchmarks/, as JSON in benchmarks/out/
+	@$(BIN)/python scripts/run_benchmarks.py
+
+docs: dev  ## write the parts of docs/ that are generated from the code
+	@for script in scripts/gen_*.py; do echo "$$script" && $(BIN)/python $$script || exit 1; done
+
+lock:  ## compile requirements/*.in into exact versions with hashes
+	@test -n "$(PYTHON)" || exit 2
+	@sh scripts/lock.sh $(PYTHON)
+
+clean:  ## remove what the targets made, but no infrastructure
+	rm -rf $(VENV) build *.egg-info benchmarks/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .ansible
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,169 @@
+"""The two streams: data on standard output, all else on standard error."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+from im_client.cli.text import clean, clean_lines
+from infracore.errors import InfraError, InvalidUsage, Several
+from infracore.exitcodes import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+__all__ = [
+    "ask",
+    "finish_output",
+    "needs_answer",
+    "plain_console",
+    "prepare_streams",
+    "print_data",
+    "print_json",
+    "print_text",
+    "say",
+    "say_error",
+]
+
+_UNLIMITED_WIDTH = 100_000
+"""Columns where the reader is a program: nothing may be cut or wrapped for it."""
+
+
+def prepare_streams() -> None:
+    """Let no character that the terminal's encoding lacks stop a command."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def finish_output(code: int) -> int:
+    """Flush; a reader that went away is no failure of ours. Returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            _silence(stream)
+        except OSError as error:
+            _silence(stream)
+            if stream is sys.stdout:
+                say(f"error: cannot write the output: {error.strerror}")
+                return code or ExitCode.FAILED
+    return code
+
+
+def _silence(stream: TextIO) -> None:
+    # Python flushes once more when it ends and would complain.
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, stream.fileno())
+    except (OSError, ValueError):  # a stream that is no file: a test's
+        pass
+    finally:
+        os.close(null)
+
+
+def print_text(text: str) -> None:
+    """Write one line, or several, of data. A reader that went away is forgotten, not reported."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+
+
+def print_json(shape: object, *, in_one_line: bool = False) -> None:
+    """Write a value of plain data as JSON: indented for a reader, or in one line as part of a stream."""
+    import json
+
+    print_text(json.dumps(shape, indent=None if in_one_line else 2, ensure_ascii=False))
+
+
+def say(text: str) -> None:
+    """Write a line for people on standard error."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        _silence(sys.stderr)
+
+
+def say_error(error: InfraError) -> None:
+    """Say what failed and what to do next."""
+    from im_client.tosca.problems import InvalidTemplate
+
+    if isinstance(error, InvalidTemplate):
+        from im_client.cli.problems import say_problems
+
+        say_problems(error.problems)
+        return
+    if isinstance(error, Several):
+        for one in error.errors:
+            say_error(one)
+        return
+    say(f"error: {clean_lines(error.message)}")
+    if error.hint:
+        say("hint: " + clean_lines(error.hint).replace("\n", "\n      "))
+
+
+def plain_console(stream: TextIO) -> "Console":
+    """Return a rich console: colours and the terminal's width on a terminal, neither elsewhere."""
+    from rich.console import Console
+
+    is_terminal = stream.isatty()
+    return Console(
+        file=stream,
+        width=None if is_terminal else _UNLIMITED_WIDTH,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=not is_terminal,
+    )
+
+
+def print_data(*parts: "RenderableType") -> None:
+    """Render tables and the like on standard output."""
+    _render(sys.stdout, parts)
+
+
+def say_rendered(*parts: "RenderableType") -> None:
+    """Render tables and the like on standard error."""
+    _render(sys.stderr, parts)
+
+
+def _render(stream: TextIO, parts: "tuple[RenderableType, ...]") -> None:
+    # Through a string: a rich console buffers, and would break in the middle when the reader goes away.
+    console = plain_console(stream)
+    with console.capture() as caught:
+        for part in parts:
+            console.print(part)
+    text = "\n".join(line.rstrip() for line in caught.get().splitlines())
+    (print_text if stream is sys.stdout else say)(text)
+
+
+def needs_answer(yes: bool) -> None:
+    """Fail at once where a question will come up that nobody can answer.
+
+    Raises:
+        InvalidUsage: no terminal, and no `-y`.
+    """
+    if not yes and not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InvalidUsage(
+            "this asks before it changes anything, and there is no terminal to ask on",
+            "add -y to answer yes; `im plan` shows what would be done",
+        )
+
+
+def ask(question: str, yes: bool) -> bool:
+    """Ask on the terminal; only `y` or `yes` means yes. With `yes` nothing is asked."""
+    if yes:
+        return True
+    needs_answer(yes)
+    import click
+
+    return bool(click.confirm(question, default=False, err=True))
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping without what is None, "" or empty: for JSON lines that stay short."""
+    return {k: v for k, v in values.items() if v not in (None, "", (), {})}

@@ -86,7 +86,7 @@ def observe(
 def facts_of(record: InfrastructureRecord, nodes: Iterable[NodeRecord], topology: Topology | None) -> Facts:
     """Return what values of a topology may ask of these machines.
 
-    A machine with one address only shows it as the public one too: it is how the machine is reached.
+    The credential's token is the infrastructure's private key: a secret that resolving keeps secret.
     """
     return Facts(
         nodes={
@@ -95,11 +95,9 @@ def facts_of(record: InfrastructureRecord, nodes: Iterable[NodeRecord], topology
                 group=node.group,
                 index=node.index,
                 private_address=node.private_address,
-                public_address=node.public_address or node.private_address,
+                public_address=node.public_address,
                 provider_id=node.provider_id,
                 attributes={
-                    "tosca_id": node.name,
-                    "tosca_name": node.group,
                     "ssh_port": node.port,
                     "endpoint": {
                         "credential": {
@@ -114,6 +112,7 @@ def facts_of(record: InfrastructureRecord, nodes: Iterable[NodeRecord], topology
             for node in nodes
         },
         components=topology.components if topology else {},
+        defaults=topology.attributes if topology else {},
     )
 
 

@@ -1,0 +1,380 @@
+"""Carrying a plan out: under the lock, step by step, each saved, what fails kept apart from what does not."""
+
+import shutil
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from im_client.execute.engine import Outcome, OutcomeState, run_graph
+from im_client.execute.task import Task, TaskContext
+from im_client.plan.digest import operation_digest
+from im_client.plan.model import Action, Phase, Step
+from im_client.services.configuring import Configured, configure
+from im_client.services.context import Context
+from im_client.services.known import facts_of, observe
+from im_client.services.machines import Machines
+from im_client.services.model import ApplyReport, NodeReport, Prepared, Timing, Verb
+from im_client.services.story import Story
+from im_client.state.lock import hold
+from im_client.state.store import RunState
+from im_client.topology.facts import Facts
+from im_client.topology.model import OperationPhase
+from im_client.topology.resolve import Resolver, Unresolved
+from im_client.topology.values import Value
+from infracore.errors import Cancelled, CommandFailed, Conflict, InfraError
+from infracore.events import EventKind, Listener
+
+__all__ = ["apply"]
+
+_MAKING: Final = frozenset({Action.CREATE, Action.REPLACE, Action.START, Action.UPDATE})
+
+
+def apply(
+    ctx: Context,
+    prepared: Prepared,
+    *,
+    listener: Listener,
+    cancel: threading.Event,
+    wait_s: float = 0.0,
+) -> ApplyReport:
+    """Carry out a plan. Blocks until it is done, has failed or `cancel` is set; then nothing more is started.
+
+    Raises:
+        Locked: another command is changing the infrastructure, and still was after `wait_s`.
+        Conflict: the state has moved on since the plan was made. Nothing was changed.
+    """
+    record = prepared.infrastructure
+    with hold(ctx.locks, record.id, prepared.verb.value, wait_s=wait_s, clock=ctx.clock, cancel=cancel):
+        if prepared.is_new:
+            ctx.store.add_infrastructure(record)
+        else:
+            now = ctx.store.infrastructure(record.id)
+            if now.revision != prepared.plan.revision:
+                raise Conflict(
+                    f"{record.name} has changed since this plan was made "
+                    f"(revision {prepared.plan.revision}, now {now.revision})",
+                    "make the plan again",
+                )
+            if prepared.source_changed:
+                ctx.store.set_source(record.id, prepared.source, ctx.clock.now())
+        return _Run(ctx, prepared, listener, cancel).run()
+
+
+class _Run:
+    """One run of one plan."""
+
+    def __init__(self, ctx: Context, prepared: Prepared, listener: Listener, cancel: threading.Event) -> None:
+        self._ctx = ctx
+        self._prepared = prepared
+        self._cancel = cancel
+        self._record = prepared.infrastructure
+        self._topology = prepared.topology
+        self._provider = ctx.provider(self._record.provider, self._record.provider_settings)
+        self._story = Story(ctx, self._record, prepared.verb, listener)
+        nodes = ctx.store.nodes(self._record.id)
+        self._strays = ()
+        records = {node.name: node for node in nodes}
+        if nodes:
+            observed = observe(self._record, nodes, self._topology, self._provider)
+            records = dict(observed.records)
+            self._strays = observed.strays if prepared.verb is Verb.DESTROY else ()
+        self._machines = Machines(ctx, self._record, self._provider, records, cancel)
+        self._operations = {operation.id: operation for operation in self._topology.operations}
+        self._configured: dict[str, Configured] = {}
+        self._hooks: dict[str, Configured] = {}
+        self._steps = {step.node: step for step in prepared.plan.steps if step.action is not Action.CONFIGURE}
+        self._to_configure = {s.node: s.operations for s in prepared.plan.steps if s.action is Action.CONFIGURE}
+
+    def run(self) -> ApplyReport:
+        """Carry the plan out and say how it ended."""
+        try:
+            outcomes = run_graph(
+                self._tasks(),
+                workers=self._ctx.settings.parallel,
+                clock=self._ctx.clock,
+                listener=self._story.hear,
+                cancel=self._cancel,
+            )
+        except BaseException:
+            self._story.flush()
+            raise
+        reports = self._reports(outcomes)
+        outputs = {} if self._prepared.verb is Verb.DESTROY else self._outputs()
+        state = self._state(reports)
+        self._story.end(state, _summary(reports, state))
+        if self._prepared.verb is Verb.DESTROY and state is RunState.DONE:
+            self._ctx.store.remove_infrastructure(self._record.id)
+            shutil.rmtree(self._ctx.runs / self._record.id, ignore_errors=True)
+        return ApplyReport(
+            infrastructure=self._record.id,
+            name=self._record.name,
+            run=self._story.id,
+            verb=self._prepared.verb,
+            state=state,
+            nodes=tuple(reports),
+            outputs=outputs,
+            timings=_timings(outcomes),
+            log_dir=str(self._story.folder),
+            elapsed_s=self._story.elapsed_s,
+        )
+
+    # -- tasks ------------------------------------------------------------------------------------------
+
+    def _tasks(self) -> list[Task]:
+        tasks: list[Task] = []
+        last: dict[str, str] = {}
+        """Step id -> the task that ends it."""
+        steps = [step for step in self._prepared.plan.steps if step.action is not Action.CONFIGURE]
+        if any(step.action in _MAKING for step in steps):
+            tasks.append(Task(id="prepare", phase="prepare", run=self._prepare))
+        hooked = [s for s in steps if s.action in {Action.DELETE, Action.REPLACE} and s.operations]
+        if hooked and not self._prepared.skip_hooks:
+            tasks.append(Task(id="hooks", phase="hooks", run=lambda _: self._run_hooks(hooked)))
+        for step in steps:
+            last[step.id] = f"{step.id}/ready" if step.action in _MAKING else step.id
+        for step in steps:
+            after = tuple(last[need] for need in step.needs if need in last)
+            needs = ("prepare",) if step.action in _MAKING else ()
+            if hooked and not self._prepared.skip_hooks and step.action in {Action.DELETE, Action.REPLACE}:
+                after = (*after, "hooks")
+            tasks.append(
+                Task(id=step.id, node=step.node, phase=step.action.value, needs=needs, after=after, run=self._act(step))
+            )
+            if step.action in _MAKING:
+                tasks.append(self._ready_task(last[step.id], step.node, needs=(step.id,)))
+        for name in self._to_configure:
+            if name not in self._steps:
+                tasks.append(self._ready_task(f"ready:{name}", name))
+        for machine in self._strays:
+            tasks.append(
+                Task(
+                    id=f"stray:{machine.provider_id}",
+                    phase="delete",
+                    run=lambda _, machine=machine: self._machines.delete_stray(machine),  # type: ignore[misc]
+                )
+            )
+        if self._to_configure:
+            everything = tuple(task.id for task in tasks)
+            tasks.append(Task(id="configure", phase="configure", after=everything, run=self._run_configure))
+        return tasks
+
+    def _ready_task(self, task_id: str, node: str, needs: tuple[str, ...] = ()) -> Task:
+        has_operations = self._has_operations(node)
+        return Task(
+            id=task_id,
+            node=node,
+            phase="wait",
+            needs=needs,
+            run=lambda _: self._machines.ready(node, has_operations=has_operations),
+        )
+
+    def _act(self, step: Step):  # type: ignore[no-untyped-def]
+        has_operations = self._has_operations(step.node, step.group)
+        machines = self._machines
+
+        def act(_: TaskContext) -> None:
+            match step.action:
+                case Action.CREATE:
+                    machines.create(step, has_operations=has_operations)
+                case Action.REPLACE:
+                    self._check_hooks(step.node)
+                    machines.replace(step, has_operations=has_operations)
+                case Action.UPDATE:
+                    machines.update(step)
+                case Action.START:
+                    machines.start(step.node)
+                case Action.DELETE:
+                    self._check_hooks(step.node)
+                    machines.delete(step.node)
+                case Action.CONFIGURE:
+                    pass
+
+        return act
+
+    def _has_operations(self, node: str, group: str | None = None) -> bool:
+        of = group or self._machines.records[node].group
+        return any(o.group == of and o.phase is OperationPhase.CONFIGURE for o in self._topology.operations)
+
+    def _prepare(self, task: TaskContext) -> None:
+        self._provider.prepare(lambda text: self._story.tell(EventKind.NOTE, phase="prepare", text=text))
+
+    def _check_hooks(self, node: str) -> None:
+        """Refuse to delete a machine whose hooks failed, unless everything is to go."""
+        hook = self._hooks.get(node)
+        if hook is not None and not hook.ok and self._prepared.verb is not Verb.DESTROY:
+            what = hook.error or (hook.failure.message if hook.failure else "")
+            raise CommandFailed(
+                f"{node} was not deleted: its stop or delete hook failed: {what}",
+                "look at im logs; to delete it without its hooks add --skip-hooks",
+            )
+
+    # -- Ansible ----------------------------------------------------------------------------------------
+
+    def _run_hooks(self, steps: Iterable[Step]) -> None:
+        steps = list(steps)
+        for node in self._machines.records:
+            self._machines.find(node)
+        targets = self._machines.targets
+        wanted = {
+            step.node: step.operations
+            for step in steps
+            if step.node in targets and targets[step.node].record.phase in {Phase.CONFIGURED, Phase.UNCONFIGURED}
+        }
+        for step in steps:
+            if step.node not in wanted:
+                self._story.tell(
+                    EventKind.NOTE, step.node, "hooks", "not running or never configured: its hooks are left out"
+                )
+        if wanted:
+            results, _ = self._configure(wanted, "hooks")
+            self._hooks.update(results)
+            for name, result in results.items():
+                if not result.ok:
+                    text = result.error or (result.failure.message if result.failure else "")
+                    self._story.tell(EventKind.NODE_FAILED, name, "hooks", text)
+
+    def _run_configure(self, task: TaskContext) -> None:
+        targets = self._machines.targets
+        wanted = {node: ops for node, ops in self._to_configure.items() if node in targets}
+        if not wanted:
+            return
+        for node in self._machines.records:
+            if node not in targets:
+                self._machines.find(node)
+        for node in wanted:
+            self._story.tell(EventKind.PHASE, node, "configure")
+            self._machines.save(node, phase=Phase.UNCONFIGURED, configured_digest=None)
+        results, facts = self._configure(wanted, "configure")
+        self._configured.update(results)
+        for name, result in results.items():
+            self._save_configured(name, result, facts)
+        if self._cancel.is_set():
+            raise Cancelled("interrupted while configuring", "run the same command to go on")
+
+    def _configure(self, wanted: Mapping[str, tuple[str, ...]], phase: str) -> tuple[Mapping[str, Configured], Facts]:
+        return configure(
+            self._ctx,
+            self._record,
+            self._topology,
+            self._machines.targets,
+            wanted,
+            run_dir=self._story.folder,
+            listener=self._story.hear,
+            cancel=self._cancel,
+            phase=phase,
+        )
+
+    def _save_configured(self, name: str, result: Configured, facts: Facts) -> None:
+        resolver = Resolver(facts)
+        digests = {
+            op: digest
+            for op, digest in self._machines.records[name].operation_digests.items()
+            if op in self._operations and op not in self._to_configure[name]
+        }
+        for op in result.ended:
+            try:
+                digests[op] = operation_digest(self._operations[op], resolver, name)
+            except Unresolved:
+                continue  # what it refers to has failed: it is configured again with the next plan
+        self._machines.save(
+            name,
+            phase=Phase.CONFIGURED if result.ok else Phase.UNCONFIGURED,
+            configured_digest="done" if result.ok else None,
+            operation_digests=digests,
+            outputs=result.record.outputs,
+            failure="" if result.ok else _failure_text(result),
+        )
+        kind = EventKind.NODE_DONE if result.ok else EventKind.NODE_FAILED
+        self._story.tell(kind, name, "configure", "" if result.ok else _failure_text(result))
+
+    # -- the end ----------------------------------------------------------------------------------------
+
+    def _outputs(self) -> Mapping[str, Value]:
+        records = self._machines.records
+        facts = facts_of(self._record, records.values(), self._topology)
+        resolver = Resolver(facts)
+        outputs: dict[str, Value] = {}
+        for output in self._topology.outputs:
+            try:
+                outputs[output.name] = resolver.resolve(output.value)
+            except Unresolved:
+                outputs[output.name] = None
+        self._ctx.store.set_outputs(self._record.id, outputs, self._ctx.clock.now())
+        return outputs
+
+    def _reports(self, outcomes: Mapping[str, Outcome]) -> list[NodeReport]:
+        records = self._machines.records
+        failed: dict[str, InfraError] = {}
+        shared: InfraError | None = None
+        for task_id, outcome in outcomes.items():
+            if outcome.error is None:
+                continue
+            node = outcome.node
+            if node:
+                failed.setdefault(node, outcome.error)
+            elif task_id != "configure" or not self._configured:
+                shared = shared or outcome.error
+        reports: list[NodeReport] = []
+        for name in dict.fromkeys([*self._steps, *self._to_configure]):
+            error = failed.get(name)
+            result = self._configured.get(name)
+            if error is None and name in self._to_configure and result is None:
+                error = shared or Cancelled(f"{name} was not reached", "run the same command to go on")
+            if error is None and shared is not None and not self._settled(outcomes, name):
+                error = shared
+            record = records.get(name)
+            phase = record.phase if record else Phase.GONE
+            if error is not None and record is not None:
+                self._machines.save(name, failure=error.message)
+            reports.append(
+                NodeReport(
+                    name=name,
+                    ok=error is None and (result is None or result.ok),
+                    phase=phase,
+                    error=error.message if error else (result.error if result else ""),
+                    hint=error.hint if error else (result.hint if result else ""),
+                    failure=result.failure if result else None,
+                )
+            )
+        return reports
+
+    def _settled(self, outcomes: Mapping[str, Outcome], name: str) -> bool:
+        mine = [outcome for outcome in outcomes.values() if outcome.node == name]
+        return all(outcome.state is OutcomeState.DONE for outcome in mine)
+
+    def _state(self, reports: list[NodeReport]) -> RunState:
+        failed = {report.name for report in reports if not report.ok}
+        if self._cancel.is_set() and failed:
+            return RunState.INTERRUPTED
+        if not failed:
+            return RunState.DONE
+        healthy = {Phase.CONFIGURED, Phase.RUNNING}
+        rest = [r for name, r in self._machines.records.items() if name not in failed and r.phase in healthy]
+        done = [report for report in reports if report.ok]
+        return RunState.PARTLY_DONE if rest or done else RunState.FAILED
+
+
+def _failure_text(result: Configured) -> str:
+    failure = result.failure
+    if failure is None:
+        return result.error
+    return f"{failure.task} ({failure.file}:{failure.line}): {failure.message}"
+
+
+def _summary(reports: list[NodeReport], state: RunState) -> str:
+    failed = [report.name for report in reports if not report.ok]
+    if state is RunState.DONE:
+        return f"{len(reports)} machines"
+    return f"{len(reports) - len(failed)} of {len(reports)} machines; not: {', '.join(failed)}"
+
+
+def _timings(outcomes: Mapping[str, Outcome]) -> tuple[Timing, ...]:
+    """Return the wall seconds from the first start to the last end of each phase, in order of their start."""
+    spans: dict[str, tuple[float, float]] = {}
+    for outcome in outcomes.values():
+        if outcome.started_at is None or outcome.ended_at is None:
+            continue
+        first, last = spans.get(outcome.phase, (outcome.started_at, outcome.ended_at))
+        spans[outcome.phase] = (min(first, outcome.started_at), max(last, outcome.ended_at))
+    ordered = sorted(spans.items(), key=lambda item: item[1][0])
+    return tuple(Timing(phase, last - first) for phase, (first, last) in ordered)

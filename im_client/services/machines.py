@@ -1,0 +1,277 @@
+"""The life of one machine during a run: every step writes its intent before it acts and saves what came of it."""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from im_client.plan.model import Phase, Spec, Step
+from im_client.providers.base import Instance, MachineRequest, Provider
+from im_client.remote.access import HostKey
+from im_client.remote.hostkeys import new_host_key
+from im_client.remote.wait import wait_reachable
+from im_client.services.configuring import Target
+from im_client.services.context import Context
+from im_client.services.known import access_of
+from im_client.state.store import InfrastructureRecord, NodeRecord
+from infracore.errors import Cancelled, CommandFailed, Conflict, NotFound, TimedOut
+from infracore.ids import new_token
+
+__all__ = ["Machines"]
+
+POLL_FIRST_S: Final = 0.1
+POLL_MOST_S: Final = 2.0
+DELETE_LIMIT_S: Final = 300.0
+
+
+class Machines:
+    """The machines of one infrastructure during one run. Safe under threads: each machine has one step at a time."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        infrastructure: InfrastructureRecord,
+        provider: Provider,
+        records: Mapping[str, NodeRecord],
+        cancel: threading.Event,
+    ) -> None:
+        self._ctx = ctx
+        self._infrastructure = infrastructure
+        self._provider = provider
+        self._cancel = cancel
+        self._lock = threading.Lock()
+        self._records = dict(records)
+        self._targets: dict[str, Target] = {}
+        self._reachable = provider.limits().reachable
+
+    @property
+    def records(self) -> Mapping[str, NodeRecord]:
+        """The machines as they stand now."""
+        with self._lock:
+            return dict(self._records)
+
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """The machines that answered on SSH during this run."""
+        with self._lock:
+            return {name: dataclasses.replace(t, record=self._records[name]) for name, t in self._targets.items()}
+
+    def save(self, name: str, **changes: object) -> NodeRecord:
+        """Change one record, here and in the store."""
+        with self._lock:
+            record = dataclasses.replace(self._records[name], updated_at=self._ctx.clock.now(), **changes)  # type: ignore[arg-type]
+            self._records[name] = record
+        self._ctx.store.put_node(record)
+        return record
+
+    def create(self, step: Step, *, has_operations: bool) -> None:
+        """Make the machine of a step, or find the one that an interrupted run has made; wait until it runs."""
+        spec = step.spec or Spec()
+        known = self._records.get(step.node)
+        if known is not None and known.phase is Phase.CREATING and known.spec == spec:
+            record = known  # the same token: the provider returns what it made for it
+        else:
+            if known is not None:
+                self._delete_at_provider(known)
+            record = self._intent(step, spec)
+        machine = self._provider.create(self._request(record))
+        record = self._took(step.node, machine)
+        self._until_running(step.node, machine)
+        if not self._reachable and not has_operations:
+            self.save(step.node, phase=Phase.CONFIGURED)
+
+    def replace(self, step: Step, *, has_operations: bool) -> None:
+        """Delete the machine and make it anew under the same name."""
+        self.delete(step.node, forget=False)
+        self.create(step, has_operations=has_operations)
+
+    def update(self, step: Step) -> None:
+        """Change the machine in place."""
+        record = self._records[step.node]
+        if step.spec is None or record.provider_id is None:
+            raise Conflict(f"{step.node} has nothing to be changed")
+        self._provider.resize(record.provider_id, step.spec)
+        self.save(step.node, spec=step.spec)
+
+    def start(self, name: str) -> None:
+        """Start a stopped machine and wait until it runs."""
+        record = self._existing(name)
+        self._provider.start(record.provider_id or "")
+        self._until_running(name, self._provider.get(record.provider_id or ""))
+
+    def stop(self, name: str) -> None:
+        """Stop a machine and wait until it is off. It must be configured again when it is started."""
+        record = self._existing(name)
+        self._provider.stop(record.provider_id or "")
+        self._until(name, lambda machine: machine.phase is Phase.STOPPED, "stop", self._ctx.settings.timeouts.stop_s)
+        self.save(name, phase=Phase.STOPPED, configured_digest=None, operation_digests={})
+
+    def reboot(self, name: str) -> None:
+        """Restart a machine; `ready` waits for it."""
+        self._provider.reboot(self._existing(name).provider_id or "")
+
+    def ready(self, name: str, *, has_operations: bool) -> None:
+        """Wait until the machine runs and answers on SSH with the host key that it must have.
+
+        Raises:
+            TimedOut: with the last reason. Conflict: it shows another host key.
+        """
+        record = self._records[name]
+        machine = self._provider.get(record.provider_id or "")
+        if machine.phase is not Phase.RUNNING:
+            machine = self._until_running(name, machine)
+            record = self._records[name]
+        access = access_of(self._infrastructure, record, machine)
+        if not self._reachable or access is None:
+            return
+        wait_reachable(
+            access, timeout_s=self._ctx.settings.timeouts.reachable_s, clock=self._ctx.clock, cancel=self._cancel
+        )
+        with self._lock:
+            self._targets[name] = Target(self._records[name], access)
+        if not has_operations:
+            self.save(name, phase=Phase.CONFIGURED)
+
+    def find(self, name: str) -> None:
+        """Note how to log in to a machine that runs, without waiting for it."""
+        record = self._records[name]
+        if record.provider_id is None or not self._reachable:
+            return
+        try:
+            machine = self._provider.get(record.provider_id)
+        except NotFound:
+            return
+        access = access_of(self._infrastructure, record, machine)
+        if machine.phase is Phase.RUNNING and access is not None:
+            with self._lock:
+                self._targets[name] = Target(record, access)
+
+    def delete(self, name: str, *, forget: bool = True) -> None:
+        """Remove the machine, wait until it is gone, then forget it."""
+        record = self._records[name]
+        record = self.save(name, phase=Phase.DELETING)
+        self._delete_at_provider(record)
+        with self._lock:
+            self._targets.pop(name, None)
+            if forget:
+                del self._records[name]
+        if forget:
+            self._ctx.store.remove_node(self._infrastructure.id, name, self._ctx.clock.now())
+
+    def delete_stray(self, machine: Instance) -> None:
+        """Remove a machine of the infrastructure that no record knows."""
+        self._provider.delete(machine.provider_id)
+
+    def _delete_at_provider(self, record: NodeRecord) -> None:
+        ids = {record.provider_id} if record.provider_id else set()
+        if not ids:  # an interrupted creation: only the token tells whether a machine was made
+            listed = self._provider.list_machines(self._infrastructure.id)
+            ids = {machine.provider_id for machine in listed if machine.token == record.token}
+        for provider_id in ids:
+            self._provider.delete(provider_id)
+            self._until_gone(record.name, provider_id)
+
+    def _intent(self, step: Step, spec: Spec) -> NodeRecord:
+        now = self._ctx.clock.now()
+        key = new_host_key()
+        record = NodeRecord(
+            infrastructure=self._infrastructure.id,
+            name=step.node,
+            group=step.group,
+            index=step.index,
+            token=new_token(),
+            provider=self._infrastructure.provider,
+            phase=Phase.CREATING,
+            spec=spec,
+            created_at=now,
+            updated_at=now,
+            host_key_public=key.public,
+            host_key_private=key.private,
+        )
+        with self._lock:
+            self._records[step.node] = record
+        self._ctx.store.put_node(record)
+        return record
+
+    def _request(self, record: NodeRecord) -> MachineRequest:
+        key = HostKey(record.host_key_public, record.host_key_private) if record.host_key_public else None
+        return MachineRequest(
+            infrastructure=self._infrastructure.id,
+            name=record.name,
+            token=record.token,
+            spec=record.spec,
+            authorized_keys=(self._infrastructure.ssh_public_key,),
+            host_key=key,
+        )
+
+    def _took(self, name: str, machine: Instance) -> NodeRecord:
+        """Record what the provider says of a machine."""
+        changes: dict[str, object] = {
+            "phase": Phase.RUNNING if machine.phase is Phase.RUNNING else Phase.PENDING,
+            "provider_id": machine.provider_id,
+            "private_address": machine.private_address,
+            "public_address": machine.public_address,
+            "failure": "",
+        }
+        if machine.access is not None:
+            changes["user"] = machine.access.user
+            changes["port"] = machine.access.port
+            if machine.access.host_key:
+                changes["host_key_public"] = machine.access.host_key
+        return self.save(name, **changes)
+
+    def _until_running(self, name: str, machine: Instance) -> Instance:
+        if machine.phase is Phase.RUNNING and (machine.private_address or machine.public_address):
+            return machine
+        machine = self._until(
+            name,
+            lambda m: m.phase is Phase.RUNNING and bool(m.private_address or m.public_address),
+            "run",
+            self._ctx.settings.timeouts.create_s,
+        )
+        self._took(name, machine)
+        return machine
+
+    def _until(self, name: str, done: Callable[[Instance], bool], verb: str, limit_s: float) -> Instance:
+        """Poll the provider, quickly at first, until a machine is as wanted."""
+        clock = self._ctx.clock
+        provider_id = self._existing(name).provider_id or ""
+        deadline = clock.monotonic() + limit_s
+        pause = POLL_FIRST_S
+        while True:
+            machine = self._provider.get(provider_id)
+            if done(machine):
+                return machine
+            if machine.phase is Phase.FAILED:
+                console = self._provider.console(provider_id).strip().splitlines()[-3:]
+                raise CommandFailed(
+                    f"{name} failed at the provider: {machine.fault or 'it says no reason'}",
+                    "the end of its console: " + " | ".join(console) if console else "run the command again",
+                )
+            if clock.monotonic() > deadline:
+                raise TimedOut(f"{name} did not {verb} within {limit_s:g} s; it is {machine.phase}", "run it again")
+            if clock.wait(self._cancel, pause):
+                raise Cancelled(f"interrupted while waiting for {name} to {verb}", "run the same command to go on")
+            pause = min(pause * 1.5, POLL_MOST_S)
+
+    def _until_gone(self, name: str, provider_id: str) -> None:
+        clock = self._ctx.clock
+        deadline = clock.monotonic() + DELETE_LIMIT_S
+        pause = POLL_FIRST_S
+        while True:
+            try:
+                machine = self._provider.get(provider_id)
+            except NotFound:
+                return
+            if machine.phase is Phase.GONE:
+                return
+            if clock.monotonic() > deadline:
+                raise TimedOut(f"{name} is still there {DELETE_LIMIT_S:g} s after it was to be deleted", "run it again")
+            clock.wait(threading.Event(), pause)  # not cancelled half-way: deleting ends soon
+            pause = min(pause * 1.5, POLL_MOST_S)
+
+    def _existing(self, name: str) -> NodeRecord:
+        record = self._records[name]
+        if record.provider_id is None:
+            raise Conflict(f"{name} was never made", "run: im deploy")
+        return record

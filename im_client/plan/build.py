@@ -1,0 +1,327 @@
+"""The plan: from the desired topology and what is known to the steps between them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from im_client.plan.configuring import World, operations_of, work
+from im_client.plan.diff import spec_changes
+from im_client.plan.members import members
+from im_client.plan.model import (
+    Action,
+    Change,
+    Known,
+    KnownNode,
+    Limits,
+    Phase,
+    Plan,
+    Reason,
+    ReasonCode,
+    Spec,
+    Step,
+)
+from im_client.plan.order import creation_order, deleted_before
+from im_client.plan.specs import asked_fields, describe_field, is_shared, spec_of, title
+from im_client.topology.model import Group, OperationPhase, Topology
+from im_client.topology.naming import stems
+from infracore.errors import InfraError, InvalidUsage, Several, Unsupported
+
+__all__ = ["build"]
+
+_CAN_RUN_HOOKS = frozenset({Phase.RUNNING, Phase.CONFIGURED, Phase.UNCONFIGURED})
+
+
+def build(
+    infrastructure: str,
+    topology: Topology,
+    known: Known,
+    limits: Limits,
+    *,
+    destroy: bool = False,
+    reconfigure: frozenset[str] | None = None,
+    remove: frozenset[str] = frozenset(),
+) -> Plan:
+    """Plan the way from what is known to what the topology asks for. Equal arguments give equal plans.
+
+    First surplus machines are deleted (their STOP and DELETE hooks before that), then machines are made and
+    changed, and last all configuring happens, so that a front-end that lists its workers runs once, with
+    the final list. `reconfigure` names machines on which all operations run again; `remove` names machines that
+    go whatever the count is. A machine recorded as DELETING has its hooks behind it: they do not run again.
+
+    Raises:
+        InvalidUsage: `reconfigure` or `remove` names no machine, or the machines live at another provider.
+        Unsupported: the provider cannot honour what the template asks for (`Several` where it is more than one).
+    """
+    _check_names(known, reconfigure or frozenset(), remove)
+    draft = _Draft(topology, known, limits)
+    if destroy:
+        draft.delete(sorted(known.nodes.values(), key=_newest_first), ReasonCode.DESTROY, "everything is destroyed")
+        return draft.finish(infrastructure)
+    _check_provider(known, limits)
+    _check_supported(topology, limits)
+    draft.populate(remove)
+    if limits.reachable:
+        draft.configure(reconfigure or frozenset())
+    return draft.finish(infrastructure)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making."""
+
+    topology: Topology
+    known: Known
+    limits: Limits
+    order: list[str] = field(default_factory=list)
+    deletes: dict[str, list[Step]] = field(default_factory=dict)
+    """Group -> steps, in the order in which they are read."""
+    makes: dict[str, list[Step]] = field(default_factory=dict)
+    configures: list[Step] = field(default_factory=list)
+    present: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Group -> machines that stay or are made, by index."""
+    silent: set[str] = field(default_factory=set)
+    """Machines of which nothing could be learned now."""
+    warnings: list[str] = field(default_factory=list)
+    indices: dict[str, int] = field(default_factory=dict)
+    hooks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.order = creation_order(self.topology.groups)
+        if self.limits.reachable:
+            self.hooks = operations_of(self.topology, OperationPhase.STOP, OperationPhase.DELETE)
+
+    def delete(self, nodes: Collection[KnownNode], code: ReasonCode, text: str) -> None:
+        """Plan to delete machines, in this order."""
+        for node in nodes:
+            reason = Reason(code, text)
+            if node.phase is Phase.DELETING and code is not ReasonCode.DESTROY:
+                reason = Reason(ReasonCode.INTERRUPTED, "an earlier run began to delete it")
+            hooks = self.hooks.get(node.group, ()) if node.phase in _CAN_RUN_HOOKS else ()
+            step = Step(
+                id=f"{Action.DELETE}:{node.name}",
+                action=Action.DELETE,
+                node=node.name,
+                group=node.group,
+                index=node.index,
+                reason=reason,
+                operations=hooks,
+            )
+            self.deletes.setdefault(node.group, []).append(step)
+
+    def populate(self, remove: Collection[str]) -> None:
+        """Delete what is too much, make what is missing, change what differs."""
+        by_group: dict[str, list[KnownNode]] = {}
+        for node in self.known.nodes.values():
+            by_group.setdefault(node.group, []).append(node)
+        for name, nodes in by_group.items():
+            if name not in self.topology.groups:
+                text = f"the template has no {name} any more"
+                self.delete(sorted(nodes, key=_newest_first), ReasonCode.REMOVED, text)
+        stem = stems(self.topology.groups)
+        for name in self.order:
+            group = self.topology.groups[name]
+            found = members(group, stem[name], by_group.get(name, ()), remove, self.known.nodes)
+            count = f"{name} is scaled in to {group.count}"
+            for node in found.surplus:
+                text = "asked for" if node.name in remove else count
+                self.delete((node,), ReasonCode.SCALE_IN, text)
+            shared = spec_of(group, self.topology, 0) if is_shared(group) else None
+            steps: list[Step] = []
+            for node in found.kept:
+                step = self._kept(node, shared or spec_of(group, self.topology, node.index))
+                if step is not None:
+                    steps.append(step)
+            scaled = bool(by_group.get(name))
+            for index, node_name in found.missing:
+                spec = shared or spec_of(group, self.topology, index)
+                steps.append(_create(group, index, node_name, spec, scaled=scaled))
+            everyone = sorted([(n.index, n.name) for n in found.kept] + list(found.missing))
+            self.indices.update((n, i) for i, n in everyone)
+            self.present[name] = tuple(n for _, n in everyone)
+            self.makes[name] = sorted(steps, key=lambda s: s.index)
+
+    def _kept(self, node: KnownNode, spec: Spec) -> Step | None:
+        """Return what a machine that stays needs, or None."""
+        if node.phase is Phase.UNKNOWN:
+            self.silent.add(node.name)
+            self.warnings.append(f"the provider could not be asked about {node.name}: it is left alone")
+            return None
+        changes = spec_changes(node.spec, spec, self.limits)
+        forced = [c for c in changes if c.forces_replace]
+        reason: Reason | None = None
+        match node.phase:
+            case Phase.GONE:
+                action, reason = Action.CREATE, Reason(ReasonCode.GONE, "it no longer exists at the provider")
+            case Phase.FAILED:
+                action = Action.REPLACE if node.provider_id else Action.CREATE
+                reason = Reason(ReasonCode.FAILED, f"it failed{_because(node.failure)}")
+            case Phase.DELETING:
+                action = Action.REPLACE
+                reason = Reason(ReasonCode.INTERRUPTED, "an earlier run began to delete it")
+            case Phase.CREATING if not changes:
+                action = Action.CREATE
+                reason = Reason(ReasonCode.INTERRUPTED, "an earlier run began to create it")
+            case Phase.CREATING:
+                action = Action.REPLACE
+                what = ", ".join(title(c.property) for c in changes)
+                reason = Reason(ReasonCode.CHANGED, f"it was begun with another {what}")
+            case _ if forced:
+                action = Action.REPLACE
+                what = ", ".join(title(c.property) for c in forced)
+                text = f"{what} cannot be changed on a machine of {self.limits.provider}"
+                reason = Reason(ReasonCode.CHANGED, text)
+            case _ if changes:
+                action, reason = Action.UPDATE, Reason(ReasonCode.CHANGED, self._in_place_text(node, changes))
+            case Phase.STOPPED:
+                action, reason = Action.START, Reason(ReasonCode.STOPPED, "it is stopped")
+            case Phase.PENDING:
+                action, reason = Action.START, Reason(ReasonCode.INTERRUPTED, "it has not finished starting")
+            case _:
+                return None
+        runs_hooks = action is Action.REPLACE and node.phase in _CAN_RUN_HOOKS
+        return Step(
+            id=f"{action}:{node.name}",
+            action=action,
+            node=node.name,
+            group=node.group,
+            index=node.index,
+            reason=reason,
+            spec=None if action is Action.START else spec,
+            changes=changes,
+            operations=self.hooks.get(node.group, ()) if runs_hooks else (),
+        )
+
+    def _in_place_text(self, node: KnownNode, changes: Collection[Change]) -> str:
+        properties = {c.property for c in changes}
+        if node.phase is Phase.STOPPED:
+            return "changed in place, then started"
+        if properties - self.limits.in_place:
+            return "changed in place: the machine restarts"
+        return "changed in place"
+
+    def configure(self, forced: Collection[str]) -> None:
+        """Plan the operations that must run."""
+        made = [step for steps in self.makes.values() for step in steps]
+        world = World(
+            known=self.known.nodes,
+            present=self.present,
+            silent=self.silent,
+            indices=self.indices,
+            fresh=frozenset(s.node for s in made if s.action in {Action.CREATE, Action.REPLACE}),
+            moving=frozenset(s.node for s in made if s.action in {Action.START, Action.UPDATE}),
+            shrunk=frozenset(self.deletes),
+            facts=replace(self.known.facts, components=self.topology.components, defaults=self.topology.attributes),
+        )
+        jobs = work(self.topology, world, forced)
+        for group in self.order:
+            for name in self.present.get(group, ()):
+                job = jobs.get(name)
+                if job is not None:
+                    self.configures.append(
+                        Step(
+                            id=f"{Action.CONFIGURE}:{name}",
+                            action=Action.CONFIGURE,
+                            node=name,
+                            group=group,
+                            index=self.indices[name],
+                            reason=_most_telling(job.reasons),
+                            operations=tuple(job.operations),
+                        )
+                    )
+
+    def finish(self, infrastructure: str) -> Plan:
+        """Put the steps in order. Steps that need the same share one tuple, which keeps a plan linear in size."""
+        steps: list[Step] = []
+        order = [g for g in self.deletes if g not in self.order] + self.order[::-1]
+        for group in order:
+            if group in self.deletes:
+                earlier = deleted_before(group, self.topology.groups, self.order) if group in self.order else ()
+                needs = tuple(s.id for other in earlier for s in self.deletes.get(other, ()))
+                steps += [replace(step, needs=needs) for step in self.deletes[group]]
+        deleted = tuple(step.id for step in steps)
+        before: set[str] = set()
+        for group in self.order:
+            needed = [g for g in self.topology.groups[group].needs if g in before and self.makes.get(g)]
+            needs = deleted + tuple(s.id for g in needed for s in self.makes[g]) if needed else deleted
+            steps += [replace(step, needs=needs) for step in self.makes.get(group, ())]
+            before.add(group)
+        everything = tuple(step.id for step in steps)
+        steps += [replace(step, needs=everything) for step in self.configures]
+        busy = {step.node for step in steps}
+        return Plan(
+            infrastructure=infrastructure,
+            revision=self.known.revision,
+            steps=tuple(steps),
+            unchanged=tuple(n for g in self.order for n in self.present.get(g, ()) if n not in busy),
+            warnings=tuple(self.warnings),
+        )
+
+
+def _create(group: Group, index: int, name: str, spec: Spec, *, scaled: bool) -> Step:
+    if scaled:
+        reason = Reason(ReasonCode.SCALE_OUT, f"{group.name} is scaled out to {group.count}")
+    else:
+        reason = Reason(ReasonCode.NEW, f"the template asks for {group.count} of {group.name}")
+    return Step(
+        id=f"{Action.CREATE}:{name}",
+        action=Action.CREATE,
+        node=name,
+        group=group.name,
+        index=index,
+        reason=reason,
+        spec=spec,
+    )
+
+
+def _newest_first(node: KnownNode) -> tuple[str, int]:
+    return node.group, -node.index
+
+
+def _because(failure: str) -> str:
+    return f": {failure.strip().splitlines()[0]}" if failure.strip() else ""
+
+
+def _most_telling(reasons: Collection[Reason]) -> Reason:
+    """Return the first reason and say how many there are beside it; a failed configuration is reason enough."""
+    first, *others = reasons
+    if first.code is ReasonCode.FAILED or not others:
+        return first
+    return replace(first, text=f"{first.text}; and {len(others)} more")
+
+
+def _check_names(known: Known, reconfigure: Collection[str], remove: Collection[str]) -> None:
+    unknown = sorted((set(reconfigure) | set(remove)) - known.nodes.keys())
+    if unknown:
+        there = ", ".join(known.nodes) or "none"
+        raise InvalidUsage(f"there is no machine {', '.join(repr(n) for n in unknown)}", f"machines: {there}")
+
+
+def _check_provider(known: Known, limits: Limits) -> None:
+    others = sorted({n.provider for n in known.nodes.values() if n.provider != limits.provider})
+    if others:
+        raise InvalidUsage(
+            f"this infrastructure has machines at {', '.join(others)} and cannot be planned for {limits.provider}",
+            "destroy it first, or deploy the template under another name",
+        )
+
+
+def _check_supported(topology: Topology, limits: Limits) -> None:
+    errors: list[InfraError] = []
+    if not limits.unsupported:
+        return
+    for group in topology.groups.values():
+        if group.count < 1:
+            continue
+        spec = spec_of(group, topology, 1)
+        for name in asked_fields(spec):
+            if name in limits.unsupported:
+                value = describe_field(name, getattr(spec, name))
+                errors.append(
+                    Unsupported(
+                        f"{group.name} asks for {title(name)} {value}, which {limits.provider} cannot give",
+                        f"remove it from {group.name} in the template, or choose another provider",
+                    )
+                )
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise Several(errors)

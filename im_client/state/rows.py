@@ -1,0 +1,191 @@
+"""Records <-> rows of the SQLite schema. Rows are `sqlite3.Row`; sealing is the store's business."""
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Any, Final
+
+from im_client.plan.model import Phase
+from im_client.state import codec
+from im_client.state.codec import storable
+from im_client.state.store import EventRecord, InfrastructureRecord, NodeRecord, RunRecord, RunState
+from infracore.secrets import Secret
+
+__all__ = [
+    "INSERT_EVENT",
+    "INSERT_INFRASTRUCTURE",
+    "INSERT_RUN",
+    "PUT_NODE",
+    "PUT_PART",
+    "event_row",
+    "infrastructure_parts",
+    "infrastructure_row",
+    "node_clear",
+    "node_row",
+    "read_event",
+    "read_infrastructure",
+    "read_node",
+    "read_run",
+    "run_row",
+]
+
+Row = tuple[Any, ...]
+
+INSERT_INFRASTRUCTURE: Final = """
+    INSERT INTO infrastructure (id, name, provider, created_at, updated_at, revision, ssh_public_key)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+
+PUT_PART: Final = """
+    INSERT INTO sealed_part (infrastructure, part, sealed) VALUES (?, ?, ?)
+    ON CONFLICT DO UPDATE SET sealed = excluded.sealed"""
+
+PUT_NODE: Final = """
+    INSERT OR REPLACE INTO node (
+        infrastructure, name, group_name, group_index, token, provider, provider_id, phase, created_at, updated_at,
+        private_address, public_address, login_user, port, host_key_public, configured_digest, operation_digests,
+        failure, spec, sealed
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+INSERT_RUN: Final = """
+    INSERT INTO run (id, infrastructure, verb, started_at, ended_at, state, summary, log_dir)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+
+INSERT_EVENT: Final = """
+    INSERT INTO event (run, at, kind, node, text)
+    SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM run WHERE id = ?1)"""
+
+
+def infrastructure_row(record: InfrastructureRecord) -> Row:
+    """Return the values of `INSERT_INFRASTRUCTURE`."""
+    return (
+        record.id,
+        record.name,
+        record.provider,
+        record.created_at,
+        record.updated_at,
+        record.revision,
+        record.ssh_public_key,
+    )
+
+
+def infrastructure_parts(record: InfrastructureRecord) -> dict[str, str]:
+    """Return part -> text to be sealed; empty parts are left out."""
+    parts = {"source": codec.encode_source(record.source), "ssh_private_key": record.ssh_private_key.reveal()}
+    if record.outputs:
+        parts["outputs"] = codec.encode_values(record.outputs)
+    if record.provider_settings:
+        parts["provider_settings"] = codec.encode_values(record.provider_settings)
+    return parts
+
+
+def read_infrastructure(row: sqlite3.Row, parts: Mapping[str, str]) -> InfrastructureRecord:
+    """Put a row and its opened parts together."""
+    return InfrastructureRecord(
+        id=row["id"],
+        name=row["name"],
+        provider=row["provider"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        revision=row["revision"],
+        ssh_public_key=row["ssh_public_key"],
+        source=codec.decode_source(parts["source"]),
+        ssh_private_key=Secret(parts["ssh_private_key"]),
+        outputs=codec.decode_values(parts.get("outputs", "{}")),
+        provider_settings=codec.decode_values(parts.get("provider_settings", "{}")),
+    )
+
+
+def node_clear(record: NodeRecord) -> str | None:
+    """Return what of a node is to be sealed, None where there is nothing."""
+    return codec.encode_node_part(record.host_key_private, record.outputs)
+
+
+def node_row(record: NodeRecord, sealed: bytes | None) -> Row:
+    """Return the values of `PUT_NODE`."""
+    return (
+        record.infrastructure,
+        record.name,
+        record.group,
+        record.index,
+        record.token,
+        record.provider,
+        record.provider_id,
+        record.phase.value,
+        record.created_at,
+        record.updated_at,
+        record.private_address,
+        record.public_address,
+        record.user,
+        record.port,
+        record.host_key_public,
+        record.configured_digest,
+        codec.encode_plain(record.operation_digests),
+        storable(record.failure),
+        codec.encode_plain(record.spec),
+        sealed,
+    )
+
+
+def read_node(row: sqlite3.Row, clear: str | None) -> NodeRecord:
+    """Put a row and its opened part together."""
+    key, outputs = (None, {}) if clear is None else codec.decode_node_part(clear)
+    return NodeRecord(
+        infrastructure=row["infrastructure"],
+        name=row["name"],
+        group=row["group_name"],
+        index=row["group_index"],
+        token=row["token"],
+        provider=row["provider"],
+        provider_id=row["provider_id"],
+        phase=Phase(row["phase"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        private_address=row["private_address"],
+        public_address=row["public_address"],
+        user=row["login_user"],
+        port=row["port"],
+        host_key_public=row["host_key_public"],
+        host_key_private=key,
+        configured_digest=row["configured_digest"],
+        operation_digests=codec.decode_digests(row["operation_digests"]),
+        outputs=outputs,
+        failure=row["failure"],
+        spec=codec.decode_spec(row["spec"]),
+    )
+
+
+def run_row(record: RunRecord) -> Row:
+    """Return the values of `INSERT_RUN`."""
+    return (
+        record.id,
+        record.infrastructure,
+        record.verb,
+        record.started_at,
+        record.ended_at,
+        record.state.value,
+        storable(record.summary),
+        record.log_dir,
+    )
+
+
+def read_run(row: sqlite3.Row) -> RunRecord:
+    """Turn a row of `run` into its record."""
+    return RunRecord(
+        id=row["id"],
+        infrastructure=row["infrastructure"],
+        verb=row["verb"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        state=RunState(row["state"]),
+        summary=row["summary"],
+        log_dir=row["log_dir"],
+    )
+
+
+def event_row(event: EventRecord) -> Row:
+    """Return the values of `INSERT_EVENT`."""
+    return event.run, event.at, event.kind, event.node, storable(event.text)
+
+
+def read_event(row: sqlite3.Row) -> EventRecord:
+    """Turn a row of `event` into its record."""
+    return EventRecord(row["run"], row["at"], row["kind"], row["node"], row["text"])

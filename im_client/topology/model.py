@@ -11,6 +11,7 @@ __all__ = [
     "Artifact",
     "ArtifactKind",
     "Group",
+    "GroupKind",
     "Hardware",
     "Image",
     "Network",
@@ -133,6 +134,15 @@ class Placement:
     availability_zone: str | None = None
 
 
+class GroupKind(StrEnum):
+    """What is made of a group. Providers of machines make MACHINE only."""
+
+    MACHINE = "machine"
+    FUNCTION = "function"
+    """A function of a serverless platform, such as OSCAR or AWS Lambda."""
+    CONTAINER = "container"
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Machines made from one Compute node template."""
@@ -156,6 +166,7 @@ class Group:
     needs: tuple[str, ...] = ()
     """Groups whose machines are made before this group's."""
     where: SourceRef | None = None
+    kind: GroupKind = GroupKind.MACHINE
 
 
 class ArtifactKind(StrEnum):

@@ -1,0 +1,177 @@
+"""Inputs of a template: their definitions, and their values as given or by default."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from im_client.topology.values import Value
+from im_client.tosca.findings import Findings, Place, meant
+from im_client.tosca.functions import Evaluator
+from im_client.tosca.model import Context
+from im_client.tosca.problems import Code, Level
+from im_client.tosca.schema import Schema, read_schema
+from im_client.tosca.source import Map, key_place, value_place
+from im_client.tosca.types import Library
+from im_client.tosca.values import SIMPLE_TYPES, plain
+from infracore.secrets import Secret
+
+__all__ = ["Inputs", "is_secret_name", "random_length", "read_inputs"]
+
+_SECRET: Final = re.compile(r"passw|passphrase|token|secret|private_?key|api_?key|credential", re.IGNORECASE)
+_NOT_SECRET: Final = re.compile(r"(_type|_enabled?|_name|_path|_url|_length)$", re.IGNORECASE)
+_RANDOM: Final = re.compile(r"random\(\s*(\d{1,4})\s*\)")
+_ACCESS_TOKEN: Final = re.compile(r"access_token\(\s*\)")
+CREDENTIAL: Final = "tosca.datatypes.Credential"
+
+
+def is_secret_name(name: str) -> bool:
+    """Say whether an input of this name holds a secret."""
+    return _SECRET.search(name) is not None and _NOT_SECRET.search(name) is None
+
+
+def random_length(value: object) -> int | None:
+    """Return N where an input's value says `random(N)`: a text of N characters that the caller makes and keeps."""
+    found = _RANDOM.fullmatch(value.strip()) if isinstance(value, str) else None
+    return int(found[1]) if found else None
+
+
+@dataclass(slots=True)
+class Inputs:
+    """The inputs of one template; `settle` fills the values."""
+
+    schemas: Mapping[str, Schema]
+    place: Place
+    secret: frozenset[str]
+    _values: dict[str, Value] = field(default_factory=dict)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all inputs."""
+        return tuple(self.schemas)
+
+    def value(self, name: str) -> Value:
+        """Return an input's value; None where it is missing or wrong."""
+        return self._values.get(name)
+
+    def is_secret(self, name: str) -> bool:
+        """Say whether an input holds a secret."""
+        return name in self.secret
+
+    def settle(self, given: Mapping[str, Value], evaluator: Evaluator, findings: Findings, *, require: bool) -> None:
+        """Check and keep the values; each that is missing or wrong is a problem."""
+        for name in given:
+            if name not in self.schemas:
+                hint = meant(name, self.schemas) or "the template has no inputs"
+                findings.add(Code.UNKNOWN_INPUT, self.place, f'the template has no input "{name}"', hint)
+        for name, schema in self.schemas.items():
+            value = self._settled(name, schema, given, evaluator, findings, require)
+            self._values[name] = _hidden(value, schema) if name in self.secret else value
+
+    def _settled(
+        self,
+        name: str,
+        schema: Schema,
+        given: Mapping[str, Value],
+        evaluator: Evaluator,
+        findings: Findings,
+        require: bool,
+    ) -> Value:
+        if name in given and given[name] is not None:
+            said = given[name]
+            value = evaluator.given(said.reveal() if isinstance(said, Secret) else said, schema, schema.place, name)
+            evaluator.constrain(value, schema, schema.place, name, Level.ERROR)
+            return value
+        if schema.default is None:
+            if schema.required:
+                findings.add(
+                    Code.MISSING_INPUT,
+                    schema.place,
+                    f'the input "{name}" is required and has no value',
+                    f"give it: -i {name}=VALUE",
+                    Level.ERROR if require else Level.WARNING,
+                )
+            return None
+        at = schema.default_at or schema.place
+        if random_length(schema.default) is not None:
+            if require:
+                findings.add(
+                    Code.MISSING_INPUT,
+                    at,
+                    f'the input "{name}" is to be a random text, and none was made for it',
+                    f"give it: -i {name}=VALUE",
+                )
+            return None
+        if isinstance(schema.default, str) and _ACCESS_TOKEN.fullmatch(schema.default.strip()):
+            findings.warn(
+                Code.IGNORED, at, f'access_token() of the input "{name}" has no effect: no token is handed over'
+            )
+            return ""
+        if not schema.default:  # "" and 0 mean "not set" in the catalogue, whatever the type
+            return plain(schema.default)
+        value = evaluator.typed(schema.default, _without_constraints(schema), at, Context(), name)
+        evaluator.constrain(value, schema, at, name, Level.WARNING)
+        return value
+
+
+def _without_constraints(schema: Schema) -> Schema:
+    return Schema(schema.type, schema.place, entry=schema.entry, key=schema.key, scope=schema.scope)
+
+
+def _hidden(value: Value, schema: Schema) -> Value:
+    """Make text secret; of a credential the token and the keys."""
+    if isinstance(value, str):
+        return Secret(value) if value else value
+    if isinstance(value, Mapping):
+        whole = schema.type != CREDENTIAL and not schema.type.endswith("Credential")
+        return {
+            k: _hidden(v, schema) if whole or k in {"token", "keys"} or _in_keys(k) else v for k, v in value.items()
+        }
+    if isinstance(value, tuple):
+        return tuple(_hidden(v, schema) for v in value)
+    return value
+
+
+def _in_keys(name: str) -> bool:
+    return "key" in name.lower()
+
+
+def read_inputs(raw: Map, library: Library, findings: Findings) -> Inputs:
+    """Read the definitions of inputs."""
+    schemas: dict[str, Schema] = {}
+    secret: set[str] = set()
+    for name, body in raw.items():
+        schema = read_schema(name, body, value_place(raw, name), findings)
+        if schema is None:
+            continue
+        at = key_place(raw, name)
+        schema = Schema(
+            _type_name(schema, library),
+            at,
+            schema.required,
+            schema.default,
+            schema.default_at,
+            schema.description,
+            schema.constraints,
+            schema.entry,
+            schema.key,
+        )
+        schemas[name] = schema
+        _check_types(name, schema, value_place(body, "type") if isinstance(body, Map) else at, library, findings)
+        if is_secret_name(name) and schema.type not in {"boolean", "integer", "float"}:
+            secret.add(name)
+        if schema.type.endswith("Credential"):
+            secret.add(name)
+    return Inputs(schemas, raw.at, frozenset(secret))
+
+
+def _type_name(schema: Schema, library: Library) -> str:
+    return schema.type if schema.type in SIMPLE_TYPES else library.full_name("data", schema.type) or schema.type
+
+
+def _check_types(name: str, schema: Schema, at: Place, library: Library, findings: Findings) -> None:
+    if schema.type not in SIMPLE_TYPES and library.full_name("data", schema.type) is None:
+        hint = meant(schema.type, SIMPLE_TYPES)
+        hint = hint if hint.startswith("did") else library.meant("data", schema.type)
+        findings.add(Code.UNKNOWN_TYPE, at, f'the input "{name}" has the unknown type {schema.type}', hint)
+    if schema.entry is not None:
+        _check_types(f"entries of {name}", schema.entry, schema.entry.place, library, findings)

@@ -1,0 +1,261 @@
+"""From interfaces to operations in the order in which they run.
+
+The order is the Infrastructure Manager's: by dependency level of the component; within one component create, the
+relationships' pre_configure hooks, configure, the post_configure hooks, start, add_target, add_source and
+target_changed. stop, delete and the remove hooks run when a machine goes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from im_client.topology.model import Artifact, Operation, OperationPhase, SourceRef
+from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Scope, Token, Value
+from im_client.tosca.artifacts import Artifacts
+from im_client.tosca.findings import Findings, Place
+from im_client.tosca.functions import Evaluator
+from im_client.tosca.interfaces import CONFIGURE, HOOKS, STANDARD, OperationDefinition
+from im_client.tosca.locations import folder_of_types
+from im_client.tosca.model import Context, Node, Relationship
+from im_client.tosca.problems import Code
+from im_client.tosca.source import Map
+
+__all__ = ["Operations", "tiers", "with_own_scope"]
+
+_ORDER: Final = (
+    "create",
+    "pre_configure_source",
+    "pre_configure_target",
+    "configure",
+    "post_configure_source",
+    "post_configure_target",
+    "start",
+    "add_target",
+    "add_source",
+    "target_changed",
+    "stop",
+    "remove_target",
+    "remove_source",
+    "delete",
+)
+_PHASES: Final = {
+    "stop": OperationPhase.STOP,
+    "remove_target": OperationPhase.STOP,
+    "remove_source": OperationPhase.STOP,
+    "delete": OperationPhase.DELETE,
+}
+_ON_TARGET: Final = frozenset({"pre_configure_target", "post_configure_target", "add_source", "remove_source"})
+
+
+def tiers(nodes: Mapping[str, Node]) -> dict[str, int]:
+    """Return the dependency level of each node: 0 where it needs nothing. Circles are cut."""
+    known: dict[str, int] = {}
+    running: set[str] = set()
+
+    for start in nodes.values():
+        stack = [(start, False)]
+        while stack:
+            node, done = stack.pop()
+            targets = [r.target for r in node.requirements if r.target is not None]
+            if done:
+                running.discard(node.name)
+                known[node.name] = max((known.get(t.name, -1) + 1 for t in targets), default=0)
+            elif node.name not in known and node.name not in running:
+                running.add(node.name)
+                stack.append((node, True))
+                stack += [(t, False) for t in targets if t.name not in known and t.name not in running]
+    return known
+
+
+@dataclass(slots=True)
+class Operations:
+    """Lowers the operations of one template."""
+
+    nodes: Mapping[str, Node]
+    evaluator: Evaluator
+    artifacts: Artifacts
+    findings: Findings
+
+    def lower(self) -> tuple[Operation, ...]:
+        """Return all operations in their order."""
+        levels = tiers(self.nodes)
+        position = {name: index for index, name in enumerate(self.nodes)}
+        keyed: list[tuple[tuple[int, int, int, int], Operation]] = []
+        for node in self.nodes.values():
+            place = (levels[node.name], position[node.name])
+            for count, operation in enumerate(self._of_node(node, levels[node.name])):
+                keyed.append(((*place, _ORDER.index(operation.operation), count), operation))
+            for count, operation in enumerate(self._of_links(node, levels[node.name])):
+                keyed.append(((*place, _ORDER.index(operation.operation), count), operation))
+        keyed.sort(key=lambda pair: pair[0])
+        return _unique([operation for _, operation in keyed])
+
+    def _of_node(self, node: Node, tier: int) -> Iterator[Operation]:
+        for interface in node.interfaces.values():
+            for definition in interface.operations.values():
+                if definition.implementation is None:
+                    continue
+                if interface.name != STANDARD or definition.name not in _ORDER:
+                    self.findings.warn(
+                        Code.IGNORED,
+                        definition.place,
+                        f'"{interface.name}.{definition.name}" of "{node.name}" has no effect: '
+                        "only operations of Standard run by themselves",
+                    )
+                    continue
+                machine = node.machine
+                if machine is None:
+                    self._no_host(node, definition)
+                    continue
+                made = self._operation(
+                    f"{node.name}.{STANDARD}.{definition.name}",
+                    node.name,
+                    STANDARD,
+                    definition,
+                    Context(node),
+                    machine,
+                    tier,
+                    node.artifacts,
+                    (node, *node.hosts()),
+                )
+                if made is not None:
+                    yield made
+
+    def _no_host(self, node: Node, definition: OperationDefinition) -> None:
+        said = f'"{node.name}" has operations and no machine to run them on'
+        if node.host is not None:
+            last = [node, *node.hosts()][-1]
+            self.findings.add(
+                Code.NO_HOST, node.place, f"{said}: {last.name} runs on nothing", f"give {last.name} a host"
+            )
+        elif "host" not in node.type.requirements:
+            self.findings.warn(Code.NO_HOST, node.place, f"{said}: {definition.name} is left out", "add: - host: NODE")
+
+    def _of_links(self, node: Node, tier: int) -> Iterator[Operation]:
+        for requirement in node.requirements:
+            link = requirement.relationship
+            if link is None:
+                continue
+            for interface in link.interfaces.values():
+                for definition in interface.operations.values():
+                    if definition.implementation is None:
+                        continue
+                    if definition.name not in HOOKS:
+                        self.findings.warn(
+                            Code.IGNORED,
+                            definition.place,
+                            f'"{definition.name}" of the relationship "{link.source.name}" to "{link.target.name}" '
+                            "has no effect: it is no hook of Configure",
+                        )
+                        continue
+                    made = self._hook(link, definition, tier)
+                    if made is not None:
+                        yield made
+
+    def _hook(self, link: Relationship, definition: OperationDefinition, tier: int) -> Operation | None:
+        where = link.target if definition.name in _ON_TARGET else link.source
+        machine = where.machine
+        if machine is None:
+            self.findings.warn(
+                Code.NO_HOST,
+                definition.place,
+                f'"{definition.name}" is left out: no machine hosts "{where.name}"',
+            )
+            return None
+        name = f"{link.source.name}>{link.target.name}.{CONFIGURE}.{definition.name}"
+        chain = (link.source, link.target, *link.source.hosts())
+        return self._operation(
+            name,
+            where.name,
+            CONFIGURE,
+            definition,
+            Context(link.source, link),
+            machine,
+            tier,
+            {**link.target.artifacts, **link.source.artifacts},
+            chain,
+        )
+
+    def _operation(
+        self,
+        name: str,
+        component: str,
+        interface: str,
+        definition: OperationDefinition,
+        context: Context,
+        machine: Node,
+        tier: int,
+        named: Mapping[str, object],
+        chain: tuple[Node, ...],
+    ) -> Operation | None:
+        at = definition.implementation_at or definition.place
+        found = self.artifacts.implementation(definition.implementation, at, named)  # type: ignore[arg-type]
+        if found is None:
+            return None
+        implementation, needs = found
+        requires: dict[Artifact, None] = dict.fromkeys(needs)
+        for node in chain:
+            requires |= dict.fromkeys(self.artifacts.required(node.artifacts))
+        inputs: dict[str, Value] = {}
+        for key, (raw, place) in definition.inputs.items():
+            value = self.evaluator.evaluate(raw, place, self._context(context, place))
+            inputs[key] = with_own_scope(value, machine.name, self.nodes)
+        return Operation(
+            id=name,
+            component=component,
+            interface=interface,
+            operation=definition.name,
+            group=machine.name,
+            phase=_PHASES.get(definition.name, OperationPhase.CONFIGURE),
+            tier=tier,
+            implementation=implementation,
+            inputs=inputs,
+            requires=tuple(requires),
+            where=SourceRef(at.source.file, at.line, at.column),
+        )
+
+    def _context(self, context: Context, place: Place) -> Context:
+        """What our own types say of nodes that a template may lack is no error of the template."""
+        ours = place.source.file.startswith(folder_of_types())
+        return replace(context, lenient=True) if ours or _in_types(place, context) else context
+
+
+def _in_types(place: Place, context: Context) -> bool:
+    """Say whether an input comes from a node type rather than from the template."""
+    body = context.node.body if context.node is not None and context.relationship is None else None
+    if not isinstance(body, Map):
+        return False
+    source = body.at.source
+    return place.source is not source and place.source is context.node.type.place.source if context.node else False
+
+
+def _unique(operations: list[Operation]) -> tuple[Operation, ...]:
+    """Number the ids of hooks that two relationships between the same nodes share."""
+    seen: dict[str, int] = {}
+    unique: list[Operation] = []
+    for operation in operations:
+        count = seen[operation.id] = seen.get(operation.id, 0) + 1
+        unique.append(operation if count == 1 else replace(operation, id=f"{operation.id}#{count}"))
+    return tuple(unique)
+
+
+def with_own_scope(value: Value, machine: str | None, nodes: Mapping[str, Node]) -> Value:
+    """Leave scope OWN only where an attribute is of the machine that an operation runs on, or of software there."""
+    match value:
+        case Attribute(node=name, scope=Scope.OWN) | OperationOutput(node=name, scope=Scope.OWN):
+            where = nodes[name].machine if name in nodes else None
+            if machine is not None and where is not None and where.name == machine:
+                return value
+            return replace(value, scope=Scope.GROUP)
+        case Concat(parts):
+            return Concat(tuple(with_own_scope(p, machine, nodes) for p in parts))
+        case Join(parts, delimiter):
+            return Join(with_own_scope(parts, machine, nodes), delimiter)
+        case Token(text, separator, index):
+            return Token(with_own_scope(text, machine, nodes), separator, index)
+        case tuple():
+            return tuple(with_own_scope(v, machine, nodes) for v in value)
+        case Mapping():
+            return {k: with_own_scope(v, machine, nodes) for k, v in value.items()}
+        case _:
+            return value

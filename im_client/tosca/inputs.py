@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from im_client.topology.values import Value
+from im_client.tosca.conform import Spot
 from im_client.tosca.findings import Findings, Place, meant
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.model import Context
@@ -63,58 +64,49 @@ class Inputs:
             if name not in self.schemas:
                 hint = meant(name, self.schemas) or "the template has no inputs"
                 findings.add(Code.UNKNOWN_INPUT, self.place, f'the template has no input "{name}"', hint)
+        settling = _Settling(evaluator, findings, require)
         for name, schema in self.schemas.items():
-            value = self._settled(name, schema, given, evaluator, findings, require)
+            said = given.get(name)
+            value = settling.given(name, schema, said) if said is not None else settling.default(name, schema)
             self._values[name] = _hidden(value, schema) if name in self.secret else value
 
-    def _settled(
-        self,
-        name: str,
-        schema: Schema,
-        given: Mapping[str, Value],
-        evaluator: Evaluator,
-        findings: Findings,
-        require: bool,
-    ) -> Value:
-        if name in given and given[name] is not None:
-            said = given[name]
-            value = evaluator.given(said.reveal() if isinstance(said, Secret) else said, schema, schema.place, name)
-            evaluator.constrain(value, schema, schema.place, name, Level.ERROR)
-            return value
+
+@dataclass(frozen=True, slots=True)
+class _Settling:
+    evaluator: Evaluator
+    findings: Findings
+    require: bool
+
+    def given(self, name: str, schema: Schema, said: Value) -> Value:
+        """Return a value that the user gives: checked in full."""
+        spot = Spot(schema.place, Context(), name)
+        return self.evaluator.given(said.reveal() if isinstance(said, Secret) else said, schema, spot)
+
+    def default(self, name: str, schema: Schema) -> Value:
+        """Return the default. That it breaks its own constraints is only warned of, as tosca-parser takes it."""
+        at = schema.default_at or schema.place
         if schema.default is None:
             if schema.required:
-                findings.add(
-                    Code.MISSING_INPUT,
-                    schema.place,
-                    f'the input "{name}" is required and has no value',
-                    f"give it: -i {name}=VALUE",
-                    Level.ERROR if require else Level.WARNING,
-                )
+                self._missing(name, schema.place, "is required and has no value")
             return None
-        at = schema.default_at or schema.place
         if random_length(schema.default) is not None:
-            if require:
-                findings.add(
-                    Code.MISSING_INPUT,
-                    at,
-                    f'the input "{name}" is to be a random text, and none was made for it',
-                    f"give it: -i {name}=VALUE",
-                )
+            if self.require:
+                self._missing(name, at, "is to be a random text, and none was made for it")
             return None
         if isinstance(schema.default, str) and _ACCESS_TOKEN.fullmatch(schema.default.strip()):
-            findings.warn(
-                Code.IGNORED, at, f'access_token() of the input "{name}" has no effect: no token is handed over'
-            )
+            said = f'access_token() of the input "{name}" has no effect: no token is handed over'
+            self.findings.warn(Code.IGNORED, at, said, f"give it: -i {name}=VALUE")
             return ""
         if not schema.default:  # "" and 0 mean "not set" in the catalogue, whatever the type
             return plain(schema.default)
-        value = evaluator.typed(schema.default, _without_constraints(schema), at, Context(), name)
-        evaluator.constrain(value, schema, at, name, Level.WARNING)
+        spot = Spot(at, Context(), name)
+        value = self.evaluator.typed(schema.default, replace(schema, constraints=()), spot)
+        self.evaluator.constrain(value, schema, replace(spot, computed=True))
         return value
 
-
-def _without_constraints(schema: Schema) -> Schema:
-    return Schema(schema.type, schema.place, entry=schema.entry, key=schema.key, scope=schema.scope)
+    def _missing(self, name: str, at: Place, why: str) -> None:
+        level = Level.ERROR if self.require else Level.WARNING
+        self.findings.add(Code.MISSING_INPUT, at, f'the input "{name}" {why}', f"give it: -i {name}=VALUE", level)
 
 
 def _hidden(value: Value, schema: Schema) -> Value:
@@ -156,7 +148,8 @@ def read_inputs(raw: Map, library: Library, findings: Findings) -> Inputs:
             schema.key,
         )
         schemas[name] = schema
-        _check_types(name, schema, value_place(body, "type") if isinstance(body, Map) else at, library, findings)
+        if not _check_types(name, schema, value_place(body, "type") if isinstance(body, Map) else at, library, findings):
+            schemas[name] = replace(schema, type="any", entry=None)
         if is_secret_name(name) and schema.type not in {"boolean", "integer", "float"}:
             secret.add(name)
         if schema.type.endswith("Credential"):
@@ -168,10 +161,12 @@ def _type_name(schema: Schema, library: Library) -> str:
     return schema.type if schema.type in SIMPLE_TYPES else library.full_name("data", schema.type) or schema.type
 
 
-def _check_types(name: str, schema: Schema, at: Place, library: Library, findings: Findings) -> None:
+def _check_types(name: str, schema: Schema, at: Place, library: Library, findings: Findings) -> bool:
     if schema.type not in SIMPLE_TYPES and library.full_name("data", schema.type) is None:
         hint = meant(schema.type, SIMPLE_TYPES)
         hint = hint if hint.startswith("did") else library.meant("data", schema.type)
         findings.add(Code.UNKNOWN_TYPE, at, f'the input "{name}" has the unknown type {schema.type}', hint)
+        return False
     if schema.entry is not None:
-        _check_types(f"entries of {name}", schema.entry, schema.entry.place, library, findings)
+        return _check_types(f"entries of {name}", schema.entry, schema.entry.place, library, findings)
+    return True

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 
 from im_client.topology.model import Group, Network, Operation, Output, Topology
 from im_client.topology.values import Concat, Join, Token, Value
+from im_client.tosca.calls import FUNCTIONS
 from im_client.tosca.findings import Findings, Place
-from im_client.tosca.functions import FUNCTIONS, Evaluator
+from im_client.tosca.functions import Evaluator
 from im_client.tosca.inputs import Inputs, is_secret_name
 from im_client.tosca.model import Context, Node
 from im_client.tosca.operations import with_own_scope

@@ -7,23 +7,11 @@ What a template says of itself (`metadata`, `description`) stays the parent's.
 
 from typing import Final
 
+from im_client.tosca.calls import FUNCTIONS
 from im_client.tosca.source import Map, Seq, Yaml, key_place, value_place
 
 __all__ = ["merge"]
 
-_FUNCTIONS: Final = frozenset(
-    {
-        "get_input",
-        "get_property",
-        "get_attribute",
-        "get_artifact",
-        "get_operation_output",
-        "get_nodes_of_type",
-        "concat",
-        "token",
-        "join",
-    }
-)
 _OF_PARENT: Final = frozenset({"metadata", "description", "tosca_definitions_version"})
 
 
@@ -60,7 +48,7 @@ def _over(key: str, old: Yaml, new: Yaml) -> Yaml:
 
 
 def _is_function(value: Map) -> bool:
-    return len(value) == 1 and next(iter(value)) in _FUNCTIONS
+    return len(value) == 1 and next(iter(value)) in FUNCTIONS
 
 
 def _requirements(old: Seq, new: Seq) -> Seq:

@@ -14,7 +14,7 @@ from im_client.topology.values import Attribute, Concat, Join, OperationOutput, 
 from im_client.tosca.artifacts import Artifacts
 from im_client.tosca.findings import Findings, Place
 from im_client.tosca.functions import Evaluator
-from im_client.tosca.interfaces import CONFIGURE, HOOKS, STANDARD, OperationDefinition
+from im_client.tosca.interfaces import CONFIGURE, HOOKS, STANDARD, STANDARD_OPERATIONS, OperationDefinition
 from im_client.tosca.locations import folder_of_types
 from im_client.tosca.model import Context, Node, Relationship
 from im_client.tosca.problems import Code
@@ -95,13 +95,11 @@ class Operations:
             for definition in interface.operations.values():
                 if definition.implementation is None:
                     continue
-                if interface.name != STANDARD or definition.name not in _ORDER:
-                    self.findings.warn(
-                        Code.IGNORED,
-                        definition.place,
-                        f'"{interface.name}.{definition.name}" of "{node.name}" has no effect: '
-                        "only operations of Standard run by themselves",
-                    )
+                if interface.name != STANDARD or definition.name not in STANDARD_OPERATIONS:
+                    if interface.name in node.type.interfaces and interface.name != STANDARD:
+                        said = f'"{interface.name}.{definition.name}" of "{node.name}" has no effect'
+                        why = "only operations of Standard run by themselves"
+                        self.findings.warn(Code.IGNORED, definition.place, f"{said}: {why}")
                     continue
                 machine = node.machine
                 if machine is None:

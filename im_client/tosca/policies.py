@@ -6,6 +6,7 @@ from typing import Final
 
 from im_client.topology.model import Placement
 from im_client.topology.values import Value
+from im_client.tosca.conform import Spot
 from im_client.tosca.findings import Findings, Place, meant
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.model import Context, Node
@@ -94,7 +95,7 @@ class Policies:
                     said = f'the policy "{name}" has the unknown key "{key}"'
                     self.findings.add(Code.UNKNOWN_KEY, key_place(body, key), said, meant(key, _KEYS))
             definition = self._type("policy", f'the policy "{name}"', body, at)
-            targets = self._targets(name, body, at)
+            targets = self._targets(name, body)
             if definition is None:
                 continue
             properties = self._properties(name, body, definition, at)
@@ -124,7 +125,7 @@ class Policies:
         else:
             self.findings.add(Code.BAD_POLICY, place, '"policies" is no list', "write: - name: { type: ... }")
 
-    def _targets(self, name: str, body: Map, at: Place) -> tuple[str, ...]:
+    def _targets(self, name: str, body: Map) -> tuple[str, ...]:
         raw = body.get("targets")
         if raw is None:
             return tuple(self.nodes)
@@ -154,7 +155,7 @@ class Policies:
         if known:
             check_properties(given, known, f'the policy "{name}"', at, self.findings)
         return {
-            key: self.evaluator.typed(value, known.get(key), value_place(given, key), Context(), key)
+            key: self.evaluator.typed(value, known.get(key), Spot(value_place(given, key), Context(), key))
             for key, value in given.items()
         }
 

@@ -234,10 +234,20 @@ class RequirementResolver:
                 else:
                     said = f'"{node.name}" has the requirement "{name}" {count} times; at least {definition.least}'
                     self.findings.add(Code.OCCURRENCES, node.place, said)
+            elif name == "host" and definition.occurrences is None:
+                self._one_host(node)
             elif definition.most is not None and count > definition.most:
                 at = [r.place for r in node.requirements if r.name == name][definition.most]
                 said = f'"{node.name}" has the requirement "{name}" {count} times; {definition.most} is the most'
                 self.findings.add(Code.OCCURRENCES, at, said, "remove what is too much")
+
+    def _one_host(self, node: Node) -> None:
+        """A node runs on one other; tosca-parser lets a type that states no number have more."""
+        hosts = list(dict.fromkeys(r.target for r in node.requirements if r.name == "host" and r.target is not None))
+        if len(hosts) > 1:
+            at = next(r.place for r in node.requirements if r.name == "host" and r.target is hosts[1])
+            names = " and ".join(f'"{h.name}"' for h in hosts)
+            self.findings.add(Code.OCCURRENCES, at, f'"{node.name}" has more than one host: {names}', "keep one")
 
     def _cycles(self) -> None:
         reported: set[str] = set()

@@ -35,6 +35,7 @@ def analyse_document(
     reader: _Reads,
     findings: Findings,
     *,
+    documents: frozenset[str],
     given: Mapping[str, Value],
     counts: Mapping[str, int],
     require_inputs: bool,
@@ -67,10 +68,20 @@ def analyse_document(
     networks = Networks(nodes, evaluator, findings)
     networks.define()
     groups = Machines(nodes, evaluator, networks, limits, counts, findings).lower()
-    operations = Operations(nodes, evaluator, artifacts, findings).lower()
+    operations = Operations(nodes, evaluator, artifacts, findings, documents).lower()
     outputs = lower_outputs(section(topology, "outputs", findings), evaluator, nodes, findings)
     attributes = attribute_defaults(nodes, evaluator)
-    made = make_topology(body, topology, nodes, groups, networks.networks, operations, outputs, attributes, inputs)
+    made = make_topology(
+        body,
+        topology,
+        nodes=nodes,
+        groups=groups,
+        networks=networks.networks,
+        operations=operations,
+        outputs=outputs,
+        attributes=attributes,
+        inputs=inputs,
+    )
     return made, inputs
 
 

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from im_client.topology.model import Artifact, ArtifactKind
 from im_client.tosca.findings import Findings, Place
 from im_client.tosca.locations import Origin, Refused, locate_artifact
+from im_client.tosca.model import Node
 from im_client.tosca.problems import Code
 from im_client.tosca.source import Map, Yaml, key_place
 from im_client.tosca.types import Library
@@ -38,6 +39,7 @@ class Artifacts:
     findings: Findings
     _exists: dict[str, str] = field(default_factory=dict)
     """Location -> why it cannot be read, "" where it can."""
+    _required: dict[str, tuple[Artifact, ...]] = field(default_factory=dict)
 
     def location(self, raw: Yaml, place: Place) -> str | None:
         """Return where an artifact's file lies: an absolute path or an https address. None with a problem."""
@@ -150,10 +152,13 @@ class Artifacts:
             return None
         return _galaxy(kind, file.strip(), _text(raw.get("version")), _text(raw.get("name")))
 
-    def required(self, named: Mapping[str, tuple[Yaml, Place]]) -> tuple[Artifact, ...]:
+    def required(self, node: Node) -> tuple[Artifact, ...]:
         """Return the roles and collections among a node's artifacts."""
-        found = (self._needed(raw, place) for raw, place in named.values())
-        return tuple(a for a in found if a is not None)
+        known = self._required.get(node.name)
+        if known is None:
+            found = (self._needed(raw, place) for raw, place in node.artifacts.values())
+            known = self._required[node.name] = tuple(a for a in found if a is not None)
+        return known
 
 
 def _galaxy(kind: ArtifactKind, file: str, version: str | None, name: str | None) -> Artifact:

@@ -66,9 +66,8 @@ def _with_content(profile: str, content: tuple[str, ...]) -> Library:
         seen.add(path)
         body = _read(path, types)
         imports = body.get("imports")
-        for said in imports if isinstance(imports, Seq) else ():
-            if isinstance(said, Map) and said:
-                said = next(iter(said.values()))
+        for item in imports if isinstance(imports, Seq) else ():
+            said = next(iter(item.values())) if isinstance(item, Map) and item else item
             if isinstance(said, str) and (path.parent / said).is_file():
                 queue.append((path.parent / said).resolve())
     return Library(types, _normative(profile))

@@ -164,7 +164,9 @@ class Conformity:
 
     def _wrong_shape(self, raw: Any, spot: Spot, shape: str, hint: str) -> Value:
         level = Level.WARNING if spot.computed else Level.ERROR
-        self._problem(Code.WRONG_TYPE, spot, f'"{spot.label}" shall be {shape}: {shown(raw)} is none', hint, level=level)
+        self._problem(
+            Code.WRONG_TYPE, spot, f'"{spot.label}" shall be {shape}: {shown(raw)} is none', hint, level=level
+        )
         return raw if spot.computed else None
 
     def _entry(self, raw: Any, schema: Schema | None, spot: Spot) -> Value:

@@ -99,6 +99,7 @@ def analyse(
         library,
         reader,
         findings,
+        documents=frozenset(where for where, _ in documents),
         given=dict(inputs or {}),
         counts=dict(counts or {}),
         require_inputs=require_inputs,

@@ -101,7 +101,9 @@ class Evaluator:
             if given is not None and given.get(name) is not None:
                 value = self.typed(given[name], schema, Spot(value_place(given, name), context, name))
             elif schema is not None and schema.default is not None and schema.default_at is not None:
-                value = self.typed(schema.default, schema, Spot(schema.default_at, replace(context, lenient=True), name))
+                value = self.typed(
+                    schema.default, schema, Spot(schema.default_at, replace(context, lenient=True), name)
+                )
         finally:
             self._running.pop()
         self._known[slot] = value

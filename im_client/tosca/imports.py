@@ -157,10 +157,9 @@ def collect_types(body: Map, prefix: str, findings: Findings) -> Iterator[tuple[
         if not isinstance(types, Map):
             findings.add(Code.NOT_A_MAP, value_place(body, section), f'"{section}" is no mapping')
             continue
-        for name, definition in types.items():
+        for name, body_of in types.items():
             at = key_place(types, name)
-            if definition is None:
-                definition = Map(at)
+            definition = Map(at) if body_of is None else body_of
             if not isinstance(definition, Map):
                 findings.add(Code.NOT_A_MAP, at, f"the definition of {name} is no mapping")
                 continue
@@ -186,10 +185,11 @@ def _read_imports(body: Map, findings: Findings) -> Iterator[_Import]:
             Code.WRONG_TYPE, value_place(body, "imports"), '"imports" is no list', "write: imports: [ types.yaml ]"
         )
         return
-    for item, at in items:
-        if isinstance(item, Map) and "file" not in item and len(item) == 1:
-            (name, inner), *_ = item.items()
-            item, at = inner, value_place(item, name)
+    for written, place in items:
+        item, at = written, place
+        if isinstance(written, Map) and "file" not in written and len(written) == 1:
+            ((name, item),) = written.items()
+            at = value_place(written, name)
         if isinstance(item, str) and item.strip():
             yield _Import(item.strip(), at)
         elif isinstance(item, Map):

@@ -148,7 +148,9 @@ def read_inputs(raw: Map, library: Library, findings: Findings) -> Inputs:
             schema.key,
         )
         schemas[name] = schema
-        if not _check_types(name, schema, value_place(body, "type") if isinstance(body, Map) else at, library, findings):
+        if not _check_types(
+            name, schema, value_place(body, "type") if isinstance(body, Map) else at, library, findings
+        ):
             schemas[name] = replace(schema, type="any", entry=None)
         if is_secret_name(name) and schema.type not in {"boolean", "integer", "float"}:
             secret.add(name)

@@ -105,7 +105,7 @@ def _read_interface(name: str, body: Map, at: Place, inherited: Interface | None
             continue
         place = key_place(section, operation)
         base = operations.get(operation) or OperationDefinition(operation, place)
-        operations[operation] = _read_operation(base, definition, section, place, common, findings)
+        operations[operation] = _read_operation(base, definition, section, common, findings)
     if common:
         for operation, known in operations.items():
             if operation not in section:
@@ -117,11 +117,10 @@ def _read_operation(
     base: OperationDefinition,
     raw: Yaml,
     section: Map,
-    place: Place,
     common: Mapping[str, tuple[Yaml, Place]],
     findings: Findings,
 ) -> OperationDefinition:
-    at = value_place(section, base.name)
+    place, at = key_place(section, base.name), value_place(section, base.name)
     if isinstance(raw, str):
         return replace(base, place=place, implementation=raw, implementation_at=at, inputs={**base.inputs, **common})
     if raw is None:

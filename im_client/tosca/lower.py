@@ -103,6 +103,7 @@ def _no_certificates(node: Node, evaluator: Evaluator) -> dict[str, Value]:
 def make_topology(
     body: Map,
     topology: Map,
+    *,
     nodes: Mapping[str, Node],
     groups: Mapping[str, Group],
     networks: Mapping[str, Network],

@@ -9,11 +9,11 @@ from im_client.topology.model import Group, GroupKind, Hardware, Image, Placemen
 from im_client.topology.values import Value
 from im_client.tosca.findings import Findings, Place
 from im_client.tosca.functions import Evaluator
-from im_client.tosca.model import Node, Requirement
+from im_client.tosca.model import Node, Relationship
 from im_client.tosca.networks import Networks
 from im_client.tosca.policies import Limits
 from im_client.tosca.problems import Code
-from im_client.tosca.source import key_place, value_place
+from im_client.tosca.source import Map, key_place, value_place
 from im_client.tosca.values import Mismatch, amount, is_runtime, shown
 from infracore.secrets import Secret
 
@@ -115,7 +115,7 @@ class Machines:
 
     def _scale(self, node: Node, hosted: tuple[Node, ...], limits: Limits) -> tuple[int, int, int | None, bool]:
         values = self._of(node, SCALABLE, "scalable")
-        given = node.capabilities.get("scalable") or {}
+        given = node.capabilities.get("scalable") or Map(node.place)
         own_low = _integer(values.get("min_instances")) if "min_instances" in given else None
         own_high = _integer(values.get("max_instances")) if "max_instances" in given else None
         default = _integer(values.get("default_instances"))
@@ -239,14 +239,12 @@ class Machines:
                 continue
             if BLOCK_STORAGE not in target.type.lineage:
                 continue
-            made = self._volume(requirement, target, {v.name for v in volumes})
+            made = self._volume(link, target, {v.name for v in volumes})
             if made is not None:
                 volumes.append(made)
         return tuple(volumes)
 
-    def _volume(self, requirement: Requirement, target: Node, names: set[str]) -> Volume | None:
-        link = requirement.relationship
-        assert link is not None
+    def _volume(self, link: Relationship, target: Node, names: set[str]) -> Volume | None:
         size = self._size(self._property(target, "size"), value_place(target.properties, "size"), "size") or 0
         volume_id = self._text(self._property(target, "volume_id"))
         if self._text(self._property(target, "snapshot_id")):

@@ -73,7 +73,7 @@ def _read_node(name: str, body: Yaml, raw: Map, library: Library, findings: Find
                 f'the node template "{name}" has the unknown key "{key}"',
                 meant(key, _KEYS),
             )
-    definition = _type_of("node", f'the node template "{name}"', body, at, library, findings)
+    definition = _type_of(f'the node template "{name}"', body, at, library, findings)
     if definition is None:
         return None
     report_type(definition, findings)
@@ -107,20 +107,18 @@ def _copied(name: str, body: Map, raw: Map, findings: Findings) -> Map:
     return merge(base, body)
 
 
-def _type_of(
-    kind: str, owner: str, body: Map, at: Place, library: Library, findings: Findings
-) -> TypeDefinition | None:
+def _type_of(owner: str, body: Map, at: Place, library: Library, findings: Findings) -> TypeDefinition | None:
     said = body.get("type")
     if not isinstance(said, str):
         findings.add(Code.UNKNOWN_TYPE, at, f"{owner} has no type", "write: type: tosca.nodes.Compute")
         return None
-    definition = library.find(kind, said)
+    definition = library.find("node", said)
     if definition is None:
         findings.add(
             Code.UNKNOWN_TYPE,
             value_place(body, "type"),
             f"{owner} has the unknown type {said}",
-            library.meant(kind, said),
+            library.meant("node", said),
         )
     return definition
 

@@ -12,13 +12,12 @@ from typing import Final
 from im_client.topology.model import Artifact, Operation, OperationPhase, SourceRef
 from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Scope, Token, Value
 from im_client.tosca.artifacts import Artifacts
-from im_client.tosca.findings import Findings, Place
+from im_client.tosca.findings import Findings, Place, meant
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.interfaces import CONFIGURE, HOOKS, STANDARD, STANDARD_OPERATIONS, OperationDefinition
-from im_client.tosca.locations import folder_of_types
 from im_client.tosca.model import Context, Node, Relationship
 from im_client.tosca.problems import Code
-from im_client.tosca.source import Map
+from im_client.tosca.source import Yaml
 
 __all__ = ["Operations", "tiers", "with_own_scope"]
 
@@ -67,28 +66,42 @@ def tiers(nodes: Mapping[str, Node]) -> dict[str, int]:
     return known
 
 
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """Where an operation belongs: whose it is, who evaluates its inputs, and the machines it runs on."""
+
+    id: str
+    component: str
+    interface: str
+    context: Context
+    machine: Node
+    tier: int
+    artifacts: Mapping[str, tuple[Yaml, Place]]
+    """Those that an implementation may name."""
+    chain: tuple[Node, ...]
+    """The nodes whose roles and collections it needs."""
+
+
 @dataclass(slots=True)
 class Operations:
-    """Lowers the operations of one template."""
+    """Lowers the operations of one template. `documents` names the files of the template and its add-ons."""
 
     nodes: Mapping[str, Node]
     evaluator: Evaluator
     artifacts: Artifacts
     findings: Findings
+    documents: frozenset[str]
 
     def lower(self) -> tuple[Operation, ...]:
         """Return all operations in their order."""
         levels = tiers(self.nodes)
-        position = {name: index for index, name in enumerate(self.nodes)}
-        keyed: list[tuple[tuple[int, int, int, int], Operation]] = []
-        for node in self.nodes.values():
-            place = (levels[node.name], position[node.name])
-            for count, operation in enumerate(self._of_node(node, levels[node.name])):
-                keyed.append(((*place, _ORDER.index(operation.operation), count), operation))
-            for count, operation in enumerate(self._of_links(node, levels[node.name])):
-                keyed.append(((*place, _ORDER.index(operation.operation), count), operation))
-        keyed.sort(key=lambda pair: pair[0])
-        return _unique([operation for _, operation in keyed])
+        found: list[tuple[tuple[int, int, int], Operation]] = []
+        for position, node in enumerate(self.nodes.values()):
+            tier = levels[node.name]
+            made = (*self._of_node(node, tier), *self._of_links(node, tier))
+            found += [((tier, position, _ORDER.index(o.operation)), o) for o in made]
+        found.sort(key=lambda pair: pair[0])  # stable: equals stay in the order of the template
+        return _unique([operation for _, operation in found])
 
     def _of_node(self, node: Node, tier: int) -> Iterator[Operation]:
         for interface in node.interfaces.values():
@@ -96,7 +109,7 @@ class Operations:
                 if definition.implementation is None:
                     continue
                 if interface.name != STANDARD or definition.name not in STANDARD_OPERATIONS:
-                    if interface.name in node.type.interfaces and interface.name != STANDARD:
+                    if interface.name != STANDARD and interface.name in node.type.interfaces:
                         said = f'"{interface.name}.{definition.name}" of "{node.name}" has no effect'
                         why = "only operations of Standard run by themselves"
                         self.findings.warn(Code.IGNORED, definition.place, f"{said}: {why}")
@@ -105,17 +118,10 @@ class Operations:
                 if machine is None:
                     self._no_host(node, definition)
                     continue
-                made = self._operation(
-                    f"{node.name}.{STANDARD}.{definition.name}",
-                    node.name,
-                    STANDARD,
-                    definition,
-                    Context(node),
-                    machine,
-                    tier,
-                    node.artifacts,
-                    (node, *node.hosts()),
-                )
+                name = f"{node.name}.{STANDARD}.{definition.name}"
+                chain = (node, *node.hosts())
+                site = _Site(name, node.name, STANDARD, Context(node), machine, tier, node.artifacts, chain)
+                made = self._operation(definition, site)
                 if made is not None:
                     yield made
 
@@ -123,9 +129,8 @@ class Operations:
         said = f'"{node.name}" has operations and no machine to run them on'
         if node.host is not None:
             last = [node, *node.hosts()][-1]
-            self.findings.add(
-                Code.NO_HOST, node.place, f"{said}: {last.name} runs on nothing", f"give {last.name} a host"
-            )
+            hint = f"give {last.name} a host"
+            self.findings.add(Code.NO_HOST, node.place, f"{said}: {last.name} runs on nothing", hint)
         elif "host" not in node.type.requirements:
             self.findings.warn(Code.NO_HOST, node.place, f"{said}: {definition.name} is left out", "add: - host: NODE")
 
@@ -138,14 +143,6 @@ class Operations:
                 for definition in interface.operations.values():
                     if definition.implementation is None:
                         continue
-                    if definition.name not in HOOKS:
-                        self.findings.warn(
-                            Code.IGNORED,
-                            definition.place,
-                            f'"{definition.name}" of the relationship "{link.source.name}" to "{link.target.name}" '
-                            "has no effect: it is no hook of Configure",
-                        )
-                        continue
                     made = self._hook(link, definition, tier)
                     if made is not None:
                         yield made
@@ -153,78 +150,49 @@ class Operations:
     def _hook(self, link: Relationship, definition: OperationDefinition, tier: int) -> Operation | None:
         where = link.target if definition.name in _ON_TARGET else link.source
         machine = where.machine
+        owner = f'the relationship "{link.source.name}" to "{link.target.name}"'
+        if definition.name not in HOOKS:
+            said = f'"{definition.name}" of {owner} has no effect: it is no hook of Configure'
+            self.findings.warn(Code.IGNORED, definition.place, said, meant(definition.name, HOOKS))
+            return None
         if machine is None:
-            self.findings.warn(
-                Code.NO_HOST,
-                definition.place,
-                f'"{definition.name}" is left out: no machine hosts "{where.name}"',
-            )
+            said = f'"{definition.name}" of {owner} is left out: no machine hosts "{where.name}"'
+            self.findings.warn(Code.NO_HOST, definition.place, said)
             return None
         name = f"{link.source.name}>{link.target.name}.{CONFIGURE}.{definition.name}"
+        named = {**link.target.artifacts, **link.source.artifacts}
         chain = (link.source, link.target, *link.source.hosts())
-        return self._operation(
-            name,
-            where.name,
-            CONFIGURE,
-            definition,
-            Context(link.source, link),
-            machine,
-            tier,
-            {**link.target.artifacts, **link.source.artifacts},
-            chain,
-        )
+        context = Context(link.source, link)
+        return self._operation(definition, _Site(name, where.name, CONFIGURE, context, machine, tier, named, chain))
 
-    def _operation(
-        self,
-        name: str,
-        component: str,
-        interface: str,
-        definition: OperationDefinition,
-        context: Context,
-        machine: Node,
-        tier: int,
-        named: Mapping[str, object],
-        chain: tuple[Node, ...],
-    ) -> Operation | None:
+    def _operation(self, definition: OperationDefinition, site: _Site) -> Operation | None:
         at = definition.implementation_at or definition.place
-        found = self.artifacts.implementation(definition.implementation, at, named)  # type: ignore[arg-type]
+        found = self.artifacts.implementation(definition.implementation, at, site.artifacts)
         if found is None:
             return None
         implementation, needs = found
         requires: dict[Artifact, None] = dict.fromkeys(needs)
-        for node in chain:
-            requires |= dict.fromkeys(self.artifacts.required(node.artifacts))
+        for node in site.chain:
+            requires |= dict.fromkeys(self.artifacts.required(node))
         inputs: dict[str, Value] = {}
         for key, (raw, place) in definition.inputs.items():
-            value = self.evaluator.evaluate(raw, place, self._context(context, place))
-            inputs[key] = with_own_scope(value, machine.name, self.nodes)
+            # What a type says of nodes that a template may lack is no error of the template.
+            context = replace(site.context, lenient=place.source.file not in self.documents)
+            value = self.evaluator.evaluate(raw, place, context)
+            inputs[key] = with_own_scope(value, site.machine.name, self.nodes)
         return Operation(
-            id=name,
-            component=component,
-            interface=interface,
+            id=site.id,
+            component=site.component,
+            interface=site.interface,
             operation=definition.name,
-            group=machine.name,
+            group=site.machine.name,
             phase=_PHASES.get(definition.name, OperationPhase.CONFIGURE),
-            tier=tier,
+            tier=site.tier,
             implementation=implementation,
             inputs=inputs,
             requires=tuple(requires),
             where=SourceRef(at.source.file, at.line, at.column),
         )
-
-    def _context(self, context: Context, place: Place) -> Context:
-        """What our own types say of nodes that a template may lack is no error of the template."""
-        ours = place.source.file.startswith(folder_of_types())
-        return replace(context, lenient=True) if ours or _in_types(place, context) else context
-
-
-def _in_types(place: Place, context: Context) -> bool:
-    """Say whether an input comes from a node type rather than from the template."""
-    body = context.node.body if context.node is not None and context.relationship is None else None
-    if not isinstance(body, Map):
-        return False
-    source = body.at.source
-    return place.source is not source and place.source is context.node.type.place.source if context.node else False
 
 
 def _unique(operations: list[Operation]) -> tuple[Operation, ...]:

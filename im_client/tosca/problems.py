@@ -28,7 +28,7 @@ class Code(StrEnum):
     NOT_A_MAP = "not-a-map"
     DUPLICATE_KEY = "duplicate-key"
     BAD_ARCHIVE = "bad-archive"  # CSAR: no entry, path escapes, broken zip
-    # header and imports
+    # the header and what it imports
     VERSION_MISSING = "version-missing"
     VERSION_UNKNOWN = "version-unknown"
     UNKNOWN_KEY = "unknown-key"

@@ -12,7 +12,7 @@ from im_client.tosca.model import HOSTED_ON, Node, Relationship, Requirement
 from im_client.tosca.nodefilter import fits
 from im_client.tosca.problems import Code, Level
 from im_client.tosca.source import Map, Seq, Yaml, key_place, value_place
-from im_client.tosca.types import Library, RequirementDefinition, TypeDefinition
+from im_client.tosca.types import Library, TypeDefinition
 
 __all__ = ["RequirementResolver"]
 
@@ -161,7 +161,7 @@ class RequirementResolver:
             hint = self.library.meant("relationship", str(name))
             self.findings.add(Code.UNKNOWN_TYPE, at, said_wrong, hint)
             return
-        requirement.relationship = self._relationship(node, requirement, target, kind, more, definition)
+        requirement.relationship = self._relationship(node, requirement, target, kind, more)
 
     def _relationship(
         self,
@@ -170,8 +170,8 @@ class RequirementResolver:
         target: Node,
         kind: TypeDefinition,
         body: Map,
-        definition: RequirementDefinition | None,
     ) -> Relationship:
+        definition = requirement.definition
         for code, place, message, hint in kind.problems:
             self.findings.add(code, place, message, hint)
         interfaces = dict(kind.interfaces)
@@ -270,7 +270,7 @@ class RequirementResolver:
         for start in self.nodes.values():
             if start.name in state:
                 continue
-            stack: list[tuple[Node, list[Requirement]]] = [(start, _ordering(start))]
+            stack: list[tuple[Node, list[tuple[Place, Node]]]] = [(start, _ordering(start))]
             state[start.name] = 1
             while stack:
                 node, left = stack[-1]
@@ -278,25 +278,23 @@ class RequirementResolver:
                     state[node.name] = 2
                     stack.pop()
                     continue
-                requirement = left.pop()
-                target = requirement.target
-                assert target is not None
+                at, target = left.pop()
                 if state.get(target.name) == 1:
                     names = [n.name for n, _ in stack]
                     circle = [*names[names.index(target.name) :], target.name]
                     if not reported & set(circle):
                         reported |= set(circle)
                         said = f"no node can be configured first: {' -> '.join(circle)}"
-                        self.findings.add(Code.CYCLIC_DEPENDENCY, requirement.place, said, "remove one requirement")
+                        self.findings.add(Code.CYCLIC_DEPENDENCY, at, said, "remove one requirement")
                 elif target.name not in state:
                     state[target.name] = 1
                     stack.append((target, _ordering(target)))
 
 
-def _ordering(node: Node) -> list[Requirement]:
+def _ordering(node: Node) -> list[tuple[Place, Node]]:
     wanted = {_DEPENDS_ON, HOSTED_ON}
     return [
-        r
+        (r.place, r.target)
         for r in node.requirements
         if r.target is not None and r.relationship is not None and wanted & r.relationship.type.lineage
     ]

@@ -35,7 +35,7 @@ MAX_BITS: Final = 256
 MAX_DEPTH: Final = 60
 """Levels of nesting; real templates have below 20."""
 
-Yaml: TypeAlias = "None | bool | int | float | str | Map | Seq"
+Yaml: TypeAlias = "bool | int | float | str | Map | Seq | None"
 
 
 class Map(dict[str, "Yaml"]):

@@ -25,7 +25,11 @@ def join(call: Call, known: Known) -> Value:
     """Put the items of a list together with a delimiter. Raises Failed."""
     listed = call.raw["join"]
     arguments = call.arguments
-    if not isinstance(listed, Seq) or len(arguments) not in {1, 2} or not isinstance(arguments[-1], str | Seq | Mapping):
+    if (
+        not isinstance(listed, Seq)
+        or len(arguments) not in {1, 2}
+        or not isinstance(arguments[-1], str | Seq | Mapping)
+    ):
         said = "join takes a list and a delimiter"
         raise call.fail(Code.BAD_FUNCTION, said, 'write: { join: [ [ a, b ], "," ] }')
     delimiter = arguments[1] if len(arguments) == 2 else ""

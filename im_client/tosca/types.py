@@ -298,8 +298,9 @@ class _Flattening:
     def _capabilities(self, raw: RawType) -> dict[str, CapabilityDefinition]:
         section = self._section(raw, "capabilities")
         found: dict[str, CapabilityDefinition] = {}
-        for name, body in (section or {}).items():
-            assert section is not None
+        if section is None:
+            return found
+        for name, body in section.items():
             at = key_place(section, name)
             kind = body.get("type") if isinstance(body, Map) else body
             definition = self._library.find("capability", kind, raw.scope) if isinstance(kind, str) else None

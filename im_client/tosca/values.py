@@ -7,6 +7,7 @@ for an integer, units in any case), so are we: what it accepts has the same valu
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from importlib import import_module
 from typing import Any, Final
 
 from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Token, Value
@@ -210,10 +211,8 @@ def _timestamp(value: Any, _strict: bool) -> Value:
 
 
 def _parses_as_date(text: str) -> bool:
-    from dateutil import parser
-
     try:
-        parser.parse(text)
+        import_module("dateutil.parser").parse(text)
     except (ValueError, OverflowError):
         return False
     return True

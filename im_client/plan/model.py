@@ -150,6 +150,10 @@ class Action(StrEnum):
     """Deletes a machine and makes it anew under the same name."""
     DELETE = "delete"
     CONFIGURE = "configure"
+    STOP = "stop"
+    """Only by `im stop`: no template asks for a stopped machine."""
+    REBOOT = "reboot"
+    """Only by `im reboot`."""
 
 
 class ReasonCode(StrEnum):

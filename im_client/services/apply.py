@@ -7,8 +7,9 @@ from typing import Final
 
 from im_client.execute.engine import Outcome, OutcomeState, run_graph
 from im_client.execute.task import Task, TaskContext
-from im_client.plan.digest import operation_digest
+from im_client.plan.digest import configured_digest, operation_digest
 from im_client.plan.model import Action, Phase, Step
+from im_client.providers.base import Instance
 from im_client.services.configuring import Configured, configure
 from im_client.services.context import Context
 from im_client.services.known import facts_of, observe
@@ -26,7 +27,9 @@ from infracore.events import EventKind, Listener
 
 __all__ = ["apply"]
 
-_MAKING: Final = frozenset({Action.CREATE, Action.REPLACE, Action.START, Action.UPDATE})
+_MAKING: Final = frozenset({Action.CREATE, Action.REPLACE, Action.START, Action.UPDATE, Action.REBOOT})
+"""Actions after which the machine must answer again."""
+_HOOKED: Final = frozenset({Action.DELETE, Action.REPLACE, Action.STOP})
 
 
 def apply(
@@ -44,7 +47,9 @@ def apply(
         Conflict: the state has moved on since the plan was made. Nothing was changed.
     """
     record = prepared.infrastructure
-    with hold(ctx.locks, record.id, prepared.verb.value, wait_s=wait_s, clock=ctx.clock, cancel=cancel):
+    with hold(
+        ctx.locks, record.id, prepared.verb.value, wait_s=wait_s, clock=ctx.clock, cancel=cancel, name=record.name
+    ):
         if prepared.is_new:
             ctx.store.add_infrastructure(record)
         else:
@@ -72,7 +77,7 @@ class _Run:
         self._provider = ctx.provider(self._record.provider, self._record.provider_settings)
         self._story = Story(ctx, self._record, prepared.verb, listener)
         nodes = ctx.store.nodes(self._record.id)
-        self._strays = ()
+        self._strays: tuple[Instance, ...] = ()
         records = {node.name: node for node in nodes}
         if nodes:
             observed = observe(self._record, nodes, self._topology, self._provider)
@@ -82,6 +87,8 @@ class _Run:
         self._operations = {operation.id: operation for operation in self._topology.operations}
         self._configured: dict[str, Configured] = {}
         self._hooks: dict[str, Configured] = {}
+        self._hooked: set[str] = set()
+        """Machines whose hooks must succeed before they go."""
         self._steps = {step.node: step for step in prepared.plan.steps if step.action is not Action.CONFIGURE}
         self._to_configure = {s.node: s.operations for s in prepared.plan.steps if s.action is Action.CONFIGURE}
 
@@ -127,7 +134,7 @@ class _Run:
         steps = [step for step in self._prepared.plan.steps if step.action is not Action.CONFIGURE]
         if any(step.action in _MAKING for step in steps):
             tasks.append(Task(id="prepare", phase="prepare", run=self._prepare))
-        hooked = [s for s in steps if s.action in {Action.DELETE, Action.REPLACE} and s.operations]
+        hooked = [s for s in steps if s.action in _HOOKED and s.operations]
         if hooked and not self._prepared.skip_hooks:
             tasks.append(Task(id="hooks", phase="hooks", run=lambda _: self._run_hooks(hooked)))
         for step in steps:
@@ -135,28 +142,26 @@ class _Run:
         for step in steps:
             after = tuple(last[need] for need in step.needs if need in last)
             needs = ("prepare",) if step.action in _MAKING else ()
-            if hooked and not self._prepared.skip_hooks and step.action in {Action.DELETE, Action.REPLACE}:
+            if hooked and not self._prepared.skip_hooks and step.action in _HOOKED:
                 after = (*after, "hooks")
             tasks.append(
                 Task(id=step.id, node=step.node, phase=step.action.value, needs=needs, after=after, run=self._act(step))
             )
             if step.action in _MAKING:
                 tasks.append(self._ready_task(last[step.id], step.node, needs=(step.id,)))
-        for name in self._to_configure:
-            if name not in self._steps:
-                tasks.append(self._ready_task(f"ready:{name}", name))
-        for machine in self._strays:
-            tasks.append(
-                Task(
-                    id=f"stray:{machine.provider_id}",
-                    phase="delete",
-                    run=lambda _, machine=machine: self._machines.delete_stray(machine),  # type: ignore[misc]
-                )
-            )
+        tasks += [self._ready_task(f"ready:{name}", name) for name in self._to_configure if name not in self._steps]
+        tasks += [self._stray_task(machine) for machine in self._strays]
         if self._to_configure:
             everything = tuple(task.id for task in tasks)
             tasks.append(Task(id="configure", phase="configure", after=everything, run=self._run_configure))
         return tasks
+
+    def _stray_task(self, machine: Instance) -> Task:
+        return Task(
+            id=f"stray:{machine.provider_id}",
+            phase="delete",
+            run=lambda _: self._machines.delete_stray(machine),
+        )
 
     def _ready_task(self, task_id: str, node: str, needs: tuple[str, ...] = ()) -> Task:
         has_operations = self._has_operations(node)
@@ -177,15 +182,20 @@ class _Run:
                 case Action.CREATE:
                     machines.create(step, has_operations=has_operations)
                 case Action.REPLACE:
-                    self._check_hooks(step.node)
+                    self._check_hooks(step)
                     machines.replace(step, has_operations=has_operations)
                 case Action.UPDATE:
                     machines.update(step)
                 case Action.START:
                     machines.start(step.node)
                 case Action.DELETE:
-                    self._check_hooks(step.node)
+                    self._check_hooks(step)
                     machines.delete(step.node)
+                case Action.STOP:
+                    self._check_hooks(step)
+                    machines.stop(step.node)
+                case Action.REBOOT:
+                    machines.reboot(step.node)
                 case Action.CONFIGURE:
                     pass
 
@@ -195,17 +205,19 @@ class _Run:
         of = group or self._machines.records[node].group
         return any(o.group == of and o.phase is OperationPhase.CONFIGURE for o in self._topology.operations)
 
-    def _prepare(self, task: TaskContext) -> None:
+    def _prepare(self, _: TaskContext) -> None:
         self._provider.prepare(lambda text: self._story.tell(EventKind.NOTE, phase="prepare", text=text))
 
-    def _check_hooks(self, node: str) -> None:
-        """Refuse to delete a machine whose hooks failed, unless everything is to go."""
-        hook = self._hooks.get(node)
-        if hook is not None and not hook.ok and self._prepared.verb is not Verb.DESTROY:
-            what = hook.error or (hook.failure.message if hook.failure else "")
+    def _check_hooks(self, step: Step) -> None:
+        """Refuse to delete a machine whose hooks did not all succeed, unless everything is to go."""
+        if step.node not in self._hooked or self._prepared.verb is Verb.DESTROY:
+            return
+        hook = self._hooks.get(step.node)
+        if hook is None or not hook.ok or set(step.operations) - set(hook.ended):
+            what = _failure_text(hook) if hook is not None and not hook.ok else "it did not end"
             raise CommandFailed(
-                f"{node} was not deleted: its stop or delete hook failed: {what}",
-                "look at im logs; to delete it without its hooks add --skip-hooks",
+                f"{step.node} was left alone: its stop or delete hook failed: {what}",
+                "look at im logs; to go on without its hooks add --skip-hooks",
             )
 
     # -- Ansible ----------------------------------------------------------------------------------------
@@ -225,15 +237,15 @@ class _Run:
                 self._story.tell(
                     EventKind.NOTE, step.node, "hooks", "not running or never configured: its hooks are left out"
                 )
+        self._hooked = set(wanted)
         if wanted:
             results, _ = self._configure(wanted, "hooks")
             self._hooks.update(results)
             for name, result in results.items():
                 if not result.ok:
-                    text = result.error or (result.failure.message if result.failure else "")
-                    self._story.tell(EventKind.NODE_FAILED, name, "hooks", text)
+                    self._story.tell(EventKind.NODE_FAILED, name, "hooks", _failure_text(result))
 
-    def _run_configure(self, task: TaskContext) -> None:
+    def _run_configure(self, _: TaskContext) -> None:
         targets = self._machines.targets
         wanted = {node: ops for node, ops in self._to_configure.items() if node in targets}
         if not wanted:
@@ -265,21 +277,17 @@ class _Run:
         )
 
     def _save_configured(self, name: str, result: Configured, facts: Facts) -> None:
-        resolver = Resolver(facts)
         digests = {
             op: digest
             for op, digest in self._machines.records[name].operation_digests.items()
             if op in self._operations and op not in self._to_configure[name]
         }
         for op in result.ended:
-            try:
-                digests[op] = operation_digest(self._operations[op], resolver, name)
-            except Unresolved:
-                continue  # what it refers to has failed: it is configured again with the next plan
+            digests[op] = operation_digest(self._operations[op], facts, name)
         self._machines.save(
             name,
             phase=Phase.CONFIGURED if result.ok else Phase.UNCONFIGURED,
-            configured_digest="done" if result.ok else None,
+            configured_digest=configured_digest(digests) if result.ok else None,
             operation_digests=digests,
             outputs=result.record.outputs,
             failure="" if result.ok else _failure_text(result),

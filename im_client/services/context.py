@@ -52,11 +52,12 @@ class Context:
         Raises:
             InvalidUsage: no provider has this name. Misconfigured: a setting is wrong.
         """
-        merged = {**self.settings.providers.get(name, {}), **(settings or {})}
+        folder = str(self.settings.state_dir / "providers" / name)
+        merged = {"state_dir": folder, **self.settings.providers.get(name, {}), **(settings or {})}
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:
-                self._providers[key] = make_provider(name, merged, state_dir=self.settings.state_dir)
+                self._providers[key] = make_provider(name, merged)
             return self._providers[key]
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from im_client.configure.program import ansible_playbook
 from im_client.providers.base import Finding, Severity
 from im_client.services.context import Context
 from im_client.services.model import DoctorReport

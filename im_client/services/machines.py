@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from im_client.plan.digest import configured_digest
 from im_client.plan.model import Phase, Spec, Step
 from im_client.providers.base import Instance, MachineRequest, Provider
 from im_client.remote.access import HostKey
@@ -78,7 +79,7 @@ class Machines:
         record = self._took(step.node, machine)
         self._until_running(step.node, machine)
         if not self._reachable and not has_operations:
-            self.save(step.node, phase=Phase.CONFIGURED)
+            self._nothing_to_configure(step.node)
 
     def replace(self, step: Step, *, has_operations: bool) -> None:
         """Delete the machine and make it anew under the same name."""
@@ -130,7 +131,7 @@ class Machines:
         with self._lock:
             self._targets[name] = Target(self._records[name], access)
         if not has_operations:
-            self.save(name, phase=Phase.CONFIGURED)
+            self._nothing_to_configure(name)
 
     def find(self, name: str) -> None:
         """Note how to log in to a machine that runs, without waiting for it."""
@@ -170,6 +171,11 @@ class Machines:
         for provider_id in ids:
             self._provider.delete(provider_id)
             self._until_gone(record.name, provider_id)
+
+    def _nothing_to_configure(self, name: str) -> None:
+        self.save(
+            name, phase=Phase.CONFIGURED, configured_digest=configured_digest({}), operation_digests={}, failure=""
+        )
 
     def _intent(self, step: Step, spec: Spec) -> NodeRecord:
         now = self._ctx.clock.now()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from im_client.plan.build import build
 from im_client.plan.model import Action, Known, Plan
@@ -21,9 +21,11 @@ from infracore.errors import InvalidUsage, NotFound
 from infracore.ids import new_infrastructure_id
 
 __all__ = [
+    "check_machines",
     "find",
     "prepare_deploy",
     "prepare_destroy",
+    "prepare_present",
     "prepare_reconfigure",
     "prepare_scale",
     "recorded_topology",
@@ -92,7 +94,14 @@ def prepare_deploy(
     )
 
 
-def prepare_scale(ctx: Context, infra: str, counts: Mapping[str, int], remove: Sequence[str] = ()) -> Prepared:
+def prepare_scale(
+    ctx: Context,
+    infra: str,
+    counts: Mapping[str, int],
+    remove: Sequence[str] = (),
+    *,
+    skip_hooks: bool = False,
+) -> Prepared:
     """Plan other numbers of machines. `remove` names machines that go first; without a count each lowers its group.
 
     Raises:
@@ -109,7 +118,6 @@ def prepare_scale(ctx: Context, infra: str, counts: Mapping[str, int], remove: S
         group = nodes[name].group
         if group not in counts:
             wanted[group] = wanted.get(group, present.groups[group].count) - 1
-    # the removed keep their place in the count: what goes is what was named, and then the newest
     source = dataclasses.replace(record.source, counts={**record.source.counts, **wanted})
     return _prepared(
         ctx,
@@ -120,6 +128,7 @@ def prepare_scale(ctx: Context, infra: str, counts: Mapping[str, int], remove: S
         warnings=warnings,
         source_changed=source != record.source,
         remove=frozenset(remove),
+        skip_hooks=skip_hooks,
     )
 
 
@@ -132,9 +141,6 @@ def prepare_reconfigure(ctx: Context, infra: str, nodes: Sequence[str] = ()) -> 
     record = find(ctx, infra)
     topology, warnings = recorded_topology(ctx, record)
     present = [node.name for node in ctx.store.nodes(record.id)]
-    for name in nodes:
-        if name not in present:
-            raise InvalidUsage(f"{record.name} has no machine {name!r}", f"its machines: {', '.join(present)}")
     return _prepared(
         ctx,
         Verb.RECONFIGURE,
@@ -142,8 +148,41 @@ def prepare_reconfigure(ctx: Context, infra: str, nodes: Sequence[str] = ()) -> 
         scale(topology, record.source.counts),
         record.source,
         warnings=warnings,
-        reconfigure=frozenset(nodes or present),
+        reconfigure=frozenset(check_machines(ctx, record, nodes) or present),
     )
+
+
+def prepare_present(ctx: Context, infra: str, verb: Verb) -> Prepared:
+    """Plan nothing but what is recorded already, for commands that bring their own steps."""
+    record = find(ctx, infra)
+    topology, warnings = recorded_topology(ctx, record)
+    present = frozenset(node.name for node in ctx.store.nodes(record.id))
+    return _prepared(
+        ctx,
+        verb,
+        record,
+        scale(topology, record.source.counts),
+        record.source,
+        warnings=warnings,
+        reconfigure=present,
+    )
+
+
+def check_machines(ctx: Context, record: InfrastructureRecord, names: Sequence[str]) -> list[str]:
+    """Return the names of machines; a group stands for all of its own.
+
+    Raises:
+        InvalidUsage: one of them is neither.
+    """
+    nodes = ctx.store.nodes(record.id)
+    found: list[str] = []
+    for name in names:
+        mine = [node.name for node in nodes if name in {node.name, node.group}]
+        if not mine:
+            there = ", ".join(node.name for node in nodes) or "none"
+            raise InvalidUsage(f"{record.name} has no machine {name!r}", f"its machines: {there}")
+        found += [node for node in mine if node not in found]
+    return found
 
 
 def prepare_destroy(ctx: Context, infra: str, *, skip_hooks: bool = False) -> Prepared:
@@ -207,8 +246,10 @@ def _prepared(
         notes += _interrupted(ctx, record)
         notes += [f"the provider has {m.name} ({m.provider_id}), which is not recorded" for m in observed.strays]
     plan = build(record.id, topology, observed.known, limits, destroy=destroy, reconfigure=reconfigure, remove=remove)
+    if verb in {Verb.RECONFIGURE, Verb.START, Verb.STOP, Verb.REBOOT}:
+        plan = _only(plan, {Action.CONFIGURE})
     if not configure or not limits.reachable:
-        plan = _without_configuring(plan)
+        plan = _only(plan, set(Action) - {Action.CONFIGURE})
         if not limits.reachable and topology.operations and not destroy:
             notes.append(f"machines of {limits.provider!r} cannot be logged in to: nothing is configured")
     return Prepared(
@@ -226,9 +267,8 @@ def _prepared(
     )
 
 
-def _without_configuring(plan: Plan) -> Plan:
-    left = tuple(step for step in plan.steps if step.action is not Action.CONFIGURE)
-    return dataclasses.replace(plan, steps=left)
+def _only(plan: Plan, actions: Collection[Action]) -> Plan:
+    return dataclasses.replace(plan, steps=tuple(step for step in plan.steps if step.action in actions))
 
 
 def _interrupted(ctx: Context, record: InfrastructureRecord) -> list[str]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from im_client.cli.text import clean, clean_lines
+from im_client.cli.text import clean_lines
 from infracore.errors import InfraError, InvalidUsage, Several
 from infracore.exitcodes import ExitCode
 

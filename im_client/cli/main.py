@@ -55,7 +55,9 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Examples:  im deploy tosca_templates/slurm_cluster.yaml --name demo      im ssh demo front",
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
 @click.option("--debug", is_flag=True, help=f"Show a traceback where something fails (also {_DEBUG_VARIABLE}=1).")
 @click.option(
     "-o",

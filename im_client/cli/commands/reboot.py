@@ -1,0 +1,28 @@
+"""`im reboot`."""
+
+import click
+
+from im_client.cli.change import wait_option
+from im_client.cli.lazy import ExampleCommand
+from im_client.cli.power import change_power
+from im_client.cli.session import named_infra_argument, nodes_argument, stream_option
+
+__all__ = ["command"]
+
+
+@click.command(
+    "reboot",
+    cls=ExampleCommand,
+    short_help="Restart machines.",
+    examples=(
+        ("im reboot demo", "Restart all machines of an infrastructure."),
+        ("im reboot demo worker-1 worker-2", "Only these."),
+    ),
+)
+@named_infra_argument
+@nodes_argument
+@wait_option
+@stream_option
+def command(infra: str, nodes: tuple[str, ...], wait_s: float, as_json: bool) -> int:
+    """Restart machines: those that are named, or all. Nothing is asked."""
+    return change_power("reboot", infra, nodes, wait_s=wait_s, as_json=as_json)

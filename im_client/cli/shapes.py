@@ -1,0 +1,226 @@
+"""What programs read: the JSON of every command. Secrets are `***` unless the user asked to see them."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from im_client.configure.model import Failure
+from im_client.plan.model import Plan, Step
+from im_client.services.model import (
+    ApplyReport,
+    DoctorReport,
+    InfrastructureView,
+    LogView,
+    NodeReport,
+    Prepared,
+    ValidateReport,
+)
+from im_client.state.store import NodeRecord, RunRecord
+from im_client.tosca.problems import Problem
+from infracore.events import Event
+from infracore.secrets import Secret
+
+__all__ = [
+    "doctor_shape",
+    "event_shape",
+    "infrastructure_shape",
+    "log_shape",
+    "plan_shape",
+    "problem_shape",
+    "report_shape",
+    "validate_shape",
+    "value_shape",
+]
+
+Shape = dict[str, Any]
+
+
+def value_shape(value: object) -> Any:
+    """Return any value of a topology as plain data."""
+    if isinstance(value, Secret):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): value_shape(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [value_shape(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: value_shape(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return value
+
+
+def time_shape(seconds: float | None) -> str | None:
+    """Return a moment as RFC 3339 in UTC, to the second."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def problem_shape(problem: Problem) -> Shape:
+    """Return one problem of a template."""
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "code": problem.code.value,
+        "message": problem.message,
+        "hint": problem.hint,
+        "level": problem.level.value,
+    }
+
+
+def validate_shape(report: ValidateReport) -> Shape:
+    """Return what `im validate --json` prints."""
+    return {
+        "problems": [problem_shape(problem) for problem in report.problems],
+        "machines": dict(report.machines),
+        "inputs": report.inputs,
+        "outputs": report.outputs,
+    }
+
+
+def _step_shape(step: Step) -> Shape:
+    return {
+        "id": step.id,
+        "action": step.action.value,
+        "node": step.node,
+        "group": step.group,
+        "index": step.index,
+        "reason": {"code": step.reason.code.value, "text": step.reason.text},
+        "changes": [value_shape(change) for change in step.changes],
+        "needs": list(step.needs),
+        "operations": list(step.operations),
+        "spec": None if step.spec is None else value_shape(step.spec),
+    }
+
+
+def plan_shape(prepared: Prepared) -> Shape:
+    """Return what `im plan --json` prints."""
+    plan: Plan = prepared.plan
+    return {
+        "verb": prepared.verb.value,
+        "infrastructure": prepared.infrastructure.id,
+        "name": prepared.infrastructure.name,
+        "provider": prepared.infrastructure.provider,
+        "is_new": prepared.is_new,
+        "revision": plan.revision,
+        "steps": [_step_shape(step) for step in plan.steps],
+        "unchanged": list(plan.unchanged),
+        "warnings": list(plan.warnings),
+        "problems": [problem_shape(problem) for problem in prepared.warnings],
+        "notes": list(prepared.notes),
+    }
+
+
+def event_shape(event: Event) -> Shape:
+    """Return one line of the stream of `--json`; what is empty is left out."""
+    shape = {
+        "type": "event",
+        "at": round(event.at, 3),
+        "kind": event.kind.value,
+        "node": event.node,
+        "phase": event.phase,
+        "text": event.text,
+        "elapsed_s": None if event.elapsed_s is None else round(event.elapsed_s, 3),
+    }
+    return {key: value for key, value in shape.items() if value not in (None, "")}
+
+
+def failure_shape(failure: Failure | None) -> Shape | None:
+    """Return the task that failed."""
+    return None if failure is None else value_shape(failure)
+
+
+def _node_report_shape(node: NodeReport) -> Shape:
+    return {
+        "name": node.name,
+        "ok": node.ok,
+        "phase": node.phase.value,
+        "error": node.error,
+        "hint": node.hint,
+        "failure": failure_shape(node.failure),
+    }
+
+
+def report_shape(report: ApplyReport) -> Shape:
+    """Return the last line of the stream of `--json`."""
+    return {
+        "type": "report",
+        "infrastructure": report.infrastructure,
+        "name": report.name,
+        "run": report.run,
+        "verb": report.verb.value,
+        "state": report.state.value,
+        "nodes": [_node_report_shape(node) for node in report.nodes],
+        "outputs": value_shape(report.outputs),
+        "timings": [{"phase": t.phase, "seconds": round(t.seconds, 3)} for t in report.timings],
+        "log_dir": report.log_dir,
+        "elapsed_s": round(report.elapsed_s, 3),
+    }
+
+
+def run_shape(run: RunRecord | None) -> Shape | None:
+    """Return one run."""
+    if run is None:
+        return None
+    return {
+        "id": run.id,
+        "verb": run.verb,
+        "state": run.state.value,
+        "started_at": time_shape(run.started_at),
+        "ended_at": time_shape(run.ended_at),
+        "summary": run.summary,
+        "log_dir": run.log_dir,
+    }
+
+
+def _node_shape(node: NodeRecord) -> Shape:
+    return {
+        "name": node.name,
+        "group": node.group,
+        "index": node.index,
+        "phase": node.phase.value,
+        "provider": node.provider,
+        "provider_id": node.provider_id,
+        "private_address": node.private_address,
+        "public_address": node.public_address,
+        "user": node.user,
+        "port": node.port,
+        "host_key": node.host_key_public,
+        "spec": value_shape(node.spec),
+        "failure": node.failure,
+        "created_at": time_shape(node.created_at),
+        "updated_at": time_shape(node.updated_at),
+    }
+
+
+def infrastructure_shape(view: InfrastructureView, *, with_nodes: bool) -> Shape:
+    """Return one infrastructure, for `im list` without its machines and for `im show` with them."""
+    record = view.record
+    shape: Shape = {
+        "id": record.id,
+        "name": record.name,
+        "provider": record.provider,
+        "template": record.source.template,
+        "add_ons": list(record.source.add_ons),
+        "created_at": time_shape(record.created_at),
+        "updated_at": time_shape(record.updated_at),
+        "revision": record.revision,
+        "machines": {phase.value: count for phase, count in view.counts.items()},
+        "busy_with": view.busy_with,
+        "last_run": run_shape(view.last_run),
+    }
+    if with_nodes:
+        shape["nodes"] = [_node_shape(node) for node in view.nodes]
+    return shape
+
+
+def log_shape(view: LogView) -> Shape:
+    """Return one run with its lines."""
+    return {"run": run_shape(view.run), "lines": list(view.lines), "ansible": dict(view.ansible)}
+
+
+def doctor_shape(report: DoctorReport) -> Shape:
+    """Return the findings by area."""
+    return {"findings": {area: [value_shape(finding) for finding in found] for area, found in report.findings.items()}}

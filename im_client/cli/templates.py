@@ -1,0 +1,96 @@
+"""The options by which a command takes a template, its add-ons and its inputs."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from im_client.services.model import DeployRequest
+    from im_client.topology.values import Value
+
+__all__ = ["add_option", "input_options", "make_request", "read_inputs", "target_options"]
+
+_Command = Callable[..., Any]
+
+add_option = click.option(
+    "--add", "add_ons", multiple=True, metavar="ADDON", help="A template merged onto the first; may be repeated."
+)
+
+
+def input_options(command: _Command) -> _Command:
+    """Add `-i` and `--inputs`."""
+    command = click.option(
+        "--inputs",
+        "files",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="A YAML file of inputs; may be repeated.",
+    )(command)
+    return click.option(
+        "-i",
+        "--input",
+        "pairs",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="An input, its value as YAML; wins over --inputs; may be repeated.",
+    )(command)
+
+
+def target_options(command: _Command) -> _Command:
+    """Add `--name`, `--provider`, `--set` and `--no-configure`."""
+    command = click.option("--no-configure", is_flag=True, help="Make the machines and run no playbook on them.")(
+        command
+    )
+    command = click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A setting of the provider for this infrastructure; recorded with it.",
+    )(command)
+    command = click.option("--provider", metavar="NAME", help="Where the machines come from (default: the settings').")(
+        command
+    )
+    return click.option("--name", metavar="NAME", help="The infrastructure's name (default: the template's).")(command)
+
+
+def read_inputs(pairs: tuple[str, ...], files: tuple[Path, ...]) -> "Mapping[str, Value]":
+    """Read the inputs that were given.
+
+    Raises:
+        InvalidUsage: a word without `=`, a file that is no mapping.
+    """
+    if not pairs and not files:
+        return {}
+    from im_client.services.templates import parse_inputs
+
+    return parse_inputs(pairs, files)
+
+
+def make_request(
+    template: str,
+    *,
+    add_ons: tuple[str, ...],
+    pairs: tuple[str, ...],
+    files: tuple[Path, ...],
+    name: str | None,
+    provider: str | None,
+    settings: tuple[str, ...],
+    no_configure: bool,
+) -> "DeployRequest":
+    """Return what is asked of the services."""
+    from im_client.services.model import DeployRequest
+    from im_client.services.templates import parse_inputs
+
+    return DeployRequest(
+        template=template,
+        add_ons=add_ons,
+        inputs=read_inputs(pairs, files),
+        name=name,
+        provider=provider,
+        provider_settings=parse_inputs(settings, ()) if settings else {},
+        configure=not no_configure,
+    )

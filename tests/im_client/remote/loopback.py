@@ -1,0 +1,90 @@
+"""A real sshd on the loopback address, with its own host key, configuration and port."""
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from im_client.remote.access import Access
+from im_client.remote.hostkeys import new_key_pair
+from infracore.secrets import Secret
+
+SSHD = shutil.which("sshd") or ("/usr/sbin/sshd" if Path("/usr/sbin/sshd").exists() else "")
+
+
+@dataclass(slots=True)
+class Loopback:
+    """A server; `access` logs in to it."""
+
+    access: Access
+    folder: Path
+    process: "subprocess.Popen[bytes]"
+
+    def stop(self) -> None:
+        """End the server and the sessions that it serves."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=10)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def serve(folder: Path, *, authorized: bool = True, host_key: tuple[str, Secret] | None = None, port: int = 0) -> Loopback:
+    """Start a server in a folder; return when it accepts connections."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    host_public, host_private = host_key or new_key_pair()
+    public, private = new_key_pair("test")
+    port = port or free_port()
+    _write(folder / "host_key", host_private.reveal())
+    _write(folder / "authorized_keys", f"{public}\n" if authorized else "")
+    config = folder / "sshd_config"
+    config.write_text(
+        f"""
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {folder}/host_key
+PidFile none
+AuthorizedKeysFile {folder}/authorized_keys
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin yes
+MaxStartups 200
+MaxSessions 100
+Subsystem sftp internal-sftp
+""",
+        encoding="utf-8",
+    )
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    process = subprocess.Popen(
+        [SSHD, "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    said: list[str] = []
+    for line in process.stderr:
+        said.append(line.decode())
+        if b"listening on" in line:
+            break
+    else:
+        raise RuntimeError("sshd did not start: " + "".join(said))
+    threading.Thread(target=process.stderr.read, name="sshd-stderr", daemon=True).start()
+    access = Access(
+        address="127.0.0.1", port=port, user=getpass.getuser(), private_key=private, host_key=host_public
+    )
+    return Loopback(access, folder, process)
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")

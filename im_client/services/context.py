@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from im_client.providers.base import Provider
 from im_client.providers.registry import provider as make_provider
@@ -18,6 +19,10 @@ from infracore.clock import Clock, SystemClock
 from infracore.secrets import Seal
 
 __all__ = ["Context", "open_context"]
+
+
+_IN_STATE_DIR: Final = frozenset({"existing", "fake"})
+"""Providers that keep their own records with ours; `local` has one folder (and one bridge) a computer."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,9 @@ class Context:
         Raises:
             InvalidUsage: no provider has this name. Misconfigured: a setting is wrong.
         """
-        folder = str(self.settings.state_dir / "providers" / name)
-        merged = {"state_dir": folder, **self.settings.providers.get(name, {}), **(settings or {})}
+        merged = {**self.settings.providers.get(name, {}), **(settings or {})}
+        if name in _IN_STATE_DIR:
+            merged.setdefault("state_dir", str(self.settings.state_dir / "providers" / name))
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:

@@ -4,12 +4,11 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from im_client.configure.program import ansible_playbook
+from im_client.configure.program import find_program, look_at
 from im_client.providers.base import Finding, Severity
 from im_client.services.context import Context
 from im_client.services.model import DoctorReport
 from infracore.errors import InfraError
-from infracore.process import run
 
 __all__ = ["doctor"]
 
@@ -35,9 +34,13 @@ def _program(ctx: Context) -> tuple[Finding, ...]:
             Finding("ssh", Severity.WARNING, "no OpenSSH client", "apt-get install openssh-client; paramiko is used")
         )
     try:
-        program = ansible_playbook(ctx.settings.ansible)
-        version = run([program, "--version"], timeout_s=30).stdout.splitlines()[0]
-        found.append(Finding("ansible-playbook", Severity.OK, f"{version} ({program})"))
+        program = look_at(find_program(ctx.settings.ansible), ctx.settings.cache_dir)
+        found.append(Finding("ansible", Severity.OK, f"ansible-core {program.core} ({program.path})"))
+        if program.mitogen_works:
+            found.append(Finding("mitogen", Severity.OK, f"mitogen {program.mitogen} works with it"))
+        else:
+            text = f"mitogen {program.mitogen} does not work with it" if program.mitogen else "mitogen is not installed"
+            found.append(Finding("mitogen", Severity.WARNING, f"{text}: plain connections, about three times slower"))
     except InfraError as error:
         found.append(Finding("ansible-playbook", Severity.ERROR, error.message, error.hint or "run: make venv"))
     return tuple(found)

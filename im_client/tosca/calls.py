@@ -12,7 +12,7 @@ from im_client.tosca.source import Map, Seq, Yaml
 from im_client.tosca.types import Library
 from im_client.tosca.values import shown
 
-__all__ = ["FUNCTIONS", "KEYWORDS", "Call", "Failed", "Known", "into", "is_function", "node_of"]
+__all__ = ["FUNCTIONS", "KEYWORDS", "Call", "Failed", "Known", "into", "is_function", "node_of", "not_on_hosts"]
 
 FUNCTIONS: Final = (
     "get_input",
@@ -43,7 +43,7 @@ class Known(Protocol):
     def property_of(self, node: Node, name: str) -> Value: ...
     def capability_property(self, node: Node, capability: str, name: str) -> Value: ...
     def relationship_property(self, link: Relationship, name: str) -> Value: ...
-    def evaluate(self, raw: Yaml, place: Place, context: Context) -> Value: ...
+    def argument(self, raw: Yaml, place: Place, context: Context) -> Value: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,19 @@ def node_of(call: Call, who: Any, known: Known) -> Node:
         hint = meant(who, known.nodes)
         raise call.fail(Code.UNKNOWN_NODE, f'{call.name} names the node "{who}", which does not exist', hint)
     return node
+
+
+def not_on_hosts(call: Call, node: Node, code: Code, wanted: str) -> Failed:
+    """Record that no host of a node has something, and return what is to be raised.
+
+    Nothing is recorded where a host is missing: that is a problem of its own already.
+    """
+    last = [node, *node.hosts()][-1]
+    definition = last.type.requirements.get("host")
+    if not last.is_machine and (any(r.name == "host" for r in last.requirements) or (definition and definition.least)):
+        return Failed()
+    hint = "" if node.host is not None else f"add to the requirements of {node.name}: - host: NODE"
+    return call.fail(code, f'no host of "{node.name}" has {wanted}', hint)
 
 
 def into(call: Call, value: Value, path: list[Any], label: str) -> Value:

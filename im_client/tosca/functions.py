@@ -68,6 +68,7 @@ class Evaluator:
         self._conformity = Conformity(library, findings, self._evaluate_call)
         self._known: dict[_Slot, Value] = {}
         self._running: list[_Slot] = []
+        self._failures = 0
 
     def property_of(self, node: Node, name: str) -> Value:
         """Return a property of a node template, its default included; None where it has no value."""
@@ -158,7 +159,20 @@ class Evaluator:
                 return self._get_artifact(call)
             return _CALLS[name](call, self)
         except Failed:
+            self._failures += 1
             return None
+
+    def argument(self, raw: Yaml, place: Place, context: Context) -> Value:
+        """Evaluate an argument of a function; one that fails lets the function fail.
+
+        Raises:
+            Failed: a function in it cannot be evaluated; that is recorded already.
+        """
+        before = self._failures
+        value = self.evaluate(raw, place, context)
+        if self._failures != before:
+            raise Failed
+        return value
 
     def _get_input(self, call: Call) -> Value:
         name, *path = call.arguments or [None]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from im_client.topology.values import Attribute, OperationOutput, Scope, Value
-from im_client.tosca.calls import KEYWORDS, Call, Known, into, node_of
+from im_client.tosca.calls import KEYWORDS, Call, Known, into, node_of, not_on_hosts
 from im_client.tosca.findings import meant
 from im_client.tosca.interfaces import CONFIGURE, HOOKS, STANDARD, STANDARD_OPERATIONS, canonical
 from im_client.tosca.model import Node
@@ -65,9 +65,8 @@ def _host_with(call: Call, name: str, rest: list[Any]) -> Node:
             return host
     if node.host is None and node.is_machine and _has_attribute(node, name, rest):
         return node  # a machine is its own host
-    hint = "" if node.host is not None else f"add to the requirements of {node.name}: - host: NODE"
-    said = f'no host of "{node.name}" has an attribute "{".".join(str(p) for p in (name, *rest))}"'
-    raise call.fail(Code.UNKNOWN_ATTRIBUTE, said, hint)
+    wanted = f'an attribute "{".".join(str(p) for p in (name, *rest))}"'
+    raise not_on_hosts(call, node, Code.UNKNOWN_ATTRIBUTE, wanted)
 
 
 def _has_attribute(node: Node, name: str, rest: list[Any]) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from im_client.topology.values import Value
-from im_client.tosca.calls import Call, Known, into, node_of
+from im_client.tosca.calls import Call, Known, into, node_of, not_on_hosts
 from im_client.tosca.findings import meant
 from im_client.tosca.model import Node, Relationship, Requirement
 from im_client.tosca.problems import Code
@@ -51,9 +51,7 @@ def _of_host(call: Call, known: Known, node: Node, path: list[Any]) -> Value:
             found = _in_node(call, known, host, path)
             if found is not None:
                 return found[0]
-    hint = "" if node.host is not None else f"add to the requirements of {node.name}: - host: NODE"
-    said = f'no host of "{node.name}" has a property "{".".join(str(p) for p in path)}"'
-    raise call.fail(Code.UNKNOWN_PROPERTY, said, hint)
+    raise not_on_hosts(call, node, Code.UNKNOWN_PROPERTY, f'a property "{".".join(str(p) for p in path)}"')
 
 
 def _in_node(call: Call, known: Known, node: Node, path: list[Any]) -> tuple[Value] | None:

@@ -23,7 +23,6 @@ _SECRET: Final = re.compile(r"passw|passphrase|token|secret|private_?key|api_?ke
 _NOT_SECRET: Final = re.compile(r"(_type|_enabled?|_name|_path|_url|_length)$", re.IGNORECASE)
 _RANDOM: Final = re.compile(r"random\(\s*(\d{1,4})\s*\)")
 _ACCESS_TOKEN: Final = re.compile(r"access_token\(\s*\)")
-CREDENTIAL: Final = "tosca.datatypes.Credential"
 
 
 def is_secret_name(name: str) -> bool:
@@ -67,8 +66,12 @@ class Inputs:
         settling = _Settling(evaluator, findings, require)
         for name, schema in self.schemas.items():
             said = given.get(name)
-            value = settling.given(name, schema, said) if said is not None else settling.default(name, schema)
-            self._values[name] = _hidden(value, schema) if name in self.secret else value
+            if said is None:
+                said = settling.default(name, schema)
+                self._values[name] = _hidden(said, schema) if name in self.secret else said
+            else:  # hidden first, so that no message about it tells it
+                said = _hidden(said, schema) if name in self.secret else said
+                self._values[name] = settling.given(name, schema, said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class _Settling:
     def given(self, name: str, schema: Schema, said: Value) -> Value:
         """Return a value that the user gives: checked in full."""
         spot = Spot(schema.place, Context(), name)
-        return self.evaluator.given(said.reveal() if isinstance(said, Secret) else said, schema, spot)
+        return self.evaluator.given(said, schema, spot)
 
     def default(self, name: str, schema: Schema) -> Value:
         """Return the default. That it breaks its own constraints is only warned of, as tosca-parser takes it."""
@@ -111,20 +114,19 @@ class _Settling:
 
 def _hidden(value: Value, schema: Schema) -> Value:
     """Make text secret; of a credential the token and the keys."""
+    if schema.type.endswith("Credential") and isinstance(value, Mapping):
+        return {k: _all_hidden(v) if k in {"token", "keys"} else v for k, v in value.items()}
+    return _all_hidden(value)
+
+
+def _all_hidden(value: Value) -> Value:
     if isinstance(value, str):
         return Secret(value) if value else value
     if isinstance(value, Mapping):
-        whole = schema.type != CREDENTIAL and not schema.type.endswith("Credential")
-        return {
-            k: _hidden(v, schema) if whole or k in {"token", "keys"} or _in_keys(k) else v for k, v in value.items()
-        }
+        return {k: _all_hidden(v) for k, v in value.items()}
     if isinstance(value, tuple):
-        return tuple(_hidden(v, schema) for v in value)
+        return tuple(_all_hidden(v) for v in value)
     return value
-
-
-def _in_keys(name: str) -> bool:
-    return "key" in name.lower()
 
 
 def read_inputs(raw: Map, library: Library, findings: Findings) -> Inputs:

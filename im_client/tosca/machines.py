@@ -9,7 +9,7 @@ from im_client.topology.model import Group, GroupKind, Hardware, Image, Placemen
 from im_client.topology.values import Value
 from im_client.tosca.findings import Findings, Place
 from im_client.tosca.functions import Evaluator
-from im_client.tosca.model import Node, Relationship
+from im_client.tosca.model import ATTACHES_TO, Node, Relationship
 from im_client.tosca.networks import Networks
 from im_client.tosca.policies import Limits
 from im_client.tosca.problems import Code
@@ -22,7 +22,6 @@ __all__ = ["Machines", "group_kind"]
 CONTAINER: Final = "tosca.capabilities.Container"
 SCALABLE: Final = "tosca.capabilities.Scalable"
 SYSTEM: Final = "tosca.capabilities.OperatingSystem"
-ATTACHES_TO: Final = "tosca.relationships.AttachesTo"
 BLOCK_STORAGE: Final = "tosca.nodes.BlockStorage"
 _KINDS: Final = {
     "tosca.nodes.aisprint.FaaS.Function": GroupKind.FUNCTION,

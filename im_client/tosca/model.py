@@ -9,8 +9,9 @@ from im_client.tosca.interfaces import Interface
 from im_client.tosca.source import Map, Yaml
 from im_client.tosca.types import RequirementDefinition, TypeDefinition
 
-__all__ = ["COMPUTE", "HOSTED_ON", "Context", "Node", "Relationship", "Requirement"]
+__all__ = ["ATTACHES_TO", "COMPUTE", "HOSTED_ON", "Context", "Node", "Relationship", "Requirement"]
 
+ATTACHES_TO: Final = "tosca.relationships.AttachesTo"
 COMPUTE: Final = "tosca.nodes.Compute"
 HOSTED_ON: Final = "tosca.relationships.HostedOn"
 

@@ -15,7 +15,7 @@ from im_client.tosca.artifacts import Artifacts
 from im_client.tosca.findings import Findings, Place, meant
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.interfaces import CONFIGURE, HOOKS, STANDARD, STANDARD_OPERATIONS, OperationDefinition
-from im_client.tosca.model import Context, Node, Relationship
+from im_client.tosca.model import ATTACHES_TO, Context, Node, Relationship
 from im_client.tosca.problems import Code
 from im_client.tosca.source import Yaml
 
@@ -47,7 +47,11 @@ _ON_TARGET: Final = frozenset({"pre_configure_target", "post_configure_target", 
 
 
 def tiers(nodes: Mapping[str, Node]) -> dict[str, int]:
-    """Return the dependency level of each node: 0 where it needs nothing. Circles are cut."""
+    """Return the dependency level of each node: 0 where it needs nothing. Circles are cut.
+
+    A disk that is attached is there with its machine and makes no level: else the machines with disks of a
+    cluster would be configured after those without.
+    """
     known: dict[str, int] = {}
     running: set[str] = set()
 
@@ -55,7 +59,7 @@ def tiers(nodes: Mapping[str, Node]) -> dict[str, int]:
         stack = [(start, False)]
         while stack:
             node, done = stack.pop()
-            targets = [r.target for r in node.requirements if r.target is not None]
+            targets = _needed_before(node)
             if done:
                 running.discard(node.name)
                 known[node.name] = max((known.get(t.name, -1) + 1 for t in targets), default=0)
@@ -64,6 +68,14 @@ def tiers(nodes: Mapping[str, Node]) -> dict[str, int]:
                 stack.append((node, True))
                 stack += [(t, False) for t in targets if t.name not in known and t.name not in running]
     return known
+
+
+def _needed_before(node: Node) -> list[Node]:
+    return [
+        r.target
+        for r in node.requirements
+        if r.target is not None and not (r.relationship and ATTACHES_TO in r.relationship.type.lineage)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

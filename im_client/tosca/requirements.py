@@ -86,6 +86,7 @@ class RequirementResolver:
             target, target_at = body.get("node"), value_place(body, "node")
         else:
             more = Map(at)
+            more.put("node", body, at, at)
             target, target_at = body, at
         if target is None:
             waiting.append((node, requirement, more))

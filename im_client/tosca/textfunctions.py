@@ -16,7 +16,7 @@ def concat(call: Call, known: Known) -> Value:
     """Put texts together. Raises Failed."""
     if not call.arguments:
         raise call.fail(Code.BAD_FUNCTION, "concat takes at least one text", 'write: { concat: [ a, "b" ] }')
-    value = known.evaluate(call.raw["concat"], call.place, call.context)
+    value = known.argument(call.raw["concat"], call.place, call.context)
     parts = value if isinstance(value, tuple) else (value,)
     return _folded(parts) if _is_clear(parts) else Concat(parts)
 
@@ -33,7 +33,7 @@ def join(call: Call, known: Known) -> Value:
         said = "join takes a list and a delimiter"
         raise call.fail(Code.BAD_FUNCTION, said, 'write: { join: [ [ a, b ], "," ] }')
     delimiter = arguments[1] if len(arguments) == 2 else ""
-    parts = known.evaluate(listed[0], value_place(listed, 0), call.context)
+    parts = known.argument(listed[0], value_place(listed, 0), call.context)
     if not isinstance(delimiter, str) or not (isinstance(parts, tuple) or is_runtime(parts)):
         said = f"join takes a list and a delimiter, not {shown(parts)}"
         raise call.fail(Code.BAD_FUNCTION, said, 'write: { join: [ [ a, b ], "," ] }')
@@ -56,7 +56,7 @@ def token(call: Call, known: Known) -> Value:
     ):
         said = "token takes a text, a separator and the index of the part"
         raise call.fail(Code.BAD_FUNCTION, said, 'write: { token: [ text, ":", 0 ] }')
-    text = known.evaluate(listed[0], value_place(listed, 0), call.context)
+    text = known.argument(listed[0], value_place(listed, 0), call.context)
     if is_runtime(text) or isinstance(text, Secret):
         return Token(text, separator, index)
     parts = _text(text).split(separator)

@@ -144,7 +144,10 @@ def simple_value(value: Any, kind: str, *, strict: bool) -> Value:
     """
     if isinstance(value, Secret):
         if kind not in {"string", "any"}:
-            simple_value(value.reveal(), kind, strict=strict)
+            try:
+                simple_value(value.reveal(), kind, strict=strict)
+            except Mismatch as mismatch:
+                raise Mismatch(f"the secret value is no {kind}", unit=mismatch.unit) from None
         return value
     return _SIMPLE[kind](value, strict) if kind in _SIMPLE else _scalar_unit(value, kind)
 

@@ -119,7 +119,8 @@ class Conformity:
             return self._mismatch(raw, kind, spot, mismatch)
 
     def _mismatch(self, raw: Any, kind: str, spot: Spot, mismatch: Mismatch) -> Value:
-        if raw is None or (spot.computed and raw in {"", 0} and kind != "string"):
+        unset = isinstance(raw, str | int | float) and raw in ("", 0)
+        if raw is None or (spot.computed and unset and kind != "string"):
             return None  # the catalogue's inputs say "" or 0 for "not set"
         if spot.computed and kind == "string":
             return raw  # type: ignore[no-any-return]

@@ -140,7 +140,7 @@ class Machines:
         elif high is not None and count > high:
             said = f'"{node.name}" shall have {count} machines, and at most {high}'
             self.findings.add(Code.BAD_SCALE, at, said, f"write {high} or less")
-        stated = bool(given) or limits != Limits()
+        stated = bool(given) or (limits.minimum, limits.maximum, limits.default) != (None, None, None)
         if low is None and high is None:
             low, high = self._of_software(hosted)
             stated = stated or high is not None

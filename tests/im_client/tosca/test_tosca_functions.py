@@ -1,5 +1,6 @@
 """Intrinsic functions: what is computed now, what waits for machines, and what is refused."""
 
+# ruff: noqa: E501 (templates are read best with one node a line)
 import pytest
 
 from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Scope, Token

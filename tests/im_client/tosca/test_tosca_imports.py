@@ -1,5 +1,6 @@
 """Imports: the catalogue offline, relative files, https with a checksum, namespaces, and what is refused."""
 
+# ruff: noqa: E501 (templates are read best with one node a line)
 import hashlib
 
 import pytest

@@ -1,5 +1,6 @@
 """Inputs: defaults, given values, constraints, secrets."""
 
+# ruff: noqa: E501 (templates are read best with one node a line)
 import pytest
 
 from im_client.topology.values import Concat

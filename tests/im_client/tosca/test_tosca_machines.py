@@ -1,5 +1,6 @@
 """Machines: how many, of what size, on which networks, with which ports and disks."""
 
+# ruff: noqa: E501 (templates are read best with one node a line)
 import pytest
 
 from im_client.topology.model import GroupKind, Network, NetworkInterface, Placement, PortRule, Protocol

@@ -1,5 +1,6 @@
 """Operations: their order, inputs, implementations, roles, and the hooks of relationships."""
 
+# ruff: noqa: E501 (templates are read best with one node a line)
 import pytest
 
 from im_client.topology.model import Artifact, ArtifactKind, OperationPhase

@@ -1,5 +1,6 @@
 """Requirements: targets, relationships, node filters, occurrences and circles."""
 
+# ruff: noqa: E501 (templates are read best with one node a line)
 import pytest
 
 from tests.im_client.tosca.reading import analysed, nodes, said, texts, topology

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from im_client.tosca.findings import Findings
@@ -53,8 +53,14 @@ def test_keys_and_values_know_where_they_were_written() -> None:
         "",
         "'1'",
         '"a\\n"',
-    ]
-    + ["20.11.9", "1.28", "!!str 5", "!!int '7'", "a: b".replace(": ", ":"), "|\n  text\n", ">\n  folded\n  text\n"],
+        "20.11.9",
+        "1.28",
+        "!!str 5",
+        "!!int '7'",
+        "a: b".replace(": ", ":"),
+        "|\n  text\n",
+        ">\n  folded\n  text\n",
+    ],
 )
 def test_scalars_mean_what_pyyaml_makes_of_them(scalar: str) -> None:
     text = f"key: {scalar}\n"
@@ -127,6 +133,7 @@ plain = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(max_size=6), plain, max_size=5, min_size=1))
 def test_what_pyyaml_writes_reads_back_equal(value: dict[str, object]) -> None:
     text = yaml.safe_dump(value, allow_unicode=True)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,9 +130,8 @@ def launch(folder: Path, manifest: Manifest, tree: GroupTree, *, durable: bool, 
         "stop_timeout_s": stop_timeout_s,
     }
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    incompatible = folder / "work" / "work" / "incompat" / "volatile"
-    if incompatible.exists():  # the mark of a volatile overlay that was not unmounted; see LocalSettings.durable
-        incompatible.rmdir()
+    # the mark that a volatile overlay leaves, which forbids to mount it again: see LocalSettings.durable
+    shutil.rmtree(folder / "work" / "work" / "incompat", ignore_errors=True)
     program = ["setsid", "--fork", "unshare", "--mount", "--propagation", "private"]
     program += [sys.executable, "-I", "-S", str(Path(supervisor.__file__)), str(folder / "job.json")]
     console = os.open(folder / "console.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

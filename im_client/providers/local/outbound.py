@@ -26,6 +26,7 @@ __all__ = ["Outbound", "WayOut", "host_name_servers", "host_proxy", "nat_problem
 _PORT: Final = 3142
 """apt-cacher-ng's own default."""
 _TABLE: Final = "imclues"
+_FORWARD: Final = Path("/proc/sys/net/ipv4/ip_forward")
 _CONFIG: Final = """CacheDir: {cache}
 LogDir: {logs}
 SocketPath: {logs}/socket
@@ -72,8 +73,8 @@ def nat_problem() -> str | None:
     """Say why translation cannot work here; None where nothing speaks against it. Changes nothing."""
     if not run(["ip", "-4", "route", "show", "default"], timeout_s=20).stdout.strip():
         return "this computer has no default route"
-    if not os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
-        return "/proc/sys/net/ipv4/ip_forward cannot be written"
+    if not os.access(_FORWARD, os.W_OK):
+        return f"{_FORWARD} cannot be written"
     if _firewall() is None:
         return "neither nft nor iptables works here"
     return None
@@ -170,7 +171,10 @@ class Outbound:
         return _answers(address, _PORT)
 
     def remove(self, record: BridgeRecord | None) -> None:
-        """Take away the rules and stop the cache that we started; what it has fetched stays."""
+        """Take away the rules and stop the cache that we started; what it has fetched stays.
+
+        Forwarding stays on, as with libvirt and Docker: others may rely on it by now.
+        """
         self._stop_cache()
         if record is None:
             return
@@ -200,7 +204,7 @@ def _translate(record: BridgeRecord) -> None:
     A table of ours leaves the user's rules alone. Where another table drops what is forwarded (Docker sets such a
     policy), its own chain must accept: iptables' DOCKER-USER or FORWARD, which we extend if iptables is there.
     """
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n", encoding="ascii")
+    _FORWARD.write_text("1\n", encoding="ascii")
     if _firewall() == "nft":
         rules = f"""
 table ip {_table(record)} {{}}

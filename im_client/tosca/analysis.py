@@ -17,9 +17,11 @@ from im_client.tosca.networks import Networks
 from im_client.tosca.nodes import check_interfaces, check_values, read_nodes, report_type
 from im_client.tosca.operations import Operations
 from im_client.tosca.policies import Policies
+from im_client.tosca.problems import Code
 from im_client.tosca.requirements import RequirementResolver
 from im_client.tosca.source import Map, value_place
 from im_client.tosca.types import Library
+from im_client.tosca.values import SIMPLE_TYPES
 
 __all__ = ["analyse_document"]
 
@@ -89,5 +91,11 @@ def _check_types(library: Library, findings: Findings) -> None:
     """Check the types that the template and its imports define, be they used or not."""
     for raw in library.own():
         definition = library.find(raw.kind, raw.name)
-        if definition is not None:
-            report_type(definition, findings)
+        if definition is None:
+            continue
+        report_type(definition, findings)
+        for name, schema in {**definition.properties, **definition.attributes}.items():
+            own = schema.place.source is raw.place.source and schema.type not in SIMPLE_TYPES
+            if own and library.find("data", schema.type, schema.scope) is None:
+                said = f'"{name}" of {raw.name} has the unknown type {schema.type}'
+                findings.add(Code.UNKNOWN_TYPE, schema.place, said, library.meant("data", schema.type))

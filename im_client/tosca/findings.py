@@ -51,9 +51,14 @@ class Findings:
     """The problems found so far. One object serves one analysis."""
 
     _problems: dict[Placed, None] = field(default_factory=dict)
+    _unknown_types: set[Place] = field(default_factory=set)
 
     def add(self, code: Code, place: Place, message: str, hint: str = "", level: Level = Level.ERROR) -> None:
-        """Record an error; the same one at the same place counts once."""
+        """Record an error; the same one at the same place counts once, and so does a type that is not known."""
+        if code is Code.UNKNOWN_TYPE:
+            if place in self._unknown_types:
+                return
+            self._unknown_types.add(place)
         if len(self._problems) < MAX_PROBLEMS:
             self._problems.setdefault(Placed(code, place, message, hint, level))
 

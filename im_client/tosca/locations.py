@@ -4,6 +4,7 @@ Nothing is read here. A template that came over https can name https addresses o
 file of the computer that reads it; the reader has the last word on paths.
 """
 
+import os
 import posixpath
 import re
 from dataclasses import dataclass
@@ -111,8 +112,9 @@ def _resolve(said: str, base: str) -> Target:
             raise Refused(f"{said} lies outside of the archive {posixpath.basename(archive)}")
         return Target(f"{archive}{INSIDE}{path}", Origin.OTHER)
     path = posixpath.normpath(posixpath.join(posixpath.dirname(base), said))
-    if f"{posixpath.dirname(path)}/" == folder_of_types():
-        return Target(path, Origin.CONTENT)
+    ours = content_path(f"{_TYPES}/{posixpath.basename(path)}")
+    if ours is not None and os.path.realpath(path) == str(ours):
+        return Target(str(ours), Origin.CONTENT)
     return Target(path, Origin.OTHER)
 
 

@@ -19,6 +19,8 @@ __all__ = ["failure_lines", "plan_view", "report_view", "validate_view"]
 SYMBOLS: Mapping[Action, tuple[str, str]] = {
     Action.CREATE: ("+", "green"),
     Action.START: (">", "green"),
+    Action.STOP: ("o", "yellow"),
+    Action.REBOOT: ("@", "yellow"),
     Action.UPDATE: ("~", "yellow"),
     Action.REPLACE: ("-/+", "magenta"),
     Action.DELETE: ("-", "red"),

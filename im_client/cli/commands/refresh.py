@@ -2,10 +2,10 @@
 
 import click
 
-from im_client.cli.console import print_data, print_json
+from im_client.cli.change import wait_option
+from im_client.cli.console import print_data, print_json, say
 from im_client.cli.interrupt import interruptible
 from im_client.cli.lazy import ExampleCommand
-from im_client.cli.progress import progress
 from im_client.cli.session import infra_argument, json_option, opened, which
 
 __all__ = ["command"]
@@ -21,15 +21,16 @@ __all__ = ["command"]
     ),
 )
 @infra_argument
+@wait_option
 @json_option
-def command(infra: str | None, as_json: bool) -> None:
+def command(infra: str | None, wait_s: float, as_json: bool) -> None:
     """Ask the provider how the machines are, record it, and show the infrastructure."""
     from im_client.services.power import refresh
 
     with opened() as ctx:
         name = which(ctx, infra)
-        with progress(as_json=False) as listener, interruptible(listener.notice, again=f"im refresh {name}") as cancel:
-            view = refresh(ctx, name, listener=listener, cancel=cancel)
+        with interruptible(say, again=f"im refresh {name}") as cancel:
+            view = refresh(ctx, name, cancel=cancel, wait_s=wait_s)
     if as_json:
         from im_client.cli.shapes import infrastructure_shape
 

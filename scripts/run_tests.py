@@ -1,0 +1,131 @@
+"""Run the tests that this machine can run, say why it cannot run the others, and leave no process behind.
+
+`--quick`: only those that need nothing. `--install`: install the Debian packages that tests use, as far as allowed.
+Further words go to pytest.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MARKERS = ("machines", "vm", "ansible", "sshd", "slow", "install")
+TEST_PACKAGES = ("openssh-server",)
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+
+def _needs(*programs: str) -> str:
+    missing = [p for p in programs if shutil.which(p, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
+    return f"not installed: {', '.join(missing)}" if missing else ""
+
+
+def _machines() -> str:
+    if os.geteuid() != 0:
+        return "needs root"
+    return _needs("systemd-nspawn", "mmdebstrap", "ip")
+
+
+CONDITIONS: dict[str, Callable[[], str]] = {
+    "machines": _machines,
+    "vm": lambda: _needs("qemu-system-x86_64", "qemu-img"),
+    "ansible": lambda: _needs("ansible-playbook"),
+    "sshd": lambda: _needs("sshd", "ssh"),
+    "slow": lambda: "",
+    "install": lambda: "",
+}
+
+
+def main(words: list[str]) -> int:
+    """Run pytest and return its exit code."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"
+    os.chdir(ROOT)
+    quick = "--quick" in words
+    install = "--install" in words
+    rest = [word for word in words if word not in {"--quick", "--install"}]
+    if install:
+        _install()
+    reasons = dict.fromkeys(MARKERS, "not part of the quick suite")
+    if not quick:
+        reasons = {marker: why for marker in MARKERS if (why := CONDITIONS[marker]())}
+        for marker, why in reasons.items():
+            print(f"skipping tests marked {marker!r}: {why}", flush=True)
+    expression = " and ".join(f"not {marker}" for marker in reasons)
+    become_reaper()
+    argv = [sys.executable, "-m", "pytest", *(["-m", expression] if expression else []), *rest]
+    status = subprocess.call(argv, stdin=subprocess.DEVNULL)
+    left = end_descendants()
+    if left:
+        print(f"ended processes that the tests had left behind: {', '.join(left)}", file=sys.stderr)
+    return status
+
+
+def _install() -> None:
+    listing = subprocess.run(
+        [sys.executable, "-m", "im_client.providers.local.packages"], capture_output=True, text=True, check=False
+    )
+    packages = [*listing.stdout.split(), *TEST_PACKAGES]
+    if subprocess.call(["sh", "scripts/install-packages.sh", *packages], stdin=subprocess.DEVNULL) != 0:
+        print("going on with what is installed", flush=True)
+
+
+def become_reaper() -> None:
+    """Become the parent of every process whose own parent ends, so that `end_descendants` finds all."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants(grace_s: float = 5.0) -> list[str]:
+    """End all processes that descend from this one and return their names."""
+    found: list[str] = []
+    deadline = time.monotonic() + grace_s
+    while children := _descendants():
+        hard = time.monotonic() > deadline
+        for pid, name in children.items():
+            if name not in found:
+                found.append(name)
+            try:
+                os.kill(pid, signal.SIGKILL if hard else signal.SIGTERM)
+            except ProcessLookupError:
+                continue
+        if time.monotonic() > deadline + grace_s:
+            break
+        time.sleep(0.1)
+        _reap()
+    _reap()
+    return found
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+def _descendants() -> dict[int, str]:
+    parents: dict[int, tuple[int, str]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            head, _, tail = (folder / "stat").read_text(errors="replace").rpartition(")")
+        except OSError:
+            continue
+        state, parent = tail.split()[:2]
+        if state != "Z":
+            parents[int(folder.name)] = (int(parent), head.partition("(")[2])
+    ours = {os.getpid()}
+    grown = True
+    while grown:
+        more = {pid for pid, (parent, _) in parents.items() if parent in ours} - ours
+        ours |= more
+        grown = bool(more)
+    return {pid: parents[pid][1] for pid in ours - {os.getpid()} if pid in parents}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -113,6 +113,8 @@ class Conformity:
     def _simple(self, raw: Any, kind: str, spot: Spot) -> Value:
         if isinstance(raw, Map):
             self._evaluate(raw, spot.place, spot.context)  # a misspelt function is named as such
+        if spot.computed and kind == "string" and isinstance(raw, int | float):
+            return raw  # tosca-parser does not turn what comes through a function into text
         try:
             return simple_value(raw, kind, strict=spot.strict and not spot.computed)
         except Mismatch as mismatch:
@@ -123,6 +125,8 @@ class Conformity:
         if raw is None or (spot.computed and unset and kind != "string"):
             return None  # the catalogue's inputs say "" or 0 for "not set"
         if spot.computed and kind == "string":
+            said = f'"{spot.label}" shall be text: {mismatch.message}'
+            self._problem(Code.WRONG_TYPE, spot, said, level=Level.WARNING)
             return raw  # type: ignore[no-any-return]
         if kind == "integer" and isinstance(raw, float) and abs(raw) < 2**53:
             said = f'"{spot.label}" shall be an integer: {raw} is taken as {int(raw)}'

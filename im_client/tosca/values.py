@@ -350,7 +350,7 @@ def _same(value: Value, option: Yaml, kind: str) -> bool:
             return False
     if isinstance(value, bool) != isinstance(option, bool):
         return False
-    if kind in {"string", "version"} and isinstance(option, int | float) and not isinstance(option, bool):
+    if kind in {"string", "version"} and not isinstance(option, bool | list | dict):
         return str(value) == str(option)
     return value == plain(option)
 

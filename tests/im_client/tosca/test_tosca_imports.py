@@ -125,6 +125,15 @@ def test_a_type_of_ones_own_is_checked_where_it_is_written() -> None:
     ]
 
 
+def test_an_unknown_type_of_a_property_is_told_once_be_it_used_or_not() -> None:
+    types = (
+        "node_types:\n  x.X:\n    derived_from: tosca.nodes.Root\n    properties: {p: {type: strng, required: false}}\n"
+    )
+    for more in ("", "    x: {type: x.X}\n", "    x: {type: x.X, properties: {p: a}}\n"):
+        nodes = "topology_template:\n  node_templates:\n    m: {type: tosca.nodes.Compute}\n" + more
+        assert [(line, code) for line, _, code in said(analysed(HEADER + types + nodes))] == [(5, "unknown-type")]
+
+
 def test_a_normative_type_defined_anew_counts_for_types_derived_from_it() -> None:
     types = (
         "imports: [custom_types.yaml]\nnode_types:\n  tosca.nodes.Compute:\n    derived_from: tosca.nodes.Root\n"

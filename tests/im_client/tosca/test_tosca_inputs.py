@@ -61,6 +61,17 @@ def test_a_default_that_breaks_its_constraint_is_a_warning_as_tosca_parser_takes
     assert [(p.code.value, p.level.value) for p in problems] == [("constraint-violated", "warning")]
 
 
+def test_a_number_that_comes_through_an_input_stays_one_in_a_text_and_a_list_is_warned_of() -> None:
+    text = (
+        f"{HEADER}topology_template:\n  inputs: {{x: {{type: %s}}}}\n  node_templates:\n"
+        "    o: {type: tosca.nodes.ObjectStorage, properties: {name: {get_input: x}}}\n"
+        "  outputs: {o: {value: {get_property: [o, name]}}}\n"
+    )
+    assert topology(text % "integer", inputs={"x": 5}).outputs[0].value == 5
+    problems = analysed(text % "list", inputs={"x": (1,)}).problems
+    assert [(p.code.value, p.level.value) for p in problems] == [("wrong-type", "warning")]
+
+
 def test_a_missing_input_is_an_error_or_a_warning_as_asked() -> None:
     text = template("{type: string}")
     assert [(p.code.value, p.level.value) for p in analysed(text).problems] == [("missing-input", "error")]

@@ -145,7 +145,8 @@ class Recorder:
             machine.failures.append((failure, bool(event["rescued"])))
             machine.failed = machine.failed or not event["rescued"]
             text = f"{text}: {failure.message}"
-        self._write(f"{_TITLES.get(kind, kind)}: [{event['node']}]{_details(kind, answer)}")
+        rescued = " (rescued)" if event.get("rescued") else ""
+        self._write(f"{_TITLES.get(kind, kind)}{rescued}: [{event['node']}]{_details(kind, answer)}")
         self._tell(kind, event["node"], text, number)
 
     def _failure(self, event: Mapping[str, Any], number: int, *, unreachable: bool) -> Failure:

@@ -65,7 +65,7 @@ def _cached(artifact: Artifact, cache_dir: Path, offline: bool, timeout_s: float
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
     """Follows redirections to https alone."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]  # noqa: ANN
+    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]  # noqa: PLR0917 - urllib calls it so
         if not newurl.startswith("https://"):
             raise Misconfigured(f"{req.full_url} leads to {newurl}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

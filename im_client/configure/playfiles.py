@@ -145,7 +145,7 @@ def _playbook_of(source: Path) -> yaml.SequenceNode:
 
 def _rewrite(play: yaml.MappingNode, header: dict[str, object]) -> yaml.MappingNode:
     """Return the play with our machines, variables and name in it; the author's `connection: local` goes."""
-    ours = {key: yaml.compose(yaml.safe_dump(value), Loader=yaml.CSafeLoader) for key, value in header.items()}
+    ours = {key: _node_of(value) for key, value in header.items()}
     pairs = []
     for key, value in play.value:
         if key.value == "hosts":
@@ -166,6 +166,13 @@ def _rewrite(play: yaml.MappingNode, header: dict[str, object]) -> yaml.MappingN
         pairs.append((key, value))
     head = [(yaml.ScalarNode("tag:yaml.org,2002:str", key), value) for key, value in ours.items()]
     return yaml.MappingNode(play.tag, head + pairs, play.start_mark, play.end_mark, flow_style=False)
+
+
+def _node_of(value: object) -> yaml.Node:
+    node = yaml.compose(yaml.safe_dump(value), Loader=yaml.CSafeLoader)
+    if node is None:
+        raise ValueError(value)
+    return node
 
 
 def _mirror(source: Path, folder: Path) -> Path:

@@ -71,7 +71,18 @@ def run(
         log_path.chmod(0o600)
         space = Workspace(scratch, plays, hosts, settings)
         recorder = Recorder(plays, lines=space.maker.lines, secrets=hidden, log=log, listener=listener)
-        session = _Session(space, plays, recorder, program, strategy, settings, installed, cache_dir, cancel, started)
+        session = _Session(
+            space=space,
+            plays=plays,
+            recorder=recorder,
+            program=program,
+            strategy=strategy,
+            settings=settings,
+            installed=installed,
+            cache_dir=cache_dir,
+            cancel=cancel,
+            started=started,
+        )
         recorder.note(f"ansible-core {program.core}, strategy {strategy.value}, {len(hosts)} machines")
         try:
             ending = session.run()
@@ -86,6 +97,7 @@ class _Session:
 
     def __init__(
         self,
+        *,
         space: Workspace,
         plays: Sequence[Play],
         recorder: Recorder,
@@ -121,37 +133,46 @@ class _Session:
             except InfraError as error:
                 self._broken[number] = self._failure(play, error.message)
         ending = Ending.EXITED
-        while ending is Ending.EXITED and (todo := self._todo()):
+        while ending is Ending.EXITED and (todo := self._next()):
             before = (self._recorder.started, len(self._broken))
             ending = self._play(todo)
             if ending is Ending.EXITED and (self._recorder.started, len(self._broken)) == before:
                 self._find_broken(todo)
                 if len(self._broken) == before[1]:
-                    self._fail_all(todo, self._what_it_said())
+                    self._fail_all(todo, _error_of(self._recorder.output))
         if ending is Ending.TIMED_OUT:
-            self._fail_all(range(len(self._plays)), f"the run did not end within {self._settings.timeout_s:g} s")
-        for number in sorted(self._broken):
-            for name in self._plays[number].hosts:
-                self._recorder.fail(name, dataclasses.replace(self._broken[number], node=name))
+            self._fail_all(self._unended(), f"the run did not end within {self._settings.timeout_s:g} s")
         return ending
 
-    def _todo(self) -> list[int]:
-        """Return the plays that did not begin, have a machine that may go on, and are not behind a broken one."""
-        out = set(self._recorder.failed)
-        todo = []
+    def _next(self) -> list[int]:
+        """Return the plays to run now: those not begun that have a machine left, up to the next broken one.
+
+        A broken play that is in front fails its machines.
+        """
+        todo: list[int] = []
         for number, play in enumerate(self._plays):
-            if number in self._broken:
-                out |= set(play.hosts)
-            elif number not in self._recorder.started and not set(play.hosts) <= out:
+            if number in self._recorder.started or self._recorder.failed.issuperset(play.hosts):
+                continue
+            if number not in self._broken:
                 todo.append(number)
+            elif todo:
+                break
+            else:
+                for name in play.hosts:
+                    self._recorder.fail(name, dataclasses.replace(self._broken[number], node=name))
         return todo
+
+    def _unended(self) -> list[int]:
+        """Return the plays that were not done when the time was over: the newest and those not begun."""
+        newest = max(self._recorder.started, default=-1)
+        return [n for n in range(len(self._plays)) if n == newest or n not in self._recorder.started]
 
     def _play(self, numbers: Sequence[int]) -> Ending:
         site = self._space.folder / "site.yml"
         site.write_text(site_text(self._files[n] for n in numbers), encoding="utf-8")
+        self._space.write_inventory(without=self._recorder.failed)
         self._recorder.is_ended = False
         argv = [self._program.path, "-i", str(self._space.inventory), str(site)]
-        argv += ["--limit", ",".join(("all", *(f"!{name}" for name in self._out(numbers))))]
         if self._settings.verbosity:
             argv.append("-" + "v" * min(self._settings.verbosity, 6))
         _, ending = run_child(
@@ -164,11 +185,6 @@ class _Session:
             timeout_s=max(0.0, self._settings.timeout_s - (time.monotonic() - self._started)),
         )
         return ending
-
-    def _out(self, numbers: Iterable[int]) -> list[str]:
-        """Return machines that take no part: failed before. Those of a broken play leave by `_todo` and its place."""
-        del numbers
-        return sorted(self._recorder.failed)
 
     def _environment(self, events_fd: int) -> Mapping[str, str]:
         return environment(
@@ -209,9 +225,6 @@ class _Session:
         for number in numbers:
             for name in self._plays[number].hosts:
                 self._recorder.fail(name, dataclasses.replace(self._failure(self._plays[number], message), node=name))
-
-    def _what_it_said(self) -> str:
-        return _error_of(self._recorder.output)
 
 
 def _limited(play: Play, limit: tuple[str, ...] | None) -> Play:

@@ -1,7 +1,7 @@
 """The private files of one run: inventory, keys, variables of plays and the plays themselves."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -14,6 +14,7 @@ from im_client.remote.options import Files
 from im_client.remote.private import write_private
 from im_client.topology.model import ArtifactKind
 from im_client.topology.values import Value
+from infracore.secrets import Secret
 
 __all__ = ["Workspace", "site_text"]
 
@@ -31,11 +32,9 @@ class Workspace:
             (folder / name).mkdir(mode=0o700)
         self.maker = PlayMaker(folder / "plays")
         (folder / "ansible.cfg").write_text("[defaults]\n", encoding="utf-8")
-        self._write_inventory(hosts, settings)
-
-    def _write_inventory(self, hosts: Sequence[Host], settings: AnsibleSettings) -> None:
-        files = Files(self.folder / "keys")
-        entries = [
+        files = Files(folder / "keys")
+        self._nodes = tuple(map(_node, hosts))
+        self._entries = [
             Entry(
                 host.name,
                 (host.group,),
@@ -48,10 +47,12 @@ class Workspace:
             )
             for host in hosts
         ]
-        groups = {f"im_play_{n}": play.hosts for n, play in enumerate(self._plays)}
-        inventory = document(
-            entries, variables={"im_nodes": tuple(map(_node, hosts))}, extra_groups=groups, reveal=True
-        )
+
+    def write_inventory(self, *, without: Collection[str] = ()) -> None:
+        """Write the inventory. Machines of `without` are in it, and in none of the plays."""
+        groups = {f"im_play_{n}": [h for h in play.hosts if h not in without] for n, play in enumerate(self._plays)}
+        inventory = document(self._entries, variables={"im_nodes": self._nodes}, extra_groups=groups, reveal=True)
+        self.inventory.unlink(missing_ok=True)
         write_private(self.inventory, text_json(inventory))
 
     def add_play(self, number: int, source: Path) -> Playfile:
@@ -98,8 +99,6 @@ def _node(host: Host) -> Mapping[str, Value]:
 
 def _script_variables(inputs: Mapping[str, Value]) -> Mapping[str, Value]:
     """Split the inputs of a script by whether their values are to be masked in what it prints."""
-    from infracore.secrets import Secret
-
     named = {name: value for name, value in inputs.items() if _ENVIRONMENT_NAME.fullmatch(name)}
     return {
         "im_script_environment": {k: _word(v) for k, v in named.items() if not isinstance(v, Secret)},

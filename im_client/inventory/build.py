@@ -12,7 +12,7 @@ from infracore.secrets import Secret
 
 __all__ = ["Entry", "document", "plain", "text_ini", "text_json", "text_yaml"]
 
-Plain: TypeAlias = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
+Plain: TypeAlias = bool | int | float | str | list["Plain"] | dict[str, "Plain"] | None
 
 
 @dataclass(frozen=True, slots=True)

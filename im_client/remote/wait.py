@@ -1,0 +1,75 @@
+"""Waiting until a machine answers on SSH, as the machine that it must be."""
+
+import contextlib
+import socket
+import threading
+from typing import Final
+
+from im_client.remote.access import Access
+from im_client.remote.shell import Shell, open_shell
+from infracore.clock import Clock
+from infracore.errors import Cancelled, TimedOut, Transient, Unauthorised
+
+__all__ = ["wait_reachable"]
+
+_FIRST_PAUSE_S: Final = 0.2
+_MOST_PAUSE_S: Final = 2.0
+_GROWTH: Final = 1.3
+_TRY_LIMIT_S: Final = 15.0
+_CONNECT_S: Final = 5.0
+_GRACE_S: Final = 60.0
+"""How long keys may be missing: cloud-init writes authorized_keys some seconds after sshd has started."""
+
+
+def wait_reachable(
+    access: Access,
+    *,
+    timeout_s: float,
+    clock: Clock,
+    cancel: threading.Event,
+    grace_s: float = _GRACE_S,
+) -> None:
+    """Return when a login by SSH, with the host key checked, has succeeded.
+
+    Raises:
+        Conflict: it shows another host key; at once.
+        Unauthorised: it refused the login for `grace_s` since it first did, or until the time was over.
+        TimedOut: with the last reason.
+        Cancelled: `cancel` was set.
+    """
+    deadline = clock.monotonic() + timeout_s
+    refused_at: float | None = None
+    pause = _FIRST_PAUSE_S
+    with open_shell(access, connect_timeout_s=_CONNECT_S) as shell:
+        while True:
+            try:
+                _try(access, shell)
+            except Unauthorised as error:
+                refused_at = clock.monotonic() if refused_at is None else refused_at
+                if clock.monotonic() >= min(refused_at + grace_s, deadline):
+                    raise
+                reason = error.message
+            except (Transient, TimedOut) as error:
+                refused_at = None
+                reason = error.message
+            else:
+                return
+            if clock.monotonic() >= deadline:
+                raise TimedOut(
+                    f"{access.address}:{access.port} did not answer by ssh within {timeout_s:g} s: {reason}",
+                    "is it running, is the port open, is there a route to it?",
+                )
+            if clock.wait(cancel, pause):
+                raise Cancelled(f"interrupted while waiting for {access.address}")
+            pause = min(pause * _GROWTH, _MOST_PAUSE_S)
+
+
+def _try(access: Access, shell: Shell) -> None:
+    """Log in once. The cheap look at the port comes first: most tries find it closed."""
+    if access.jump is None:
+        try:
+            with contextlib.closing(socket.create_connection((access.address, access.port), timeout=_CONNECT_S)):
+                pass
+        except OSError as error:
+            raise Transient(f"no connection: {error.strerror or error}") from error
+    shell.run("true", timeout_s=_TRY_LIMIT_S)

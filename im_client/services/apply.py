@@ -85,6 +85,7 @@ class _Run:
             self._strays = observed.strays if prepared.verb is Verb.DESTROY else ()
         self._machines = Machines(ctx, self._record, self._provider, records, cancel)
         self._operations = {operation.id: operation for operation in self._topology.operations}
+        self._operated = {o.group for o in self._topology.operations if o.phase is OperationPhase.CONFIGURE}
         self._configured: dict[str, Configured] = {}
         self._hooks: dict[str, Configured] = {}
         self._hooked: set[str] = set()
@@ -148,8 +149,12 @@ class _Run:
                 Task(id=step.id, node=step.node, phase=step.action.value, needs=needs, after=after, run=self._act(step))
             )
             if step.action in _MAKING:
-                tasks.append(self._ready_task(last[step.id], step.node, needs=(step.id,)))
-        tasks += [self._ready_task(f"ready:{name}", name) for name in self._to_configure if name not in self._steps]
+                tasks.append(self._ready_task(last[step.id], step, needs=(step.id,)))
+        tasks += [
+            self._ready_task(f"ready:{step.node}", step)
+            for step in self._prepared.plan.steps
+            if step.action is Action.CONFIGURE and step.node not in self._steps
+        ]
         tasks += [self._stray_task(machine) for machine in self._strays]
         if self._to_configure:
             everything = tuple(task.id for task in tasks)
@@ -163,8 +168,8 @@ class _Run:
             run=lambda _: self._machines.delete_stray(machine),
         )
 
-    def _ready_task(self, task_id: str, node: str, needs: tuple[str, ...] = ()) -> Task:
-        has_operations = self._has_operations(node)
+    def _ready_task(self, task_id: str, step: Step, needs: tuple[str, ...] = ()) -> Task:
+        node, has_operations = step.node, step.group in self._operated
         return Task(
             id=task_id,
             node=node,
@@ -174,7 +179,7 @@ class _Run:
         )
 
     def _act(self, step: Step):  # type: ignore[no-untyped-def]
-        has_operations = self._has_operations(step.node, step.group)
+        has_operations = step.group in self._operated
         machines = self._machines
 
         def act(_: TaskContext) -> None:
@@ -200,10 +205,6 @@ class _Run:
                     pass
 
         return act
-
-    def _has_operations(self, node: str, group: str | None = None) -> bool:
-        of = group or self._machines.records[node].group
-        return any(o.group == of and o.phase is OperationPhase.CONFIGURE for o in self._topology.operations)
 
     def _prepare(self, _: TaskContext) -> None:
         self._provider.prepare(lambda text: self._story.tell(EventKind.NOTE, phase="prepare", text=text))

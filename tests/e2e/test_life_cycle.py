@@ -49,7 +49,7 @@ def test_deploy_plan_change_scale_and_destroy(im: Im, template: str, tmp_path: P
     plan = im.json("plan", template, "--name", "crew", "-i", "worker_mem=512 MiB", "--detailed-exitcode", status=3)
     assert steps(plan) == {"update:worker-1", "update:worker-2", "update:worker-3"}
     assert all(step["reason"]["text"] for step in plan["steps"])
-    plan = im.json("plan", template, "--name", "crew", "-i", "release=no-such", "--detailed-exitcode", status=3)
+    plan = im.json("plan", template, "--name", "crew", "-i", "release=13", "--detailed-exitcode", status=3)
     assert {step["action"] for step in plan["steps"] if step["node"] == "worker-1"} == {"replace", "configure"}
     assert any(change["forces_replace"] for step in plan["steps"] for change in step["changes"])
     im("deploy", template, "--name", "crew", "-i", "worker_mem=512 MiB", "-y")

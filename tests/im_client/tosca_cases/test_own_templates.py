@@ -1,0 +1,65 @@
+"""Every template of ours is right as it stands, and its plan makes what it says."""
+
+from pathlib import Path
+
+import pytest
+
+from im_client.plan.build import build
+from im_client.plan.model import Action, Known, Limits
+from im_client.services.templates import FileReader
+from im_client.topology.model import Topology
+from im_client.tosca.front import analyse
+from tests.im_client.tosca_cases.places import CONTENT
+
+TEMPLATES = CONTENT / "tosca_templates"
+NAMES = sorted(p.name for p in TEMPLATES.glob("*.yaml"))
+MACHINES = {
+    "simple_node.yaml": {"node": 1},
+    "nfs_cluster.yaml": {"server": 1, "client": 2},
+    "existing_hosts.yaml": {"host": 1},
+}
+
+
+def topology_of(name: str, work: Path, **inputs: int) -> Topology:
+    analysis = analyse(str(TEMPLATES / name), FileReader(work, offline=True), inputs=inputs)
+    assert analysis.problems == ()
+    assert analysis.topology is not None
+    return analysis.topology
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_of_ours_has_no_problem_and_all_its_playbooks(name: str, tmp_path: Path) -> None:
+    topology = topology_of(name, tmp_path)
+    assert topology.operations
+    for operation in topology.operations:
+        assert Path(operation.implementation.location).is_file(), operation.id
+        assert operation.implementation.digest
+        assert operation.requires == (), "our templates need neither Galaxy nor the network"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_plan_makes_every_machine_and_configures_what_has_operations(name: str, tmp_path: Path) -> None:
+    topology = topology_of(name, tmp_path)
+    plan = build("golden", topology, Known(), Limits("fake"))
+    made = [step.group for step in plan.steps if step.action is Action.CREATE]
+    assert {group: made.count(group) for group in topology.groups} == {n: g.count for n, g in topology.groups.items()}
+    configured = {step.group for step in plan.steps if step.action is Action.CONFIGURE}
+    assert configured == {o.group for o in topology.operations}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_template_asks_for_these_machines_by_default(name: str, tmp_path: Path) -> None:
+    assert {n: g.count for n, g in topology_of(name, tmp_path).groups.items()} == MACHINES[name]
+
+
+def test_the_clients_of_nfs_are_configured_after_the_server(tmp_path: Path) -> None:
+    tiers = {o.component: o.tier for o in topology_of("nfs_cluster.yaml", tmp_path, clients=3).operations}
+    assert tiers["share"] < tiers["mount"]
+
+
+def test_no_input_of_the_slurm_front_end_names_workers(tmp_path: Path) -> None:
+    """`im scale` touches only the new worker."""
+    text = (TEMPLATES / "types" / "lrms.yaml").read_text(encoding="utf-8")
+    front = text.partition("implementation: playbooks/slurm_front_end.yml")[2].partition("\n\n")[0]
+    assert "get_attribute: [HOST, private_address, 0]" in front
+    assert "wn_ips" not in front

@@ -69,8 +69,9 @@ class Artifacts:
             why = self._exists[target.location] = self._look(target.location)
         if why and target.origin is Origin.CONTENT:
             said_ours = f"this installation lacks {said}: {why}"
-            self.findings.warn(Code.UNKNOWN_ARTIFACT, place, said_ours, "install the package again")
-        elif why:
+            self.findings.add(Code.UNKNOWN_ARTIFACT, place, said_ours, "install the package again")
+            return None
+        if why:
             self.findings.add(
                 Code.UNKNOWN_ARTIFACT,
                 place,

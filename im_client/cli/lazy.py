@@ -2,32 +2,50 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
-__all__ = ["ExampleCommand", "LazyGroup", "UntilDashes"]
+__all__ = ["ExampleCommand", "ExampleGroup", "LazyGroup", "UntilDashes"]
+
+
+Examples: TypeAlias = tuple[tuple[str, str], ...]
+"""Command lines, and what each does."""
+
+
+def _write_examples(formatter: click.HelpFormatter, examples: Examples) -> None:
+    with formatter.section("Examples"):
+        for line, meaning in examples:
+            formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+            formatter.indent()
+            formatter.write_text(meaning)
+            formatter.dedent()
 
 
 class ExampleCommand(click.Command):
-    """A command whose help ends with examples.
+    """A command whose help ends with examples."""
 
-    Each example is a command line, and what it does.
-    """
-
-    def __init__(self, *args: Any, examples: tuple[tuple[str, str], ...] = (), **kwargs: Any) -> None:
+    def __init__(self, *args: Any, examples: Examples = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples after the options."""
         super().format_epilog(ctx, formatter)
-        with formatter.section("Examples"):
-            for line, meaning in self.examples:
-                formatter.write(f"{'':{formatter.current_indent}}{line}\n")
-                formatter.indent()
-                formatter.write_text(meaning)
-                formatter.dedent()
+        _write_examples(formatter, self.examples)
+
+
+class ExampleGroup(click.Group):
+    """A group whose help ends with examples."""
+
+    def __init__(self, *args: Any, examples: Examples = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples after the commands."""
+        super().format_epilog(ctx, formatter)
+        _write_examples(formatter, self.examples)
 
 
 class UntilDashes(ExampleCommand):
@@ -50,7 +68,7 @@ class UntilDashes(ExampleCommand):
         return words
 
 
-class LazyGroup(click.Group):
+class LazyGroup(ExampleGroup):
     """Finds its commands in the modules of a package.
 
     `summaries` maps each command to the one line that `--help` shows; a test compares it with the command's own.

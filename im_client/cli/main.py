@@ -53,7 +53,10 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     package="im_client.cli.commands",
     summaries=SUMMARIES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Examples:  im deploy tosca_templates/slurm_cluster.yaml --name demo      im ssh demo front",
+    examples=(
+        ("im deploy tosca_templates/slurm_cluster.yaml --name demo", "Make a cluster on this computer."),
+        ("im ssh demo front", "Log in to its front-end."),
+    ),
 )
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
@@ -131,3 +134,7 @@ def _say_bug(error: Exception, words: Sequence[str]) -> None:
         f"      Please report it with the output of: {_DEBUG_VARIABLE}=1 im ...",
         err=True,
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,6 @@ from im_client.state.store import InfrastructureRecord, RunState, Source
 from im_client.topology.model import Topology
 from infracore.secrets import Secret
 
-
 SMALL = Spec(num_cpus=2, mem_bytes=2**30)
 
 

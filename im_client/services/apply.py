@@ -271,6 +271,7 @@ class _Run:
             self._topology,
             self._machines.targets,
             wanted,
+            source=self._prepared.source,
             run_dir=self._story.folder,
             listener=self._story.hear,
             cancel=self._cancel,

@@ -9,9 +9,10 @@ from pathlib import Path
 from im_client.configure.model import Failure, Host, NodeResult, Play, PlayEvent
 from im_client.configure.run import run as run_plays
 from im_client.remote.access import Access
+from im_client.services.artifacts import on_disk
 from im_client.services.context import Context
 from im_client.services.known import facts_of
-from im_client.state.store import InfrastructureRecord, NodeRecord
+from im_client.state.store import InfrastructureRecord, NodeRecord, Source
 from im_client.topology.facts import Facts
 from im_client.topology.model import Operation, Topology
 from im_client.topology.resolve import Resolver, Unresolved
@@ -54,6 +55,7 @@ def configure(
     targets: Mapping[str, Target],
     wanted: Mapping[str, Sequence[str]],
     *,
+    source: Source,
     run_dir: Path,
     listener: Listener,
     cancel: threading.Event,
@@ -72,7 +74,15 @@ def configure(
     batch_number = 0
     while pending and not cancel.is_set():
         facts = _facts(infrastructure, topology, targets, states)
-        batch, pending, blocked = _batch(pending, wanted, states, Resolver(facts, stale), targets)
+        batch, pending, blocked = _batch(
+            pending,
+            wanted,
+            states,
+            Resolver(facts, stale),
+            targets,
+            source=source,
+            cache_dir=ctx.settings.cache_dir,
+        )
         for name, why in blocked.items():
             states[name].error = why
             states[name].hint = "the operation that sets it failed, or sets no such output (fact im_outputs)"
@@ -103,6 +113,9 @@ def _batch(
     states: Mapping[str, Configured],
     resolver: Resolver,
     targets: Mapping[str, Target],
+    *,
+    source: Source,
+    cache_dir: Path,
 ) -> tuple[list[Play], list[Operation], dict[str, str]]:
     """Take operations from the front while their inputs are known; say who can never go on when none is."""
     plays: list[Play] = []
@@ -128,7 +141,7 @@ def _batch(
                     component=operation.component,
                     operation=operation.operation,
                     hosts=tuple(inputs),
-                    implementation=operation.implementation,
+                    implementation=on_disk(operation.implementation, source, cache_dir),
                     inputs=inputs,
                     requires=operation.requires,
                 )

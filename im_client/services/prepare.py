@@ -10,14 +10,15 @@ from im_client.remote.hostkeys import new_key_pair
 from im_client.services.context import Context
 from im_client.services.known import Observed, facts_of, observe
 from im_client.services.model import DeployRequest, Prepared, Verb
-from im_client.services.templates import StoredReader, absolute
+from im_client.services.templates import StoredReader, absolute, settle
 from im_client.state.lock import holder
 from im_client.state.store import InfrastructureRecord, RunState, Source
-from im_client.topology.model import Topology
+from im_client.topology.model import GroupKind, Topology
 from im_client.topology.scale import scale
+from im_client.topology.values import Value
 from im_client.tosca.front import Analysis, analyse
 from im_client.tosca.problems import InvalidTemplate, Level, Problem
-from infracore.errors import InvalidUsage, NotFound
+from infracore.errors import InvalidUsage, NotFound, Unsupported
 from infracore.ids import new_infrastructure_id
 
 __all__ = [
@@ -47,10 +48,10 @@ def prepare_deploy(
     template = absolute(request.template, ctx.cwd)
     add_ons = tuple(absolute(add_on, ctx.cwd) for add_on in request.add_ons)
     reader = StoredReader(source.files, ctx.reader()) if source else ctx.reader()
-    analysis = analyse(template, reader, add_ons=add_ons, inputs=request.inputs, require_inputs=False)
+    analysis = analyse(template, reader, add_ons=add_ons, require_inputs=False)
     name = request.name or _slug(analysis.topology.name if analysis.topology else template.rsplit("/", 1)[-1])
     record = _by_name(ctx, name)
-    inputs = dict(request.inputs)
+    inputs: Mapping[str, Value] = request.inputs
     counts: Mapping[str, int] = {}
     if record is not None:
         if request.name is None and record.source.template != template:
@@ -61,7 +62,8 @@ def prepare_deploy(
         inputs = {**record.source.inputs, **inputs}
         counts = record.source.counts
     if source is not None:
-        inputs, counts = dict(source.inputs), source.counts
+        inputs, counts = source.inputs, source.counts
+    inputs = settle(inputs, analysis.inputs)
     analysis = analyse(template, reader, add_ons=add_ons, inputs=inputs)
     topology, warnings = _checked(analysis)
     if record is not None and source is None:
@@ -156,16 +158,7 @@ def prepare_present(ctx: Context, infra: str, verb: Verb) -> Prepared:
     """Plan nothing but what is recorded already, for commands that bring their own steps."""
     record = find(ctx, infra)
     topology, warnings = recorded_topology(ctx, record)
-    present = frozenset(node.name for node in ctx.store.nodes(record.id))
-    return _prepared(
-        ctx,
-        verb,
-        record,
-        scale(topology, record.source.counts),
-        record.source,
-        warnings=warnings,
-        reconfigure=present,
-    )
+    return _prepared(ctx, verb, record, scale(topology, record.source.counts), record.source, warnings=warnings)
 
 
 def check_machines(ctx: Context, record: InfrastructureRecord, names: Sequence[str]) -> list[str]:
@@ -297,6 +290,12 @@ def _checked(analysis: Analysis) -> tuple[Topology, tuple[Problem, ...]]:
     warnings = tuple(problem for problem in analysis.problems if problem.level is Level.WARNING)
     if analysis.topology is None or len(warnings) != len(analysis.problems):
         raise InvalidTemplate(analysis.problems)
+    for group in analysis.topology.groups.values():
+        if group.kind is not GroupKind.MACHINE and group.count:
+            raise Unsupported(
+                f"{group.name} is a {group.kind}, not a machine: this release makes machines only",
+                "deploy it with an Infrastructure Manager that has a site for it",
+            )
     return analysis.topology, warnings
 
 

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import re
+import secrets
 import stat
+import string
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -13,13 +15,15 @@ from typing import Final
 import yaml
 
 from im_client.topology.values import Value
+from im_client.tosca.front import InputDefinition
 from infracore.errors import InfraError, InvalidUsage, Misconfigured, NotFound, Transient, Unauthorised
 
-__all__ = ["FileReader", "StoredReader", "absolute", "parse_inputs"]
+__all__ = ["FileReader", "Said", "StoredReader", "absolute", "parse_inputs", "settle"]
 
 MAX_FILE_BYTES: Final = 32 * 2**20
 """A template is some kilobytes; CSAR archives with artifacts are larger."""
 FETCH_TIMEOUT_S: Final = 20.0
+_RANDOM_LETTERS: Final = string.ascii_letters + string.digits
 
 
 def absolute(location: str, cwd: Path) -> str:
@@ -164,7 +168,9 @@ class StoredReader:
 
 
 def parse_inputs(pairs: Sequence[str], files: Sequence[Path] = ()) -> Mapping[str, Value]:
-    """Read `name=value` words (values as YAML) and YAML files of inputs; words win over files, later over earlier.
+    """Read `name=value` words and YAML files of inputs; words win over files, later over earlier.
+
+    The words come as `Said`; `settle` gives them their meaning once the template's inputs are known.
 
     Raises:
         InvalidUsage: a word without `=`, a file that is not a mapping of names to values.
@@ -184,11 +190,37 @@ def parse_inputs(pairs: Sequence[str], files: Sequence[Path] = ()) -> Mapping[st
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise InvalidUsage(f"the input {pair!r} is not NAME=VALUE", "example: -i worker_count=3")
-        try:
-            inputs[name] = _plain(yaml.load(text, Loader=yaml.CSafeLoader)) if text.strip() else text
-        except (yaml.YAMLError, ValueError, RecursionError):
-            inputs[name] = text
+        inputs[name] = Said(text)
     return inputs
+
+
+class Said(str):
+    """A word of the command line: what it means depends on the type of the input (`settle`)."""
+
+    __slots__ = ()
+
+
+def settle(inputs: Mapping[str, Value], definitions: Mapping[str, InputDefinition]) -> dict[str, Value]:
+    """Give the words of the command line their meaning: text for a string, else YAML; then `random(N)` defaults.
+
+    A random value is made once: the caller records the inputs.
+    """
+    settled: dict[str, Value] = {}
+    for name, value in inputs.items():
+        definition = definitions.get(name)
+        if not isinstance(value, Said):
+            settled[name] = value
+        elif definition is not None and definition.type == "string":
+            settled[name] = str(value)
+        else:
+            try:
+                settled[name] = _plain(yaml.load(value, Loader=yaml.CSafeLoader)) if value.strip() else str(value)
+            except (yaml.YAMLError, ValueError, RecursionError):
+                settled[name] = str(value)
+    for name, definition in definitions.items():
+        if definition.random is not None and settled.get(name) is None:
+            settled[name] = "".join(secrets.choice(_RANDOM_LETTERS) for _ in range(definition.random))
+    return settled
 
 
 def _plain(value: object) -> Value:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from im_client.services.context import Context
 from im_client.services.model import ValidateReport
-from im_client.services.templates import absolute
+from im_client.services.templates import absolute, settle
 from im_client.topology.values import Value
 from im_client.tosca.front import analyse
 
@@ -15,13 +15,13 @@ def validate(
     ctx: Context, template: str, add_ons: tuple[str, ...] = (), inputs: Mapping[str, Value] | None = None
 ) -> ValidateReport:
     """Read, merge, check and lower a template. Problems are in the report; a missing required input is a warning."""
-    analysis = analyse(
-        absolute(template, ctx.cwd),
-        ctx.reader(),
-        add_ons=tuple(absolute(add_on, ctx.cwd) for add_on in add_ons),
-        inputs=inputs or {},
-        require_inputs=False,
-    )
+    location = absolute(template, ctx.cwd)
+    merged = tuple(absolute(add_on, ctx.cwd) for add_on in add_ons)
+    reader = ctx.reader()
+    analysis = analyse(location, reader, add_ons=merged, require_inputs=False)
+    settled = settle(inputs or {}, analysis.inputs)
+    if settled:
+        analysis = analyse(location, reader, add_ons=merged, inputs=settled, require_inputs=False)
     topology = analysis.topology
     return ValidateReport(
         problems=analysis.problems,

@@ -64,10 +64,10 @@ def test_deploy_plan_change_scale_and_destroy(im: Im, template: str, tmp_path: P
     assert sorted(said[2:]) == ["delete worker-2", "delete worker-3"]
 
     # stop, start, reboot keep the disk
-    im("stop", "crew", "worker-1", "-y")
+    im("stop", "crew", "worker-1")
     assert im.machines("crew")["worker-1"]["phase"] == "stopped"
     im("start", "crew", "worker-1")
-    im("reboot", "crew", "worker-1", "-y")
+    im("reboot", "crew", "worker-1")
     assert runs_of_agent(im, "crew", "worker-1") >= 1
     assert im.machines("crew")["worker-1"]["phase"] == "configured"
 

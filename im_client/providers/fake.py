@@ -1,0 +1,288 @@
+"""Machines that are only written down: for tests, plans, crashes and benchmarks, with scripted delays and faults.
+
+The world is a folder with one small file a machine, so that processes one after another (and one that is killed)
+see the same machines; without a folder it is in memory. Every call costs the same, however many machines there are,
+save for `list_machines`. Nothing can log in to these machines.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from im_client.plan.model import Limits, Phase, Spec
+from im_client.providers.base import Finding, Instance, MachineRequest, Progress, Severity
+from im_client.providers.fake_world import FolderWorld, Machine, MemoryWorld, World
+from im_client.providers.registry import decode_settings
+from im_client.remote.access import Access
+from infracore.clock import Clock, SystemClock
+from infracore.errors import (
+    CommandFailed,
+    Conflict,
+    InfraError,
+    Misconfigured,
+    NoCapacity,
+    NotFound,
+    QuotaExceeded,
+    TimedOut,
+    Transient,
+    Unauthorised,
+    Unsupported,
+)
+
+__all__ = ["Call", "FakeProvider", "FakeSettings", "Fault", "open_provider"]
+
+Op: TypeAlias = Literal["prepare", "create", "boot", "get", "list", "start", "stop", "reboot", "resize", "delete"]
+
+_ERRORS: Final[Mapping[str, type[InfraError]]] = {
+    kind.__name__: kind
+    for kind in (
+        CommandFailed,
+        Conflict,
+        Misconfigured,
+        NoCapacity,
+        NotFound,
+        QuotaExceeded,
+        TimedOut,
+        Transient,
+        Unauthorised,
+    )
+}
+
+
+class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A failure that is to happen. `boot` fails the machine itself; any other `op` raises."""
+
+    op: Op
+    error: str = "Transient"
+    """The name of a class of `infracore.errors`."""
+    node: str = "*"
+    """Names of the machines that it strikes; shell wildcards."""
+    times: int = 1
+    """How often, counted over all processes of one world."""
+    made: bool = False
+    """For `create`: whether the machine is made all the same, as with an answer that is lost on its way."""
+
+
+class FakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of the provider `fake`."""
+
+    state_dir: str = ""
+    """Folder of the world; empty: in memory, for one process."""
+    delay_s: Mapping[str, float] = {}
+    """Operation -> seconds that a call takes. `boot`: how long a machine is PENDING; `created`: how long `create`
+    goes on once the machine exists."""
+    faults: tuple[Fault, ...] = ()
+    in_place: tuple[str, ...] = ("num_cpus", "mem_bytes", "ports", "tags")
+    in_place_stopped: tuple[str, ...] = ("disk_bytes",)
+    unsupported: tuple[str, ...] = ()
+    reachable: bool = False
+    """Whether to say that its machines can be logged in to."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call that was made, for tests."""
+
+    op: str
+    node: str
+
+
+def open_provider(settings: Mapping[str, Any]) -> "FakeProvider":
+    """Make the provider from its section of the settings. Raises Misconfigured with the path of what is wrong."""
+    return FakeProvider(decode_settings("fake", settings, FakeSettings))
+
+
+class FakeProvider:
+    """The provider. Safe under threads."""
+
+    name = "fake"
+
+    def __init__(self, settings: FakeSettings | None = None, clock: Clock | None = None) -> None:
+        self._settings = settings or FakeSettings()
+        self._clock = clock or SystemClock()
+        unknown = sorted({f.error for f in self._settings.faults} - _ERRORS.keys())
+        if unknown:
+            raise Misconfigured(f"fake knows no error {', '.join(unknown)}", f"known: {', '.join(sorted(_ERRORS))}")
+        self._world: World = FolderWorld(Path(self._settings.state_dir)) if self._settings.state_dir else MemoryWorld()
+        self._never = threading.Event()
+        self.calls: list[Call] = []
+        """Every call in the order of its beginning."""
+
+    def limits(self) -> Limits:
+        return Limits(
+            provider=self.name,
+            in_place=frozenset(self._settings.in_place),
+            in_place_stopped=frozenset(self._settings.in_place_stopped),
+            unsupported=frozenset(self._settings.unsupported),
+            reachable=self._settings.reachable,
+        )
+
+    def check(self) -> Sequence[Finding]:
+        where = self._settings.state_dir or "in memory"
+        return (Finding("fake", Severity.OK, f"{len(self._world.all())} machines that are only written down, {where}"),)
+
+    def prepare(self, on_progress: Progress) -> None:
+        self._begin("prepare", "")
+        on_progress("nothing to prepare")
+
+    def create(self, request: MachineRequest) -> Instance:
+        self._refuse(request.spec)
+        fault = self._begin("create", request.name, keep=True)
+        if fault is not None and not fault.made:
+            raise _error(fault, request.name)
+        machine = self._world.by_id(_id_of(request.token)) or self._world.add(self._new(request))
+        self._pause("created")
+        if fault is not None:
+            raise _error(fault, request.name)
+        return self._instance(machine)
+
+    def get(self, provider_id: str) -> Instance:
+        machine = self._find(provider_id)
+        self._begin("get", machine.name)
+        return self._instance(machine)
+
+    def list_machines(self, infrastructure: str | None = None) -> Sequence[Instance]:
+        self._begin("list", "")
+        found = [m for m in self._world.all() if infrastructure in {None, m.infrastructure}]
+        return [self._instance(m) for m in sorted(found, key=lambda m: m.number)]
+
+    def start(self, provider_id: str) -> None:
+        machine = self._find(provider_id)
+        self._begin("start", machine.name)
+        if machine.stopped:
+            self._world.put(msgspec.structs.replace(machine, stopped=False, ready_at=self._ready_at()))
+
+    def stop(self, provider_id: str) -> None:
+        machine = self._find(provider_id)
+        self._begin("stop", machine.name)
+        if not machine.stopped:
+            self._world.put(msgspec.structs.replace(machine, stopped=True))
+
+    def reboot(self, provider_id: str) -> None:
+        machine = self._find(provider_id)
+        self._begin("reboot", machine.name)
+        if machine.stopped:
+            raise Conflict(f"{machine.name} is stopped and cannot be rebooted", "start it")
+        self._world.put(msgspec.structs.replace(machine, ready_at=self._ready_at()))
+
+    def resize(self, provider_id: str, spec: Spec) -> None:
+        machine = self._find(provider_id)
+        self._begin("resize", machine.name)
+        wanted = {k: v for k, v in _really(spec).items() if k != "image"}
+        if any(machine.got.get(key) != value for key, value in wanted.items()):
+            self._world.put(msgspec.structs.replace(machine, got={**machine.got, **wanted}))
+
+    def delete(self, provider_id: str) -> None:
+        machine = self._world.by_id(provider_id)
+        self._begin("delete", machine.name if machine else "")
+        self._world.remove(provider_id)
+
+    def console(self, provider_id: str) -> str:
+        machine = self._find(provider_id)
+        return f"{machine.name} is only written down\n" + (f"{machine.fault}\n" if machine.fault else "")
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _begin(self, op: Op, node: str, *, keep: bool = False) -> Fault | None:
+        """Note a call, take its time, and raise the fault that is due (or return it)."""
+        self.calls.append(Call(op, node))
+        self._pause(op)
+        fault = self._due(op, node)
+        if fault is not None and not keep:
+            raise _error(fault, node)
+        return fault
+
+    def _due(self, op: Op, node: str) -> Fault | None:
+        for number, fault in enumerate(self._settings.faults):
+            if fault.op == op and fnmatchcase(node, fault.node) and self._world.count(number, fault.times):
+                return fault
+        return None
+
+    def _pause(self, op: str) -> None:
+        if seconds := self._settings.delay_s.get(op, 0.0):
+            self._clock.wait(self._never, seconds)
+
+    def _ready_at(self) -> float:
+        delay = self._settings.delay_s.get("boot", 0.0)
+        return self._clock.now() + delay if delay else 0.0
+
+    def _refuse(self, spec: Spec) -> None:
+        nothing = Spec()
+        for name in self._settings.unsupported:
+            if getattr(spec, name, None) != getattr(nothing, name, None):
+                raise Unsupported(f"fake was told that it cannot honour {name}")
+
+    def _find(self, provider_id: str) -> Machine:
+        machine = self._world.by_id(provider_id)
+        if machine is None:
+            raise NotFound(f"there is no fake machine {provider_id}")
+        return machine
+
+    def _new(self, request: MachineRequest) -> Machine:
+        number = self._world.next_number()
+        fault = self._due("boot", request.name)
+        return Machine(
+            id=_id_of(request.token),
+            name=request.name,
+            token=request.token,
+            infrastructure=request.infrastructure,
+            number=number,
+            ready_at=self._ready_at(),
+            private_address=_address(18, number),
+            public_address=_address(19, number) if any(i.public for i in request.spec.interfaces) else None,
+            user=request.spec.user or "root",
+            host_key=request.host_key.public if request.host_key else None,
+            got=_really(request.spec),
+            fault=_error(fault, request.name).message if fault else "",
+        )
+
+    def _instance(self, machine: Machine) -> Instance:
+        if machine.fault:
+            phase = Phase.FAILED
+        elif machine.stopped:
+            phase = Phase.STOPPED
+        elif machine.ready_at and self._clock.now() < machine.ready_at:
+            phase = Phase.PENDING
+        else:
+            phase = Phase.RUNNING
+        address = machine.public_address or machine.private_address
+        return Instance(
+            provider_id=machine.id,
+            name=machine.name,
+            token=machine.token,
+            infrastructure=machine.infrastructure,
+            phase=phase,
+            private_address=machine.private_address,
+            public_address=machine.public_address,
+            access=Access(address=address, user=machine.user, host_key=machine.host_key, become=machine.user != "root"),
+            spec=machine.got,
+            fault=machine.fault,
+        )
+
+
+def _id_of(token: str) -> str:
+    return f"fake-{token}"
+
+
+def _address(second: int, number: int) -> str:
+    """Return an address of 198.18.0.0/15, set aside for benchmarks (RFC 2544): room for 65,534 machines at once."""
+    place = number % 65534 + 1
+    return f"198.{second}.{place // 256}.{place % 256}"
+
+
+def _really(spec: Spec) -> dict[str, int | str]:
+    wanted = {
+        "num_cpus": spec.num_cpus,
+        "mem_bytes": spec.mem_bytes,
+        "disk_bytes": spec.disk_bytes,
+        "image": spec.image,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _error(fault: Fault, node: str) -> InfraError:
+    return _ERRORS[fault.error](f"a scripted fault of {fault.op} of {node}" if node else f"a scripted {fault.op} fault")

@@ -1,0 +1,183 @@
+"""Where fake machines are written down: one small file each, or memory."""
+
+import fcntl
+import itertools
+import os
+import re
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from infracore.errors import Misconfigured
+
+__all__ = ["FolderWorld", "Machine", "MemoryWorld", "World"]
+
+_ID: Final = re.compile(r"fake-[A-Za-z0-9._-]{1,128}")
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """What is written down of a machine. Holds no secret."""
+
+    id: str
+    name: str
+    token: str
+    infrastructure: str
+    number: int
+    """Counts up from 0 in one world."""
+    ready_at: float
+    """Seconds since the epoch until which it is PENDING; 0: never."""
+    private_address: str
+    public_address: str | None
+    user: str
+    host_key: str | None
+    got: dict[str, int | str]
+    stopped: bool = False
+    fault: str = ""
+
+
+class World(Protocol):
+    """A place for machines. Safe under threads."""
+
+    def by_id(self, machine_id: str) -> Machine | None: ...
+
+    def add(self, machine: Machine) -> Machine:
+        """Write a new machine down, or return the one that has this id already."""
+        ...
+
+    def put(self, machine: Machine) -> None:
+        """Replace what is written of a machine."""
+        ...
+
+    def remove(self, machine_id: str) -> None:
+        """Absent: succeeds."""
+        ...
+
+    def all(self) -> Sequence[Machine]: ...
+
+    def next_number(self) -> int: ...
+
+    def count(self, fault: int, times: int) -> bool:
+        """Count a fault; say whether it is still among its first `times`."""
+        ...
+
+
+class MemoryWorld:
+    """A world for one process."""
+
+    def __init__(self) -> None:
+        self._machines: dict[str, Machine] = {}
+        self._numbers = itertools.count()
+        self._faults: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    def by_id(self, machine_id: str) -> Machine | None:
+        return self._machines.get(machine_id)
+
+    def add(self, machine: Machine) -> Machine:
+        with self._lock:
+            return self._machines.setdefault(machine.id, machine)
+
+    def put(self, machine: Machine) -> None:
+        with self._lock:
+            self._machines[machine.id] = machine
+
+    def remove(self, machine_id: str) -> None:
+        with self._lock:
+            self._machines.pop(machine_id, None)
+
+    def all(self) -> Sequence[Machine]:
+        with self._lock:
+            return list(self._machines.values())
+
+    def next_number(self) -> int:
+        with self._lock:
+            return next(self._numbers)
+
+    def count(self, fault: int, times: int) -> bool:
+        with self._lock:
+            self._faults[fault] += 1
+            return self._faults[fault] <= times
+
+
+class FolderWorld:
+    """A world that outlives the process: `FOLDER/machines/ID.json`, put in place whole.
+
+    Not synced to the disk: it is safe against a killed process, not against a power cut, which is all that its use
+    asks for.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._machines = folder / "machines"
+        self._lock = threading.Lock()
+        self._fresh = itertools.count()
+        try:
+            self._machines.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise Misconfigured(
+                f"cannot use {folder} for fake machines: {error}",
+                "set state_dir of the provider fake to another folder",
+            ) from error
+
+    def by_id(self, machine_id: str) -> Machine | None:
+        return _read(self._path(machine_id)) if _ID.fullmatch(machine_id) else None
+
+    def add(self, machine: Machine) -> Machine:
+        fresh = self._write(machine)
+        try:
+            os.link(fresh, self._path(machine.id))
+        except FileExistsError:
+            return self.by_id(machine.id) or machine
+        finally:
+            fresh.unlink()
+        return machine
+
+    def put(self, machine: Machine) -> None:
+        self._write(machine).replace(self._path(machine.id))
+
+    def remove(self, machine_id: str) -> None:
+        if _ID.fullmatch(machine_id):
+            self._path(machine_id).unlink(missing_ok=True)
+
+    def all(self) -> Sequence[Machine]:
+        found = (_read(path) for path in self._machines.iterdir() if path.suffix == ".json")
+        return [machine for machine in found if machine is not None]
+
+    def next_number(self) -> int:
+        return self._add_one("next")
+
+    def count(self, fault: int, times: int) -> bool:
+        return self._add_one(f"fault-{fault}") < times
+
+    def _path(self, machine_id: str) -> Path:
+        return self._machines / f"{machine_id}.json"
+
+    def _write(self, machine: Machine) -> Path:
+        fresh = self._folder / f"fresh.{os.getpid()}.{next(self._fresh)}"
+        fresh.write_bytes(msgspec.json.encode(machine))
+        return fresh
+
+    def _add_one(self, counter: str) -> int:
+        """Return a number of a file and write the next one; no two threads or processes get the same."""
+        with self._lock:
+            fd = os.open(self._folder / counter, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                number = int(os.read(fd, 32) or b"0")
+                os.pwrite(fd, str(number + 1).encode(), 0)
+            finally:
+                os.close(fd)
+        return number
+
+
+def _read(path: Path) -> Machine | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Machine)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise Misconfigured(f"the fake machine {path} is damaged: {error}", "delete the file") from error

@@ -11,6 +11,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := $(PIP) install --require-hashes --no-deps
 # Where the interpreter comes from: `make PYTHON=python3.12 venv` for another than the newest that fits.
 PYTHON ?= $(shell sh scripts/find-python.sh)
+# Root's machines are containers, an ordinary user's are virtual.
+KIND := $(shell test "$$(id -u)" = 0 && echo nspawn || echo qemu)
 
 .PHONY: help venv dev system demo test quick check format bench docs lock clean
 
@@ -37,7 +39,7 @@ venv: $(VENV)/.run  ## the commands im, clues and cluesd in .venv/bin
 dev: $(VENV)/.dev  ## the same, with all that tests and checks need
 
 system: $(VENV)/.run  ## the Debian packages that machines on this computer need
-	@packages=$$($(BIN)/python -m im_client.providers.local.packages) && sh scripts/install-packages.sh $$packages
+	@packages=$$($(BIN)/python -m im_client.providers.local.packages $(KIND)) && sh scripts/install-packages.sh $$packages
 
 demo: system  ## deploy a Slurm cluster on this computer and run a job on it
 	@$(BIN)/python scripts/demo.py

@@ -1,6 +1,6 @@
 #!/bin/sh
 # install-packages.sh PACKAGE...: install the Debian packages that are missing; quick when none is.
-# An argument that starts with `?` is wished for only: a distribution without it is no failure.
+# apt-cacher-ng and nftables make machines quicker and give them a way out; a distribution without them is no failure.
 #
 # No daemon is started by it, now or at the next boot: the local provider starts by itself what it needs, and a
 # developer's machine shall not begin to listen for ssh because a test wanted sshd.
@@ -19,7 +19,7 @@ missing=""
 wished=""
 for package in "$@"; do
     case $package in
-        \?*) is_installed "${package#\?}" || wished="$wished ${package#\?}" ;;
+        apt-cacher-ng | nftables) is_installed "$package" || wished="$wished $package" ;;
         *) is_installed "$package" || missing="$missing $package" ;;
     esac
 done

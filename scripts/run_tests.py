@@ -66,10 +66,10 @@ def main(words: list[str]) -> int:
 
 
 def _install() -> None:
-    listing = subprocess.run(
-        [sys.executable, "-m", "im_client.providers.local.packages"], capture_output=True, text=True, check=False
-    )
-    packages = [*listing.stdout.split(), *TEST_PACKAGES]
+    packages = list(TEST_PACKAGES)
+    for kind in ("nspawn", "qemu"):
+        argv = [sys.executable, "-m", "im_client.providers.local.packages", kind]
+        packages += subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
     if subprocess.call(["sh", "scripts/install-packages.sh", *packages], stdin=subprocess.DEVNULL) != 0:
         print("going on with what is installed", flush=True)
 

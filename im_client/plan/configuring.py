@@ -54,14 +54,15 @@ def operations_of(topology: Topology, *phases: OperationPhase) -> dict[str, tupl
 def work(topology: Topology, world: World, forced: Collection[str]) -> dict[str, Work]:
     """Say for every machine that must be configured what runs there.
 
-    A machine that is new gets all operations of its group. On another only those run that never succeeded there,
-    whose implementation or inputs differ from then, or whose inputs come from a machine or an operation of this
+    A machine of a group without operations is never configured. One that is new gets all operations of its group. On another only those
+    run that never succeeded there, whose implementation or inputs differ from then, or whose inputs come from a machine or an operation of this
     plan: operations are idempotent and name what they depend on, so those between need not run again. An
     operation that runs again makes its outputs unknown, and so whoever reads them runs again too.
     """
     found: dict[str, Work] = {}
-    for members in world.present.values():
-        for name in members:
+    busy = operations_of(topology, OperationPhase.CONFIGURE)
+    for group in world.present.keys() & busy.keys():
+        for name in world.present[group]:
             begun = _whole(name, world, forced) if name not in world.silent else None
             if begun is not None:
                 found[name] = Work(reasons=[begun])

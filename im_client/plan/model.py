@@ -120,7 +120,7 @@ class Known:
 
     revision: int = 0
     nodes: Mapping[str, KnownNode] = field(default_factory=dict)
-    facts: Facts = Facts()
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,7 @@ from im_client.services.templates import FileReader
 from im_client.tosca.front import analyse
 from im_client.tosca.problems import Code, Level
 from tests.im_client.tosca_cases.golden import BROKEN, analysed, cases, expected_problems, problem_lines
-from tests.im_client.tosca_cases.places import CONTENT
 
-PROBLEMS_PAGE = CONTENT / "docs" / "reference" / "problems.md"
 CODE_OF_LINE = re.compile(r"^[^:]+(?::\d+:\d+)?: ([a-z-]+): ")
 WITHOUT_CASE: dict[Code, str] = {}
 """Codes that no template of this folder can bring about, with the reason."""

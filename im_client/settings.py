@@ -1,0 +1,114 @@
+"""The settings of `im`: what may be set, what it means, and where it is looked for."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from im_client.configure.model import AnsibleSettings
+from infracore.errors import Misconfigured
+from infracore.settings import Loaded, Option, load, options
+
+__all__ = ["Settings", "Timeouts", "describe", "files", "load_settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits, in seconds."""
+
+    create_s: float = 900.0
+    reachable_s: float = 600.0
+    stop_s: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of `im`."""
+
+    state_dir: Path = Path()
+    cache_dir: Path = Path()
+    provider: str = "local"
+    parallel: int = 20
+    lock_wait_s: float = 0.0
+    ansible: AnsibleSettings = AnsibleSettings()  # noqa: RUF009 (frozen)
+    timeouts: Timeouts = Timeouts()
+    providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+DOCS: Final[Mapping[str, tuple[str, str]]] = {
+    "state_dir": ("Folder of what is known of infrastructures, with the key file of its secrets.", ""),
+    "cache_dir": ("Folder of fetched imports, roles and unpacked archives; may be deleted.", ""),
+    "provider": ("Where machines come from if neither the command nor the infrastructure says.", ""),
+    "parallel": ("Steps that run at once.", "steps"),
+    "lock_wait_s": ("How long a command waits for another that changes the same infrastructure.", "s"),
+    "ansible.program": ("Path of ansible-playbook; empty: the one beside this Python, else on PATH.", ""),
+    "ansible.forks": ("Machines that Ansible works on at once.", "machines"),
+    "ansible.strategy": ("`auto` (mitogen where it works), `mitogen` or `plain`.", ""),
+    "ansible.timeout_s": ("Limit of one run of Ansible.", "s"),
+    "ansible.connect_timeout_s": ("Limit of one SSH connection.", "s"),
+    "ansible.verbosity": ("Ansible's own -v, 0 to 4; goes to the log.", ""),
+    "ansible.roles_path": ("Folders of roles in front of ours.", ""),
+    "ansible.collections_path": ("Folders of collections.", ""),
+    "ansible.offline": ("Take imports, artifacts and Galaxy roles from the cache only.", ""),
+    "timeouts.create_s": ("How long a provider may take to make a machine run.", "s"),
+    "timeouts.reachable_s": ("How long a running machine may take to answer on SSH.", "s"),
+    "timeouts.stop_s": ("How long a machine may take to stop.", "s"),
+    "providers": ("Provider -> its own settings; see the provider's page.", ""),
+}
+
+
+def describe() -> tuple[Option, ...]:
+    """Return every option with its type, default, environment variable, unit and sentence."""
+    return options(Settings, "im", DOCS)
+
+
+def files(environ: Mapping[str, str], cwd: Path) -> tuple[Path, ...]:
+    """Return the settings files from weakest to strongest, whether they exist or not."""
+    home = environ.get("XDG_CONFIG_HOME") or str(_home(environ) / ".config")
+    return (Path("/etc/im/im.yaml"), Path(home) / "im" / "im.yaml", cwd / "im.yaml")
+
+
+def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str], cwd: Path) -> Loaded[Settings]:
+    """Load the settings and fill in the folders that depend on the user.
+
+    Raises:
+        Misconfigured: a setting is wrong; the message says where it stands.
+    """
+    loaded = load(Settings, "im", files=files(environ, cwd), environ=environ, overrides=overrides, docs=DOCS)
+    settings = loaded.value
+    if settings.parallel < 1 or settings.ansible.forks < 1:
+        raise Misconfigured("`parallel` and `ansible.forks` are at least 1", "run: im config show --origin")
+    if loaded.origins["state_dir"] == "default":
+        settings = replace(settings, state_dir=_default_folder(environ, "/var/lib", "XDG_STATE_HOME", ".local/state"))
+    if loaded.origins["cache_dir"] == "default":
+        settings = replace(settings, cache_dir=_default_folder(environ, "/var/cache", "XDG_CACHE_HOME", ".cache"))
+    settings = replace(
+        settings, state_dir=(cwd / settings.state_dir).absolute(), cache_dir=(cwd / settings.cache_dir).absolute()
+    )
+    return Loaded(settings, loaded.origins)
+
+
+def _default_folder(environ: Mapping[str, str], of_root: str, variable: str, below_home: str) -> Path:
+    if os.geteuid() == 0:
+        return Path(of_root) / "im-clues"
+    return Path(environ.get(variable) or _home(environ) / below_home) / "im-clues"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or Path.home())
+
+
+def _page() -> str:
+    lines = ["| setting | default | environment | unit | meaning |", "| --- | --- | --- | --- | --- |"]
+    for option in describe():
+        default = "see below" if option.name in {"state_dir", "cache_dir"} else f"`{option.default}`"
+        shown = "" if option.free else f"`{option.env}`"
+        lines.append(
+            f"| `{option.name}` | {default if not option.free else ''} | {shown} | {option.unit} | {option.doc} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(_page())  # noqa: T201

@@ -54,16 +54,19 @@ def operations_of(topology: Topology, *phases: OperationPhase) -> dict[str, tupl
 def work(topology: Topology, world: World, forced: Collection[str]) -> dict[str, Work]:
     """Say for every machine that must be configured what runs there.
 
-    A machine of a group without operations is never configured. One that is new gets all operations of its group. On another only those
-    run that never succeeded there, whose implementation or inputs differ from then, or whose inputs come from a machine or an operation of this
-    plan: operations are idempotent and name what they depend on, so those between need not run again. An
-    operation that runs again makes its outputs unknown, and so whoever reads them runs again too.
+    A machine of a group without operations has nothing to run; it is named only where an interrupted run left it
+    unfinished. One that is new gets all operations of its group. On another only those run that never succeeded there, whose implementation or inputs differ from then,
+    or whose inputs come from a machine or an operation of this plan: operations are idempotent and name what they
+    depend on, so those between need not run again. An operation that runs again makes its outputs unknown, and so
+    whoever reads them runs again too.
     """
     found: dict[str, Work] = {}
     busy = operations_of(topology, OperationPhase.CONFIGURE)
-    for group in world.present.keys() & busy.keys():
-        for name in world.present[group]:
-            begun = _whole(name, world, forced) if name not in world.silent else None
+    for group, members in world.present.items():
+        for name in members:
+            if name in world.silent or (group not in busy and not _is_left_over(name, world)):
+                continue
+            begun = _whole(name, world, forced)
             if begun is not None:
                 found[name] = Work(reasons=[begun])
     stale: set[tuple[str, str, str]] = set()
@@ -90,6 +93,13 @@ def work(topology: Topology, world: World, forced: Collection[str]) -> dict[str,
         running.setdefault(operation.component, set()).update(names)
         stale.update((name, operation.component, operation.operation) for name in names)
     return found
+
+
+def _is_left_over(name: str, world: World) -> bool:
+    """Say whether a machine without operations was never seen to its end, and no other step does that."""
+    node = world.known.get(name)
+    untouched = name not in world.fresh and name not in world.moving
+    return untouched and node is not None and node.phase in {Phase.RUNNING, Phase.UNCONFIGURED}
 
 
 def _whole(name: str, world: World, forced: Collection[str]) -> Reason | None:

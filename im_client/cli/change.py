@@ -17,16 +17,21 @@ if TYPE_CHECKING:
     from im_client.services.model import ApplyReport, Prepared
     from im_client.topology.values import Value
 
-__all__ = ["carry_out", "exit_code", "follow", "wait_option"]
+__all__ = ["carry_out", "exit_code", "follow", "patience", "wait_option"]
 
 wait_option = click.option(
     "--wait",
     "wait_s",
     type=click.FloatRange(min=0),
-    default=0.0,
+    default=None,
     metavar="SECONDS",
-    help="How long to wait for another command that changes the same infrastructure.",
+    help="How long to wait for another command that changes the same infrastructure (default: setting lock_wait_s).",
 )
+
+
+def patience(ctx: "Context", wait_s: float | None) -> float:
+    """Return how long to wait for the lock: as the command says, else as the settings say."""
+    return ctx.settings.lock_wait_s if wait_s is None else wait_s
 
 
 def exit_code(report: "ApplyReport") -> ExitCode:
@@ -50,7 +55,7 @@ def carry_out(
     question: str,
     yes: bool,
     as_json: bool,
-    wait_s: float,
+    wait_s: float | None,
 ) -> int:
     """Show the plan, ask unless told not to, apply it, and report. `again` is the command that resumes.
 
@@ -75,7 +80,7 @@ def carry_out(
         say("nothing was changed")
         return ExitCode.FAILED
     return follow(
-        lambda listener, cancel: apply(ctx, prepared, listener=listener, cancel=cancel, wait_s=wait_s),
+        lambda listener, cancel: apply(ctx, prepared, listener=listener, cancel=cancel, wait_s=patience(ctx, wait_s)),
         again=again,
         as_json=as_json,
     )

@@ -21,6 +21,7 @@ __all__ = [
     "named_infra_argument",
     "nodes_argument",
     "opened",
+    "setting_overrides",
     "split_pairs",
     "stream_option",
     "which",
@@ -33,9 +34,14 @@ def opened() -> "Iterator[Context]":
     """Open the services' context with the settings of this command line."""
     from im_client.services.context import open_context
 
-    options: tuple[str, ...] = (click.get_current_context().find_root().obj or {}).get("options", ())
-    with open_context(overrides=split_pairs(options, "-o")) as ctx:
+    with open_context(overrides=setting_overrides()) as ctx:
         yield ctx
+
+
+def setting_overrides() -> dict[str, str]:
+    """Return the settings that `im -o KEY=VALUE` gives."""
+    options: tuple[str, ...] = (click.get_current_context().find_root().obj or {}).get("options", ())
+    return split_pairs(options, "-o")
 
 
 def split_pairs(words: tuple[str, ...], flag: str) -> dict[str, str]:

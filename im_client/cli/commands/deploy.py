@@ -41,7 +41,7 @@ __all__ = ["command"]
 @yes_option
 @wait_option
 @stream_option
-def command(target: str, yes: bool, wait_s: float, as_json: bool, **given: Any) -> int:
+def command(target: str, yes: bool, wait_s: float | None, as_json: bool, **given: Any) -> int:
     """Make the machines of TEMPLATE and configure them, or bring what is there to what TEMPLATE says now.
 
     The plan is shown first, and a question asked. Deploying again resumes what was interrupted or failed.

@@ -24,7 +24,7 @@ __all__ = ["command"]
 @yes_option
 @wait_option
 @stream_option
-def command(infra: str, skip_hooks: bool, yes: bool, wait_s: float, as_json: bool) -> int:
+def command(infra: str, skip_hooks: bool, yes: bool, wait_s: float | None, as_json: bool) -> int:
     """Delete an infrastructure with all its machines and all that is recorded of it.
 
     INFRA is always named: a name as it is, an id, or the beginning of one id. Nothing is ever guessed.

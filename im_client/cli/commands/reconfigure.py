@@ -22,7 +22,7 @@ __all__ = ["command"]
 @nodes_argument
 @wait_option
 @stream_option
-def command(infra: str, nodes: tuple[str, ...], wait_s: float, as_json: bool) -> int:
+def command(infra: str, nodes: tuple[str, ...], wait_s: float | None, as_json: bool) -> int:
     """Run the configuration of machines again: of those that are named, or of all. Nothing is asked."""
     import shlex
 

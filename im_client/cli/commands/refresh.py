@@ -2,7 +2,7 @@
 
 import click
 
-from im_client.cli.change import wait_option
+from im_client.cli.change import patience, wait_option
 from im_client.cli.console import print_data, print_json, say
 from im_client.cli.interrupt import interruptible
 from im_client.cli.lazy import ExampleCommand
@@ -23,14 +23,14 @@ __all__ = ["command"]
 @infra_argument
 @wait_option
 @json_option
-def command(infra: str | None, wait_s: float, as_json: bool) -> None:
+def command(infra: str | None, wait_s: float | None, as_json: bool) -> None:
     """Ask the provider how the machines are, record it, and show the infrastructure."""
     from im_client.services.power import refresh
 
     with opened() as ctx:
         name = which(ctx, infra)
         with interruptible(say, again=f"im refresh {name}") as cancel:
-            view = refresh(ctx, name, cancel=cancel, wait_s=wait_s)
+            view = refresh(ctx, name, cancel=cancel, wait_s=patience(ctx, wait_s))
     if as_json:
         from im_client.cli.shapes import infrastructure_shape
 

@@ -27,7 +27,7 @@ __all__ = ["command"]
 @yes_option
 @wait_option
 @stream_option
-def command(words: tuple[str, ...], remove: tuple[str, ...], yes: bool, wait_s: float, as_json: bool) -> int:
+def command(words: tuple[str, ...], remove: tuple[str, ...], yes: bool, wait_s: float | None, as_json: bool) -> int:
     """Change how many machines of a kind there are.
 
     Scaling in runs the hooks of the template, then removes the newest machines or those that --remove names.

@@ -23,6 +23,6 @@ __all__ = ["command"]
 @nodes_argument
 @wait_option
 @stream_option
-def command(infra: str, nodes: tuple[str, ...], wait_s: float, as_json: bool) -> int:
+def command(infra: str, nodes: tuple[str, ...], wait_s: float | None, as_json: bool) -> int:
     """Start machines that are stopped: those that are named, or all. Nothing is asked."""
     return change_power("start", infra, nodes, wait_s=wait_s, as_json=as_json)

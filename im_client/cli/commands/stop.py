@@ -23,6 +23,6 @@ __all__ = ["command"]
 @nodes_argument
 @wait_option
 @stream_option
-def command(infra: str, nodes: tuple[str, ...], wait_s: float, as_json: bool) -> int:
+def command(infra: str, nodes: tuple[str, ...], wait_s: float | None, as_json: bool) -> int:
     """Stop machines: those that are named, or all. Their disks and addresses stay. Nothing is asked."""
     return change_power("stop", infra, nodes, wait_s=wait_s, as_json=as_json)

@@ -132,6 +132,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
+class _Indented(yaml.SafeDumper):
+    """Indents lists below their key, as yamllint wants it."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
 def _write() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -146,7 +153,7 @@ def _write() -> Iterator[str]:
                 yield f"{case}: {analysis.problems}"
                 continue
             target = GOOD / f"{case.removesuffix('.yaml')}.expected.yaml"
-            text = yaml.safe_dump(told(analysis.topology, GOOD, work), sort_keys=False, width=110)
+            text = yaml.dump(told(analysis.topology, GOOD, work), Dumper=_Indented, sort_keys=False, width=110)
             target.write_text(f"---\n{text}", encoding="utf-8")
             yield str(target)
 

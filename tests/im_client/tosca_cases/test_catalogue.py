@@ -176,6 +176,7 @@ def parser_says(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str
     return {name: (error, values) for name, error, values in map(json.loads, done.stdout.splitlines())}
 
 
+@pytest.mark.slow
 def test_tosca_parser_refuses_only_what_is_known(parser_says: dict[str, Any]) -> None:
     refused = {name: error for name, (error, _) in parser_says.items() if error}
     assert sorted(refused) == sorted(NOT_ACCEPTED_BY_PARSER)
@@ -183,6 +184,7 @@ def test_tosca_parser_refuses_only_what_is_known(parser_says: dict[str, Any]) ->
         assert NOT_ACCEPTED_BY_PARSER[name] in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [c for c in (*CASES, *cases(GOOD)) if c not in (*NOT_ACCEPTED_BY_PARSER, "csar")])
 def test_what_tosca_parser_accepts_has_equal_values_here(
     case: str, parser_says: dict[str, Any], tmp_path: Path

@@ -15,6 +15,7 @@ TEMPLATES = CONTENT / "tosca_templates"
 NAMES = sorted(p.name for p in TEMPLATES.glob("*.yaml"))
 MACHINES = {
     "simple_node.yaml": {"node": 1},
+    "simple_node_disk.yaml": {"node": 1},
     "nfs_cluster.yaml": {"server": 1, "client": 2},
     "existing_hosts.yaml": {"host": 1},
 }

@@ -2,7 +2,7 @@
 
 import re
 
-from im_client.tosca.merge import _FUNCTIONS
+from im_client.tosca.calls import FUNCTIONS
 from tests.im_client.tosca_cases.places import CONTENT
 from tests.im_client.tosca_cases.test_interface import SECTIONS, TYPES, definitions
 
@@ -23,4 +23,4 @@ def test_the_table_names_the_file_that_defines_the_type() -> None:
 
 def test_every_function_is_explained() -> None:
     functions = PAGE.partition("## Functions")[2].partition("\n## ")[0]
-    assert {name for name in _FUNCTIONS if f"`{name}: " not in functions} == set()
+    assert {name for name in FUNCTIONS if f"`{name}: " not in functions} == set()

@@ -1,12 +1,22 @@
 """SSH keys: made here, so that a machine's first connection is checked already."""
 
+import hmac
+from base64 import b64decode
 from collections.abc import Iterable
 from ipaddress import ip_address
 
 from im_client.remote.access import Access, HostKey
 from infracore.secrets import Secret
 
-__all__ = ["known_hosts", "known_hosts_line", "known_hosts_name", "new_host_key", "new_key_pair", "public_of"]
+__all__ = [
+    "find_known_host",
+    "known_hosts",
+    "known_hosts_line",
+    "known_hosts_name",
+    "new_host_key",
+    "new_key_pair",
+    "public_of",
+]
 
 
 def new_key_pair(comment: str = "") -> tuple[str, Secret]:
@@ -68,3 +78,29 @@ def known_hosts(machines: Iterable[Access]) -> str:
                 lines.append(line)
             at = at.jump
     return "".join(f"{line}\n" for line in lines)
+
+
+def find_known_host(text: str, address: str, port: int) -> str | None:
+    """Return the key of a host in the text of a known_hosts file: ed25519 before ECDSA before RSA, None for none.
+
+    Names may be hashed (`|1|salt|hash`, HMAC-SHA1). Revoked keys and certificate authorities are passed over.
+    """
+    name = known_hosts_name(address, port)
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 3 and not line.startswith(("#", "@")) and _names(words[0], name):
+            found.setdefault(words[1], f"{words[1]} {words[2]}")
+    order = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+    return next((found[kind] for kind in order if kind in found), None)
+
+
+def _names(field: str, name: str) -> bool:
+    if not field.startswith("|1|"):
+        return name in field.lower().split(",")
+    parts = field.split("|")
+    try:
+        salt, digest = b64decode(parts[2]), b64decode(parts[3])
+    except (IndexError, ValueError):
+        return False
+    return hmac.compare_digest(hmac.new(salt, name.encode(), "sha1").digest(), digest)

@@ -1,4 +1,4 @@
-"""A real sshd on the loopback address, with its own host key, configuration and port."""
+"""A real sshd on the loopback address, with its own host key, configuration, port and home folder."""
 
 import getpass
 import os
@@ -25,6 +25,11 @@ class Loopback:
     folder: Path
     process: "subprocess.Popen[bytes]"
 
+    @property
+    def home(self) -> Path:
+        """The home folder of whoever logs in."""
+        return self.folder / "home"
+
     def stop(self) -> None:
         """End the server and the sessions that it serves."""
         self.process.send_signal(signal.SIGTERM)
@@ -37,15 +42,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def serve(folder: Path, *, authorized: bool = True, host_key: tuple[str, Secret] | None = None, port: int = 0) -> Loopback:
+def serve(
+    folder: Path, *, authorized: bool = True, host_key: tuple[str, Secret] | None = None, port: int = 0
+) -> Loopback:
     """Start a server in a folder; return when it accepts connections."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
+    home = folder / "home"
+    (home / ".ssh").mkdir(parents=True, exist_ok=True, mode=0o700)
+    _fake_programs(folder / "bin", home)
     host_public, host_private = host_key or new_key_pair()
     public, private = new_key_pair("test")
     port = port or free_port()
     _write(folder / "host_key", host_private.reveal())
-    _write(folder / "authorized_keys", f"{public}\n" if authorized else "")
+    _write(home / ".ssh" / "authorized_keys", f"{public}\n" if authorized else "")
     config = folder / "sshd_config"
     config.write_text(
         f"""
@@ -53,7 +63,8 @@ Port {port}
 ListenAddress 127.0.0.1
 HostKey {folder}/host_key
 PidFile none
-AuthorizedKeysFile {folder}/authorized_keys
+AuthorizedKeysFile {home}/.ssh/authorized_keys
+SetEnv HOME={home} PATH={folder}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
 StrictModes no
 UsePAM no
 PasswordAuthentication no
@@ -68,7 +79,10 @@ Subsystem sftp internal-sftp
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     process = subprocess.Popen(
-        [SSHD, "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [SSHD, "-D", "-e", "-f", str(config)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     assert process.stderr is not None
     said: list[str] = []
@@ -79,10 +93,17 @@ Subsystem sftp internal-sftp
     else:
         raise RuntimeError("sshd did not start: " + "".join(said))
     threading.Thread(target=process.stderr.read, name="sshd-stderr", daemon=True).start()
-    access = Access(
-        address="127.0.0.1", port=port, user=getpass.getuser(), private_key=private, host_key=host_public
-    )
+    access = Access(address="127.0.0.1", port=port, user=getpass.getuser(), private_key=private, host_key=host_public)
     return Loopback(access, folder, process)
+
+
+def _fake_programs(folder: Path, home: Path) -> None:
+    """Put programs in front of PATH that would otherwise switch off the computer that the tests run on."""
+    folder.mkdir(exist_ok=True)
+    for name in ("systemctl", "reboot", "poweroff", "shutdown", "halt"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {home}/power.log\n', encoding="utf-8")
+        program.chmod(0o755)
 
 
 def _write(path: Path, text: str) -> None:

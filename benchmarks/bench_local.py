@@ -20,7 +20,7 @@ from im_client.plan.model import Spec
 from im_client.providers.base import MachineRequest
 from im_client.providers.local.cgroups import find_groups
 from im_client.providers.local.network import link_name
-from im_client.providers.local.provider import NspawnProvider
+from im_client.providers.local.nspawn_provider import NspawnProvider
 from im_client.providers.local.settings import LocalSettings, default_state_dir
 from infracore.ids import new_token
 

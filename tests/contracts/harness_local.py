@@ -15,7 +15,7 @@ import msgspec
 
 from im_client.plan.model import Spec
 from im_client.providers.base import Instance, Provider
-from im_client.providers.local.provider import NspawnProvider
+from im_client.providers.local.nspawn_provider import NspawnProvider
 from im_client.providers.local.settings import LocalSettings, default_state_dir
 from infracore.process import run
 
@@ -24,7 +24,7 @@ _CREATE = """
 import json, sys
 from im_client.plan.model import Spec
 from im_client.providers.base import MachineRequest
-from im_client.providers.local.provider import NspawnProvider
+from im_client.providers.local.nspawn_provider import NspawnProvider
 from im_client.providers.local.settings import LocalSettings
 settings, name, token = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
 print("go", flush=True)

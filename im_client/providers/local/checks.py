@@ -11,7 +11,7 @@ from im_client.providers.local.cgroups import find_groups
 from im_client.providers.local.mirror import host_release, read_sources
 from im_client.providers.local.network import Bridge
 from im_client.providers.local.outbound import host_proxy, nat_problem
-from im_client.providers.local.packages import Program, missing_programs
+from im_client.providers.local.packages import install_command, missing_programs
 from im_client.providers.local.settings import LocalSettings
 from infracore.errors import InfraError
 from infracore.units import format_bytes
@@ -26,14 +26,11 @@ def check_programs(kind: str) -> Iterator[Finding]:
     """Look for the programs that are run."""
     missing = missing_programs(kind)
     if missing:
-        yield Finding("programs", Severity.ERROR, f"missing: {', '.join(p.name for p in missing)}", install(missing))
+        yield Finding(
+            "programs", Severity.ERROR, f"missing: {', '.join(p.name for p in missing)}", install_command(missing)
+        )
     else:
         yield Finding("programs", Severity.OK, "all are installed")
-
-
-def install(programs: Sequence[Program]) -> str:
-    """Write the command that installs them."""
-    return "apt-get install " + " ".join(sorted({program.package for program in programs}))
 
 
 def check_space(folder: Path) -> Finding:

@@ -12,6 +12,10 @@ def local_provider(settings: LocalSettings) -> Provider:
     Raises:
         Misconfigured: nspawn is asked for without root.
     """
-    from im_client.providers.local.provider import NspawnProvider
+    if settings.machine_kind == "qemu":
+        from im_client.providers.local.qemu_provider import QemuProvider
+
+        return QemuProvider(settings)
+    from im_client.providers.local.nspawn_provider import NspawnProvider
 
     return NspawnProvider(settings)

@@ -87,22 +87,29 @@ class Bridge:
         Raises:
             Misconfigured: the bridge belongs to somebody else, or no network is free.
         """
-        record = self.chosen() or self._choose()
+        record = self.chosen()
+        if record is None:
+            if self._link(self._wanted) is not None:
+                raise self._foreign(self._wanted)
+            record = self._choose()
         link = self._link(record.bridge)
         if link is None:
             _ip("link", "add", record.bridge, "type", "bridge")
-            _ip("link", "set", record.bridge, "alias", self._alias)
-        elif link.get("ifalias") != self._alias:
-            raise Misconfigured(
-                f"the interface {record.bridge} exists already and is not ours"
-                + (f" ({link['ifalias']})" if link.get("ifalias") else ""),
-                "set another `bridge` for the local provider",
-            )
+        elif link.get("ifalias") not in (None, self._alias):  # none yet: we were killed in between
+            raise self._foreign(record.bridge)
+        _ip("link", "set", record.bridge, "alias", self._alias)
         address = f"{gateway(record.network)}/24"
         if address.split("/", maxsplit=1)[0] not in _ip("-4", "addr", "show", "dev", record.bridge):
             _ip("addr", "add", address, "dev", record.bridge)
         _ip("link", "set", record.bridge, "up")
         return record
+
+    @staticmethod
+    def _foreign(name: str) -> Misconfigured:
+        return Misconfigured(
+            f"the interface {name} exists already and does not belong to this state folder",
+            "set another `bridge` for the local provider",
+        )
 
     def _link(self, name: str) -> dict[str, str] | None:
         done = run(["ip", "-j", "link", "show", "dev", name], timeout_s=20, check=False)
@@ -133,7 +140,7 @@ class Bridge:
         if record is None:
             return
         link = self._link(record.bridge)
-        if link is not None and link.get("ifalias") == self._alias:
+        if link is not None and link.get("ifalias") in (None, self._alias):
             _ip("link", "del", record.bridge)
         self._file.unlink(missing_ok=True)
 

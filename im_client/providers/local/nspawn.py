@@ -1,30 +1,25 @@
 """A systemd-nspawn machine: its files, and its supervisor."""
 
-import contextlib
 import json
 import os
-import select
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from im_client.providers.base import MachineRequest
 from im_client.providers.local import supervisor
 from im_client.providers.local.cgroups import GroupTree
 from im_client.providers.local.outbound import WayOut
-from im_client.providers.local.records import Manifest, is_locked
+from im_client.providers.local.process import detach, signal_holder
+from im_client.providers.local.records import Manifest
 from im_client.remote.access import HostKey
-from infracore.errors import CommandFailed, Transient
+from infracore.errors import Transient
 from infracore.process import run
 
-__all__ = ["fault_of", "is_running", "kill", "launch", "put_connections", "put_files", "signal_supervisor"]
-
-_READY_S: Final = 20.0
+__all__ = ["fault_of", "kill", "launch", "put_connections", "put_files"]
 
 
 def put_files(folder: Path, manifest: Manifest, request: MachineRequest, host_key: HostKey) -> None:
@@ -76,11 +71,6 @@ def _put(root: Path, name: str, text: str, *, mode: int = 0o644, folder_mode: in
     fresh.replace(path)
 
 
-def is_running(folder: Path) -> bool:
-    """Tell whether the machine's supervisor is there."""
-    return is_locked(folder / "run.lock")
-
-
 def fault_of(folder: Path) -> str | None:
     """Return why the last run ended: "" for a clean end, None where no end was recorded (killed, power cut)."""
     try:
@@ -94,8 +84,7 @@ def launch(folder: Path, manifest: Manifest, tree: GroupTree, *, durable: bool, 
     """Start the supervisor, in a session and mount namespace of its own, and wait until it holds its lock.
 
     Raises:
-        CommandFailed: it ended at once; the console says why.
-        Transient: it did not answer in time.
+        CommandFailed, Transient: see `detach`.
     """
     binds = [f"--bind={folder / 'mounts' / volume.name}:{volume.mount_path}" for volume in manifest.volumes]
     job: supervisor.Job = {
@@ -132,42 +121,9 @@ def launch(folder: Path, manifest: Manifest, tree: GroupTree, *, durable: bool, 
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     # the mark that a volatile overlay leaves, which forbids to mount it again: see LocalSettings.durable
     shutil.rmtree(folder / "work" / "work" / "incompat", ignore_errors=True)
-    program = ["setsid", "--fork", "unshare", "--mount", "--propagation", "private"]
+    program = ["unshare", "--mount", "--propagation", "private"]
     program += [sys.executable, "-I", "-S", str(Path(supervisor.__file__)), str(folder / "job.json")]
-    console = os.open(folder / "console.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        with subprocess.Popen(
-            program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=console, cwd="/"
-        ) as child:
-            _await_ready(child, manifest)
-    finally:
-        os.close(console)
-
-
-def _await_ready(child: "subprocess.Popen[bytes]", manifest: Manifest) -> None:
-    if child.stdout is None:
-        return
-    readable, _, _ = select.select([child.stdout], [], [], _READY_S)
-    if not readable:
-        raise Transient(f"the supervisor of {manifest.name} did not answer within {_READY_S:.0f} s", retry_after_s=5)
-    if child.stdout.readline().strip() != b"ready":
-        raise CommandFailed(f"the supervisor of {manifest.name} ended at once", "its console says why; run: im doctor")
-
-
-def signal_supervisor(folder: Path, number: signal.Signals) -> bool:
-    """Send the supervisor a signal; False where none runs.
-
-    The lock is looked at after the process is held by a descriptor, so that a number used anew is never hit.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        handle = os.pidfd_open(int((folder / "run.lock").read_text(encoding="ascii")))
-        try:
-            if is_running(folder):
-                signal.pidfd_send_signal(handle, number)
-                return True
-        finally:
-            os.close(handle)
-    return False
+    detach(program, folder / "console.log", manifest.name)
 
 
 def kill(folder: Path, manifest: Manifest, tree: GroupTree) -> None:
@@ -178,7 +134,7 @@ def kill(folder: Path, manifest: Manifest, tree: GroupTree) -> None:
     """
     limit = time.monotonic() + 20.0
     pause = 0.01
-    while signal_supervisor(folder, signal.SIGKILL) or tree.kill(manifest.link) or not tree.remove(manifest.link):
+    while signal_holder(folder, signal.SIGKILL) or tree.kill(manifest.link) or not tree.remove(manifest.link):
         if time.monotonic() > limit:
             raise Transient(f"the processes of {manifest.name} do not end", "try again", retry_after_s=10)
         time.sleep(pause)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["NSPAWN", "OPTIONAL", "QEMU", "Program", "missing_programs"]
+__all__ = ["NSPAWN", "OPTIONAL", "QEMU", "Program", "install_command", "missing_programs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ QEMU: Final = (
     Program("qemu-img", "qemu-utils"),
     Program("mmdebstrap", "mmdebstrap"),
     Program("newuidmap", "uidmap"),
+    Program("flock", "util-linux"),
     Program("mke2fs", "e2fsprogs"),
     Program("ssh", "openssh-client"),
 )
@@ -50,6 +51,11 @@ def missing_programs(kind: str, *, with_optional: bool = False) -> tuple[Program
     """Return the programs for `nspawn` or `qemu` that are not installed."""
     wanted = {"nspawn": NSPAWN, "qemu": QEMU}[kind] + (OPTIONAL if with_optional and kind == "nspawn" else ())
     return tuple(program for program in wanted if shutil.which(program.name, path=_PATH) is None)
+
+
+def install_command(programs: Sequence[Program]) -> str:
+    """Write the command that installs them."""
+    return "apt-get install " + " ".join(sorted({program.package for program in programs}))
 
 
 def main(argv: Sequence[str]) -> int:

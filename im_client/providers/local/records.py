@@ -35,15 +35,20 @@ class Manifest(msgspec.Struct, frozen=True):
     infrastructure: str
     name: str
     kind: str
-    base: str
+    base: str = ""
     """Folder (nspawn) or file (qemu) of the base image."""
-    image: str
+    image: str = ""
     """For people: `debian bookworm`."""
     address: str = ""
     link: str = ""
     """Name of the network namespace and of the veth on the bridge."""
     port: int = 22
-    """Port of ssh, on `address`."""
+    """Port of ssh."""
+    ssh_address: str = ""
+    """Where ssh answers, if not on `address`."""
+    disk_bytes: int | None = None
+    stop_by: float = 0.0
+    """Seconds since the epoch after which a machine that shuts down is powered off (qemu)."""
     public: bool = False
     num_cpus: int | None = None
     mem_bytes: int | None = None

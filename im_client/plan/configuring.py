@@ -55,10 +55,10 @@ def work(topology: Topology, world: World, forced: Collection[str]) -> dict[str,
     """Say for every machine that must be configured what runs there.
 
     A machine of a group without operations has nothing to run; it is named only where an interrupted run left it
-    unfinished. One that is new gets all operations of its group. On another only those run that never succeeded there, whose implementation or inputs differ from then,
-    or whose inputs come from a machine or an operation of this plan: operations are idempotent and name what they
-    depend on, so those between need not run again. An operation that runs again makes its outputs unknown, and so
-    whoever reads them runs again too.
+    unfinished. One that is new gets all operations of its group. On another only those run that never succeeded
+    there, whose implementation or inputs differ from then, or whose inputs come from a machine or an operation of
+    this plan: operations are idempotent and name what they depend on, so those between need not run again. An
+    operation that runs again makes its outputs unknown, and so whoever reads them runs again too.
     """
     found: dict[str, Work] = {}
     busy = operations_of(topology, OperationPhase.CONFIGURE)

@@ -102,7 +102,7 @@ def run(words: list[str]) -> int:
         click.echo("\ninterrupted: nothing more was started", err=True)
         code = ExitCode.INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        _say_usage(error)
         code = ExitCode.INVALID
     except InfraError as error:
         if _wants_traceback(words):
@@ -116,6 +116,16 @@ def run(words: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the boundary: see STYLE.md, "Errors"
         _say_bug(error, words)
     return finish_output(code)
+
+
+def _say_usage(error: click.ClickException) -> None:
+    from im_client.cli.text import clean
+
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    click.echo(f"error: {clean(message[:1].lower() + message[1:])}", err=True)
+    if context is not None:
+        click.echo(f"hint: {context.get_usage()}\n      {context.command_path} --help", err=True)
 
 
 def _say_bug(error: Exception, words: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Problems of a template as people read them: place, code, message, the line with a caret, the hint."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from im_client.cli.console import say
 from im_client.cli.text import clean
@@ -14,7 +15,7 @@ _WIDEST_LINE = 160
 def problem_lines(problem: Problem) -> list[str]:
     """Return one problem: `file:line:column: code: message`, the line itself, a caret below it, and the hint."""
     word = "" if problem.level is Level.ERROR else "warning: "
-    place = f"{clean(problem.file)}:{problem.line}:{problem.column}"
+    place = f"{clean(_short(problem.file))}:{problem.line}:{problem.column}"
     lines = [f"{place}: {problem.code}: {word}{clean(problem.message)}"]
     if problem.source_line.strip():
         source, before = _excerpt(problem.source_line, problem.column - 1)
@@ -24,6 +25,12 @@ def problem_lines(problem: Problem) -> list[str]:
     if problem.hint:
         lines.append(f"      hint: {clean(problem.hint)}")
     return lines
+
+
+def _short(path: str) -> str:
+    """Return a path relative to the current folder where it is in it."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _excerpt(line: str, column: int) -> tuple[str, int]:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from im_client.cli.session import split_pairs
+from infracore.errors import InvalidUsage
+
 if TYPE_CHECKING:
     from im_client.services.model import DeployRequest
     from im_client.topology.values import Value
@@ -83,7 +86,6 @@ def make_request(
 ) -> "DeployRequest":
     """Return what is asked of the services."""
     from im_client.services.model import DeployRequest
-    from im_client.services.templates import parse_inputs
 
     return DeployRequest(
         template=template,
@@ -91,6 +93,19 @@ def make_request(
         inputs=read_inputs(pairs, files),
         name=name,
         provider=provider,
-        provider_settings=parse_inputs(settings, ()) if settings else {},
+        provider_settings={key: _setting(word) for key, word in split_pairs(settings, "--set").items()},
         configure=not no_configure,
     )
+
+
+def _setting(word: str) -> "Value":
+    """Read a list or a mapping as YAML; all else stays text, which the provider converts."""
+    if not word.startswith(("[", "{")):
+        return word
+    import yaml
+
+    try:
+        value: Value = yaml.load(word, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise InvalidUsage(f"--set: {word!r} is not YAML") from error
+    return value

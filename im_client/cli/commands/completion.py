@@ -25,6 +25,5 @@ def command(shell: str) -> None:
     from im_client.cli.main import cli
 
     found = get_completion_class(shell)
-    if found is None:  # pragma: no cover - click has these three
-        raise click.UsageError(f"no completion for {shell}")
+    assert found is not None, shell  # noqa: S101 - click has these three
     print_text(found(cli, {}, "im", "_IM_COMPLETE").source().strip("\n"))

@@ -79,6 +79,8 @@ def _again(target: str, name: str, given: dict[str, Any]) -> str:
     words = ["im", "deploy", target, *(word for add_on in given["add_ons"] for word in ("--add", add_on))]
     if given["name"]:
         words += ["--name", name]
+    if given["provider"]:
+        words += ["--provider", given["provider"]]
     if given["no_configure"]:
         words.append("--no-configure")
     return shlex.join(words)

@@ -39,6 +39,8 @@ class Work:
 
     operations: list[str] = field(default_factory=list)
     reasons: list[Reason] = field(default_factory=list)
+    is_whole: bool = False
+    """Whether every operation of the group runs, each without a reason of its own."""
 
 
 def operations_of(topology: Topology, *phases: OperationPhase) -> dict[str, tuple[str, ...]]:
@@ -68,7 +70,7 @@ def work(topology: Topology, world: World, forced: Collection[str]) -> dict[str,
                 continue
             begun = _whole(name, world, forced)
             if begun is not None:
-                found[name] = Work(reasons=[begun])
+                found[name] = Work(reasons=[begun], is_whole=begun.code is not ReasonCode.FAILED)
     stale: set[tuple[str, str, str]] = set()
     running: dict[str, set[str]] = {}
     facts = _facts_after(world)
@@ -81,7 +83,7 @@ def work(topology: Topology, world: World, forced: Collection[str]) -> dict[str,
             if name in world.silent:
                 continue
             mine = found.get(name)
-            if mine is None or mine.reasons[0].code is ReasonCode.FAILED:
+            if mine is None or not mine.is_whole:
                 digest = digests.of(operation, name)
                 reason = _reason(operation, name, digest, world=world, running=running, topology=topology)
                 if reason is None:

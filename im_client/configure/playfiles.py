@@ -61,12 +61,13 @@ class PlayMaker:
         if _is_playbook(document):
             return Playfile(tuple(self._playbook(header, source, document, _DEPTH)))
         play = {**header, "tasks": [{"ansible.builtin.import_tasks": str(source)}]}
-        return self.plain(play)
+        return self.plain(play, source)
 
-    def plain(self, play: dict[str, object]) -> Playfile:
-        """Write a play of our own."""
+    def plain(self, play: dict[str, object], source: Path) -> Playfile:
+        """Write a play of our own around an author's file."""
         path = self._fresh() / "play.yml"
         path.write_text(yaml.safe_dump([play], sort_keys=False, allow_unicode=True), encoding="utf-8")
+        self.lines.files[str(path)] = (str(source), {1: 1})
         return Playfile((path,))
 
     def _playbook(

@@ -78,7 +78,7 @@ class Workspace:
         }
         if is_script:
             source.read_text(encoding="utf-8")
-            return self.maker.plain({**header, "gather_facts": False, "tasks": [_script_task(source)]})
+            return self.maker.plain({**header, "gather_facts": False, "tasks": [_script_task(source)]}, source)
         return self.maker.tasks(header, source)
 
 

@@ -27,13 +27,14 @@ from im_client.providers.local.qemu_image import DiskImage, ensure_disk
 from im_client.providers.local.records import Manifest
 from im_client.providers.local.settings import LocalSettings
 from im_client.remote.access import HostKey
-from infracore.errors import NotFound, Transient, Unsupported
+from infracore.errors import NoCapacity, NotFound, Transient, Unsupported
 
 __all__ = ["SLOW", "QemuProvider"]
 
 SLOW: Final = "machines are emulated: 1 to 8 minutes until ssh answers, and everything 10 to 20 times slower"
 """Measured on two cores, QEMU 7.2."""
 _LOOPBACK: Final = "127.0.0.1"
+_PORTS: Final = range(22100, 23100)
 
 
 class QemuProvider(LocalProvider):
@@ -173,10 +174,18 @@ class QemuProvider(LocalProvider):
 
 
 def _free_port(used: set[int]) -> int:
-    """Find a loopback port that nobody listens on; QEMU takes it moments later."""
-    while True:
+    """Find a loopback port that nobody listens on, below those that the kernel gives to connections.
+
+    Raises:
+        NoCapacity: there is none.
+    """
+    for port in _PORTS:
+        if port in used:
+            continue
         with socket.socket() as probe:
-            probe.bind((_LOOPBACK, 0))
-            port = int(probe.getsockname()[1])
-        if port not in used:
+            try:
+                probe.bind((_LOOPBACK, port))
+            except OSError:
+                continue
             return port
+    raise NoCapacity(f"no loopback port of {_PORTS.start} to {_PORTS.stop - 1} is free")

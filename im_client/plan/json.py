@@ -20,7 +20,6 @@ _FORMAT: Final = "plan-1"
 _LONG: Final = 8
 """Lists of needs longer than this are written once."""
 _HINT: Final = "make the plan again"
-_NO_SPEC: Final[dict[str, Any]] = msgspec.to_builtins(Spec())
 
 
 def encode(plan: Plan) -> bytes:
@@ -57,6 +56,14 @@ def decode(text: bytes) -> Plan:
     if strange is not None:
         raise InvalidUsage(f"a value in this plan is not known: {strange}", _HINT)
     return plan
+
+
+def _builtins(value: object) -> Any:
+    """Return dicts and lists; `msgspec.to_builtins` would leave tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+_NO_SPEC: Final[dict[str, Any]] = _builtins(Spec())
 
 
 class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,10 +108,10 @@ def _plain_step(step: Step, needs: list[str] | str) -> dict[str, Any]:
         "reason": {"code": step.reason.code.value, "text": step.reason.text},
     }
     if step.spec is not None:
-        fields = msgspec.to_builtins(step.spec)
+        fields = _builtins(step.spec)
         plain["spec"] = {name: value for name, value in fields.items() if value != _NO_SPEC[name]}
     if step.changes:
-        plain["changes"] = msgspec.to_builtins(step.changes)
+        plain["changes"] = _builtins(step.changes)
     if needs:
         plain["needs"] = needs
     if step.operations:

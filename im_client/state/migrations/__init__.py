@@ -5,6 +5,7 @@ May import: the standard library, `infracore`. Never: reads or writes records.
 Tests: `tests/im_client/state/test_migrations.py`.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
@@ -58,8 +59,8 @@ def _version(connection: sqlite3.Connection) -> int:
 def _statements(script: str) -> Iterator[str]:
     """Split a script; `Connection.executescript` would commit the open transaction."""
     statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
+    for piece in re.split(r"(?<=;)", script):  # a semicolon may also stand in a text or a trigger
+        statement += piece
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""

@@ -1,0 +1,104 @@
+"""The schema moves forward step by step, all or nothing, and never back."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from im_client.state.migrations import known_migrations, migrate
+from im_client.state.sqlite import SqliteStore
+from im_client.state.store import RunState
+from infracore.errors import Conflict, InfraError
+from tests.im_client.state.records import ID, SEAL, event, infrastructure, node, run
+
+ADD_COLOUR = "ALTER TABLE node ADD COLUMN colour TEXT; -- one\nUPDATE node SET colour = 'a;b';"
+BROKEN = "ALTER TABLE node ADD COLUMN shape TEXT; UPDATE nowhere SET x = 1;"
+
+VERSION_1 = Path(__file__).with_name("version_1.sql")
+"""A store as version 1 of the schema left it (`python -m tests.im_client.state.test_migrations` wrote it)."""
+
+
+def fill(store: SqliteStore) -> None:
+    store.add_infrastructure(infrastructure())
+    store.put_node(node())
+    store.start_run(run())
+    store.add_events([event("x")])
+    store.end_run("run-0", RunState.DONE, "well", 1010.0)
+
+
+def assert_filled(store: SqliteStore) -> None:
+    assert store.infrastructure(ID) == infrastructure(revision=1, updated_at=1002.0)
+    assert store.nodes(ID) == (node(),)
+    assert store.runs(ID) == (run(state=RunState.DONE, summary="well", ended_at=1010.0),)
+    assert store.events("run-0") == (event("x"),)
+
+
+def version(path: Path) -> int:
+    db = sqlite3.connect(path)
+    found = db.execute("PRAGMA user_version").fetchone()[0]
+    db.close()
+    return int(found)
+
+
+def test_a_store_of_version_1_is_read_in_full(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    db = sqlite3.connect(path)
+    db.executescript(VERSION_1.read_text())
+    db.close()
+    store = SqliteStore(path, SEAL)
+    assert_filled(store)
+    store.close()
+    assert version(path) == len(known_migrations())
+
+
+def test_every_step_in_between_is_applied_and_keeps_the_records(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = SqliteStore(path, SEAL)
+    fill(store)
+    store.close()
+    store = SqliteStore(path, SEAL, (*known_migrations(), ADD_COLOUR, "CREATE TABLE more (x TEXT) STRICT;"))
+    assert_filled(store)
+    assert store._db.execute("SELECT colour FROM node").fetchone()[0] == "a;b"
+    store.close()
+    assert version(path) == len(known_migrations()) + 2
+
+
+def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = SqliteStore(path, SEAL)
+    fill(store)
+    store.close()
+    with pytest.raises(InfraError, match="no such table: nowhere"):
+        SqliteStore(path, SEAL, (*known_migrations(), BROKEN))
+    store = SqliteStore(path, SEAL)
+    assert_filled(store)
+    assert "shape" not in [row["name"] for row in store._db.execute("PRAGMA table_info (node)")]
+    store.close()
+
+
+def test_the_store_of_a_newer_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    SqliteStore(path, SEAL, (*known_migrations(), "CREATE TABLE more (x TEXT);")).close()
+    with pytest.raises(Conflict, match=r"newer version.*schema 2; this program knows 1") as caught:
+        SqliteStore(path, SEAL)
+    assert "state_dir" in caught.value.hint
+    assert version(path) == len(known_migrations()) + 1
+
+
+def test_migrating_twice_changes_nothing() -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(db, known_migrations(), "x")
+    before = list(db.iterdump())
+    migrate(db, known_migrations(), "x")
+    assert list(db.iterdump()) == before
+    db.close()
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    made = Path(tempfile.mkdtemp()) / "state.db"
+    filled = SqliteStore(made, SEAL, known_migrations()[:1])
+    fill(filled)
+    print("\n".join(filled._db.iterdump()), "\nPRAGMA user_version = 1;")
+    filled.close()

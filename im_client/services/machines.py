@@ -76,10 +76,9 @@ class Machines:
                 self._delete_at_provider(known)
             record = self._intent(step, spec)
         machine = self._provider.create(self._request(record))
-        record = self._took(step.node, machine)
-        self._until_running(step.node, machine)
-        if not self._reachable and not has_operations:
-            self._nothing_to_configure(step.node)
+        is_end = not self._reachable and not has_operations
+        self._took(step.node, machine, is_end=is_end)
+        self._until_running(step.node, machine, is_end=is_end)
 
     def replace(self, step: Step, *, has_operations: bool) -> None:
         """Delete the machine and make it anew under the same name."""
@@ -124,6 +123,8 @@ class Machines:
             record = self._records[name]
         access = access_of(self._infrastructure, record, machine)
         if not self._reachable or access is None:
+            if not has_operations and record.phase is not Phase.CONFIGURED:
+                self._nothing_to_configure(name)
             return
         wait_reachable(
             access, timeout_s=self._ctx.settings.timeouts.reachable_s, clock=self._ctx.clock, cancel=self._cancel
@@ -210,8 +211,8 @@ class Machines:
             host_key=key,
         )
 
-    def _took(self, name: str, machine: Instance) -> NodeRecord:
-        """Record what the provider says of a machine."""
+    def _took(self, name: str, machine: Instance, *, is_end: bool = False) -> NodeRecord:
+        """Record what the provider says of a machine; with `is_end` there is nothing to do once it runs."""
         changes: dict[str, object] = {
             "phase": Phase.RUNNING if machine.phase is Phase.RUNNING else Phase.PENDING,
             "provider_id": machine.provider_id,
@@ -219,6 +220,8 @@ class Machines:
             "public_address": machine.public_address,
             "failure": "",
         }
+        if is_end and machine.phase is Phase.RUNNING:
+            changes |= {"phase": Phase.CONFIGURED, "configured_digest": configured_digest({}), "operation_digests": {}}
         if machine.access is not None:
             changes["user"] = machine.access.user
             changes["port"] = machine.access.port
@@ -226,7 +229,7 @@ class Machines:
                 changes["host_key_public"] = machine.access.host_key
         return self.save(name, **changes)
 
-    def _until_running(self, name: str, machine: Instance) -> Instance:
+    def _until_running(self, name: str, machine: Instance, *, is_end: bool = False) -> Instance:
         if machine.phase is Phase.RUNNING and (machine.private_address or machine.public_address):
             return machine
         machine = self._until(
@@ -235,7 +238,7 @@ class Machines:
             "run",
             self._ctx.settings.timeouts.create_s,
         )
-        self._took(name, machine)
+        self._took(name, machine, is_end=is_end)
         return machine
 
     def _until(self, name: str, done: Callable[[Instance], bool], verb: str, limit_s: float) -> Instance:

@@ -214,7 +214,7 @@ def settle(inputs: Mapping[str, Value], definitions: Mapping[str, InputDefinitio
             settled[name] = str(value)
         else:
             try:
-                settled[name] = _plain(yaml.load(value, Loader=yaml.CSafeLoader)) if value.strip() else str(value)
+                settled[name] = _plain(yaml.load(str(value), Loader=yaml.CSafeLoader)) if value.strip() else str(value)
             except (yaml.YAMLError, ValueError, RecursionError):
                 settled[name] = str(value)
     for name, definition in definitions.items():

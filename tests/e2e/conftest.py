@@ -30,7 +30,7 @@ class Im:
 
     def __call__(self, *words: str, status: int | None = 0, timeout: float = 280) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            self.argv(*words), env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+            self.argv(*words), env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
         )
         if status is not None:
             assert done.returncode == status, f"im {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -79,7 +79,7 @@ def im(tmp_path: Path) -> Iterator[Im]:
     """`im` with a fresh state folder; what the test deployed is destroyed at the end."""
     command = Im(tmp_path / "state")
     yield command
-    for infrastructure in json.loads(command("list", "--json", status=None).stdout or "[]"):
+    for infrastructure in command.json("list")["infrastructures"]:
         command("destroy", infrastructure["name"], "-y", "--skip-hooks", status=None)
 
 

@@ -63,7 +63,7 @@ def machines(count: int) -> Iterator[list[Access]]:
             infrastructure=_INFRASTRUCTURE,
             name=f"bench-{number}",
             token=new_token(),
-            spec=Spec(mem_bytes=256 * 1024**2),
+            spec=Spec(mem_bytes=512 * 1024**2),
             authorized_keys=(public,),
             host_key=key,
         )

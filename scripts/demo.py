@@ -21,7 +21,7 @@ _TIMES: list[tuple[str, float]] = []
 
 def main() -> int:
     """Deploy, run the job, tell how to go on."""
-    if run("im deploy", "deploy", TEMPLATE, "-y", "--name", NAME) != 0:
+    if run("im deploy", "deploy", TEMPLATE, "-y", "--name", NAME, quietly=True) != 0:
         return fail(f"the cluster is not complete; to go on: {IM} deploy {TEMPLATE} --name {NAME}")
     print("\nA job on both workers: srun -N2 hostname", flush=True)
     started = time.monotonic()
@@ -58,10 +58,11 @@ Go on with:
     return 0
 
 
-def run(what: str, *words: str) -> int:
-    """Run `im` and keep its time under a name."""
+def run(what: str, *words: str, quietly: bool = False) -> int:
+    """Run `im` and keep its time under a name. `quietly`: without its data, which is shown later."""
     started = time.monotonic()
-    status = subprocess.call([IM, *words], cwd=ROOT, stdin=subprocess.DEVNULL)
+    out = subprocess.DEVNULL if quietly else None
+    status = subprocess.call([IM, *words], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out)
     if what:
         _TIMES.append((what, time.monotonic() - started))
     return status

@@ -21,6 +21,7 @@ from infracore.units import format_duration
 __all__ = ["JsonProgress", "LiveProgress", "PlainProgress", "Progress", "progress"]
 
 _NOTE_WIDTH = 60
+_NOTE_EVERY_S = 5.0
 _ENDS = {EventKind.NODE_DONE, EventKind.NODE_FAILED}
 
 
@@ -52,18 +53,26 @@ class JsonProgress:
 
 
 class PlainProgress:
-    """A line an event on standard error: for logs and CI. Notes are shown for the run as a whole only."""
+    """A line a change on standard error: for logs and CI.
+
+    Notes are shown for the run as a whole only, and while Ansible works (hundreds of tasks) one every few seconds.
+    """
 
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._lock = threading.Lock()
         self._shown: dict[str, str] = {}
+        self._next_note = 0.0
 
     def __call__(self, event: Event) -> None:
         line = self._line(event)
         if line is None:
             return
         with self._lock:
+            if event.kind is EventKind.NOTE and event.phase == "configure":
+                if time.monotonic() < self._next_note:
+                    return
+                self._next_note = time.monotonic() + _NOTE_EVERY_S
             key = event.node
             if self._shown.get(key) == line:
                 return

@@ -21,6 +21,13 @@ def test_plain_progress_is_a_line_a_change_on_standard_error(capsys: pytest.Capt
     assert [line[8:] for line in caught.err.splitlines()] == ["w-1: create", "w-1: failed after 2.0 s: no room"]
 
 
+def test_plain_progress_does_not_repeat_every_task_of_ansible(capsys: pytest.CaptureFixture[str]) -> None:
+    show = PlainProgress()
+    for number in range(100):
+        show(Event(1.0, EventKind.NOTE, phase="configure", text=f"task {number}"))
+    assert [line[8:] for line in capsys.readouterr().err.splitlines()] == ["task 0"]
+
+
 def test_json_progress_is_one_object_a_line_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     JsonProgress()(Event(1.5, EventKind.PHASE, "w-1", "create"))
     caught = capsys.readouterr()

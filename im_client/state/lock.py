@@ -143,5 +143,5 @@ def _locked(fd: int, name: str, now: float) -> Locked:
     return Locked(
         f"infrastructure {name} is being changed by `im {who.verb}` "
         f"(process {who.pid}{where}, since {format_duration(max(0.0, now - who.since))})",
-        "wait until it has ended, or raise lock_wait_s (IM_LOCK_WAIT_S)",
+        "wait until it has ended, or say how long to wait for it: --wait SECONDS, or the setting lock_wait_s",
     )

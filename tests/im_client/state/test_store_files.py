@@ -107,10 +107,15 @@ def test_a_full_disk_is_reported_and_leaves_what_was_there(tmp_path: Path) -> No
     store.add_infrastructure(infrastructure())
     store._db.execute("PRAGMA max_page_count = 1")  # SQLite raises it to what is in use: not one page more
     written = 0
-    with pytest.raises(Misconfigured, match="no room on the disk"):
+
+    def fill() -> None:
+        nonlocal written
         while True:
             store.put_node(node(written))
             written += 1
+
+    with pytest.raises(Misconfigured, match="no room on the disk"):
+        fill()
     assert (len(store.nodes(ID)), store.infrastructure(ID).revision) == (written, written)
     store._db.execute("PRAGMA max_page_count = 100000")
     store.put_node(node(written))

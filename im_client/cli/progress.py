@@ -69,7 +69,7 @@ class PlainProgress:
         if line is None:
             return
         with self._lock:
-            if event.kind is EventKind.NOTE and event.phase == "configure":
+            if event.kind is EventKind.NOTE and event.phase != "prepare":
                 if time.monotonic() < self._next_note:
                     return
                 self._next_note = time.monotonic() + _NOTE_EVERY_S

@@ -56,7 +56,7 @@ def spec_text(spec: Spec) -> str:
         words.append(f"{format_bytes(spec.disk_bytes)} disk")
     if spec.num_gpus:
         words.append(counted(spec.num_gpus, "GPU"))
-    system = spec.image or " ".join(filter(None, (spec.os_distribution or spec.os_type, spec.os_version)))
+    system = spec.image or " ".join(filter(None, (spec.os_distribution, spec.os_version)))
     if system:
         words.append(system)
     return ", ".join(words)

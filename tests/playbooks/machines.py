@@ -1,7 +1,8 @@
 """Machines of the `local` provider for molecule: `machines.py create|delete FOLDER INFRASTRUCTURE [NAME ...]`.
 
-`create` writes the machines' keys into FOLDER and the inventory `inventory/machines.yml` below it, which molecule reads
-with its own, and returns when they answer by ssh. The group of a machine is its name without the number (`worker-2` is in `worker`), as in a deployment.
+`create` writes the machines' keys into FOLDER and the inventory `inventory/machines.yml` below it, which molecule
+reads with its own, and returns when they answer by ssh. The group of a machine is its name without the number
+(`worker-2` is in `worker`), as in a deployment.
 Both may be repeated.
 """
 
@@ -48,9 +49,7 @@ def create(machines: Provider, folder: Path, infrastructure: str, names: Sequenc
     for name in names:
         spec = Spec(num_cpus=1, mem_bytes=_MEMORY_BYTES)
         host_key = new_host_key()
-        request = MachineRequest(
-            infrastructure, name, new_token(), spec, authorized_keys=(public,), host_key=host_key
-        )
+        request = MachineRequest(infrastructure, name, new_token(), spec, authorized_keys=(public,), host_key=host_key)
         made.append(machines.create(request))
     running = {name: _wait(machines, one, str(key)) for name, one in zip(names, made, strict=True)}
     (folder / "known_hosts").write_text(known_hosts(running.values()), encoding="utf-8")

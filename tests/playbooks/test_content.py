@@ -1,0 +1,134 @@
+"""What holds for every role and playbook that comes along, without running them."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
+ROLES = sorted(p for p in (PLAYBOOKS / "roles").iterdir() if p.is_dir())
+TASK_LISTS = sorted(PLAYBOOKS.glob("*.yml"))
+TYPES = Path(__file__).parents[2] / "tosca_templates" / "types"
+_BLOCKS = ("block", "rescue", "always")
+_KEYWORDS = {
+    *("name", "when", "vars", "loop", "loop_control", "register", "notify", "changed_when", "failed_when", "until"),
+    *("retries", "delay", "no_log", "delegate_to", "run_once", "environment", "args", "ignore_unreachable", "become"),
+}
+_COMMANDS = {"ansible.builtin.command", "ansible.builtin.shell"}
+
+
+@cache
+def read(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+
+
+def tasks_in(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for item in items:
+        if any(key in item for key in _BLOCKS):
+            for key in _BLOCKS:
+                yield from tasks_in(item.get(key, []))
+        else:
+            yield item
+
+
+def task_files() -> list[Path]:
+    inside = [f for role in ROLES for part in ("tasks", "handlers") for f in sorted((role / part).glob("*.yml"))]
+    return [*TASK_LISTS, *inside]
+
+
+def specs(role: Path) -> dict[str, dict[str, Any]]:
+    return {k: v["options"] for k, v in read(role / "meta" / "argument_specs.yml")["argument_specs"].items()}
+
+
+def module_of(task: dict[str, Any]) -> str:
+    (module,) = set(task) - _KEYWORDS
+    return module
+
+
+@pytest.mark.parametrize("path", task_files(), ids=lambda p: str(p.relative_to(PLAYBOOKS)))
+def test_tasks_have_names_and_use_modules_of_ansible_core_by_their_full_name(path: Path) -> None:
+    for task in tasks_in(read(path)):
+        assert task["name"][0].isupper()
+        assert module_of(task).startswith("ansible.builtin.")
+
+
+@pytest.mark.parametrize("path", task_files(), ids=lambda p: str(p.relative_to(PLAYBOOKS)))
+def test_commands_say_when_they_change_something(path: Path) -> None:
+    silent = [t["name"] for t in tasks_in(read(path)) if module_of(t) in _COMMANDS and "changed_when" not in t]
+    assert silent == []
+
+
+@pytest.mark.parametrize("path", TASK_LISTS, ids=lambda p: p.name)
+def test_a_playbook_is_a_list_of_tasks_that_give_known_variables_to_roles_that_exist(path: Path) -> None:
+    for task in tasks_in(read(path)):
+        module = module_of(task)
+        if module not in ("ansible.builtin.import_role", "ansible.builtin.include_role"):
+            continue
+        role = PLAYBOOKS / "roles" / task[module]["name"]
+        entry = task[module].get("tasks_from", "main")
+        assert (role / "tasks" / f"{entry}.yml").is_file()
+        assert set(task.get("vars", {})) <= set(specs(role)[entry])
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda p: p.name)
+def test_variables_of_a_role_carry_its_name(role: Path) -> None:
+    names = {name for options in specs(role).values() for name in options}
+    for part in ("defaults", "vars"):
+        names |= set(read(role / part / "main.yml"))
+    for path in (role / "tasks").glob("*.yml"):
+        for task in tasks_in(read(path)):
+            names |= set(task.get("vars", {})) | set(task.get("ansible.builtin.set_fact", {}))
+            names |= {task["register"]} if "register" in task else set()
+    assert [n for n in sorted(names) if not n.startswith(f"{role.name}_")] == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda p: p.name)
+def test_every_default_is_described_and_equal_in_the_arguments_of_a_role(role: Path) -> None:
+    described = {name: option for options in specs(role).values() for name, option in options.items()}
+    defaults = read(role / "defaults" / "main.yml")
+    assert set(defaults) == {name for name, option in described.items() if not option.get("required")}
+    for name, value in defaults.items():
+        if "{{" in str(value):
+            assert "default" not in described[name]
+        else:
+            assert described[name]["default"] == value
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda p: p.name)
+def test_every_argument_has_a_type_a_description_and_a_line_in_the_readme(role: Path) -> None:
+    readme = (role / "README.md").read_text(encoding="utf-8")
+    for options in specs(role).values():
+        for name, option in options.items():
+            assert option["type"]
+            assert option["description"]
+            assert f"`{name}`" in readme
+            for field, inner in option.get("options", {}).items():
+                assert inner["description"]
+                assert f"`{name}[].{field}`" in readme
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda p: p.name)
+def test_every_role_has_a_scenario_that_proves_that_a_second_run_changes_nothing(role: Path) -> None:
+    scenario = role / "molecule" / "default"
+    settings = read(scenario / "molecule.yml")
+    assert settings["driver"]["name"] == "default"
+    assert {"converge", "idempotence", "verify"} <= set(settings["scenario"]["test_sequence"])
+    for path in settings["provisioner"]["playbooks"].values():
+        assert (scenario / path).is_file()
+    assert (scenario / "verify.yml").is_file()
+
+
+def test_every_playbook_that_a_type_runs_exists_and_every_playbook_is_in_the_guide() -> None:
+    named = {
+        line.split("implementation:")[1].strip()
+        for path in TYPES.glob("*.yaml")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "implementation: playbooks/" in line
+    }
+    assert named
+    assert [n for n in sorted(named) if not (PLAYBOOKS.parent / n).is_file()] == []
+    guide = (PLAYBOOKS.parent / "docs" / "howto" / "roles.md").read_text(encoding="utf-8")
+    assert [p.name for p in TASK_LISTS if f"`{p.name}`" not in guide] == []

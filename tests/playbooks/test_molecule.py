@@ -1,0 +1,29 @@
+"""The scenario of every role, on machines of this computer."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROLES = Path(__file__).parents[2] / "playbooks" / "roles"
+
+pytestmark = [pytest.mark.machines, pytest.mark.ansible, pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+@pytest.mark.parametrize("role", sorted(p.name for p in ROLES.iterdir()))
+def test_the_scenario_of_a_role_passes(role: str, tmp_path: Path) -> None:
+    programs = str(Path(sys.executable).parent)
+    path = os.pathsep.join((programs, os.environ.get("PATH", os.defpath)))
+    environment = {**os.environ, "PATH": path, "NO_COLOR": "1", "MOLECULE_EPHEMERAL_DIRECTORY": str(tmp_path)}
+    done = subprocess.run(
+        [str(Path(programs, "molecule")), "test"],
+        cwd=ROLES / role,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1100,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}"

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from im_client.providers.local.network import BridgeRecord, gateway
 from im_client.providers.local.settings import LocalSettings
-from infracore.errors import InfraError, Misconfigured
+from infracore.errors import CommandFailed, InfraError, Misconfigured
 from infracore.process import run
 
 __all__ = ["Outbound", "WayOut", "host_name_servers", "host_proxy", "nat_problem"]
@@ -102,10 +102,13 @@ class Outbound:
             Misconfigured: the machines would have no way to packages at all, or `nat = on` cannot be had.
         """
         problem = "the setting `nat` is off" if self._settings.nat == "off" else nat_problem()
+        if problem is None:
+            try:
+                _translate(record)
+            except CommandFailed as error:
+                problem = error.message
         if self._settings.nat == "on" and problem is not None:
             raise Misconfigured(f"the local machines cannot have a way out: {problem}", "set nat = auto")
-        if problem is None:
-            _translate(record)
         proxy = self._proxy(record)
         if proxy is None and problem is not None and self._settings.apt_proxy != "none":
             raise Misconfigured(
@@ -181,8 +184,8 @@ class Outbound:
         name = _table(record)
         with contextlib.suppress(InfraError):
             run(["nft", "delete", "table", "ip", name], timeout_s=20)
-        with contextlib.suppress(InfraError):
-            for words in _iptables(record, "-D"):
+        for words in _iptables(record, "-D"):
+            with contextlib.suppress(InfraError):
                 run(words, timeout_s=20)
 
     def _stop_cache(self) -> None:
@@ -201,12 +204,14 @@ def _table(record: BridgeRecord) -> str:
 def _translate(record: BridgeRecord) -> None:
     """Let packets from the machines leave under this computer's address.
 
-    A table of ours leaves the user's rules alone. Where another table drops what is forwarded (Docker sets such a
-    policy), its own chain must accept: iptables' DOCKER-USER or FORWARD, which we extend if iptables is there.
+    A table of ours leaves the user's rules alone. But what another table drops stays dropped: where iptables' FORWARD
+    chain drops what it does not know (Docker and ufw set it so), the bridge is named in it.
     """
     _FORWARD.write_text("1\n", encoding="ascii")
-    if _firewall() == "nft":
-        rules = f"""
+    if _firewall() != "nft":
+        _add(_iptables(record, "-C"), _iptables(record, "-I"))
+        return
+    rules = f"""
 table ip {_table(record)} {{}}
 delete table ip {_table(record)}
 table ip {_table(record)} {{
@@ -216,11 +221,16 @@ table ip {_table(record)} {{
   }}
 }}
 """
-        run(["nft", "-f", "-"], stdin=rules, timeout_s=20)
-        return
-    for check, add in zip(_iptables(record, "-C"), _iptables(record, "-A"), strict=True):
+    run(["nft", "-f", "-"], stdin=rules, timeout_s=20)
+    with contextlib.suppress(InfraError):
+        if "-P FORWARD DROP" in run(["iptables", "-S", "FORWARD"], timeout_s=20).stdout:
+            _add(_iptables(record, "-C")[1:], _iptables(record, "-I")[1:])
+
+
+def _add(checks: list[list[str]], additions: list[list[str]]) -> None:
+    for check, addition in zip(checks, additions, strict=True):
         if run(check, timeout_s=20, check=False).status != 0:
-            run(add, timeout_s=20)
+            run(addition, timeout_s=20)
 
 
 def _iptables(record: BridgeRecord, verb: str) -> list[list[str]]:

@@ -66,8 +66,11 @@ class LocalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     @property
     def root(self) -> Path:
-        """The folder of machines."""
-        return Path(self.state_dir) if self.state_dir else default_state_dir()
+        """The folder of machines; one folder has one kind of them."""
+        if self.state_dir:
+            return Path(self.state_dir)
+        is_odd = self.kind == "qemu" and os.geteuid() == 0
+        return default_state_dir() / "qemu" if is_odd else default_state_dir()
 
     @property
     def images(self) -> Path:

@@ -89,7 +89,7 @@ def test_a_machine_has_systemd_its_name_and_its_processors(
 def test_a_program_that_takes_more_memory_than_the_machine_has_is_killed(
     provider: NspawnProvider, shell: Shell, keys: KeyPair
 ) -> None:
-    take = "python3 -c 'bytearray(400 << 20)'"
+    take = "python3 -c 'bytearray(400 << 20)'; exit $?"
     machine = provider.create(_request(keys, Spec(mem_bytes=256 << 20)))
     assert shell(machine, take).status == 128 + signal.SIGKILL
     provider.resize(machine.provider_id, Spec(mem_bytes=768 << 20))

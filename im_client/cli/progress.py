@@ -15,6 +15,7 @@ from rich.text import Text
 
 from im_client.cli.console import plain_console, print_json, say
 from im_client.cli.text import clean
+from im_client.state.store import RunState
 from infracore.events import Event, EventKind
 from infracore.units import format_duration
 
@@ -134,6 +135,9 @@ class LiveProgress:
             if not event.node:
                 if event.text or event.phase:
                     self._run_note = event.text or event.phase
+                if event.kind is EventKind.RUN_ENDED and event.text.startswith(RunState.DONE.value):
+                    for line in self._lines.values():  # a machine that was deleted or stopped has no last word
+                        line.ended_s = now - line.since if line.ended_s is None else line.ended_s
                 return
             line = self._lines.setdefault(event.node, _Line(since=now))
             if event.kind in _ENDS:

@@ -35,6 +35,15 @@ def test_json_progress_is_one_object_a_line_on_standard_output(capsys: pytest.Ca
     assert caught.out.count("\n") == 1
 
 
+def test_live_progress_shows_every_machine_done_when_the_run_is() -> None:
+    live = LiveProgress(height=10)
+    live(Event(0.0, EventKind.PHASE, "n-1", "delete"))
+    live(Event(0.0, EventKind.RUN_ENDED, text="done: 1 machine"))
+    stream = io.StringIO()
+    Console(file=stream, width=100).print(live.render())
+    assert "1 of 1 done" in stream.getvalue()
+
+
 def test_live_progress_has_a_line_a_machine_and_keeps_failures_in_sight() -> None:
     live = LiveProgress(height=10)
     for number in range(50):

@@ -69,13 +69,14 @@ class Machines:
         """Make the machine of a step, or find the one that an interrupted run has made; wait until it runs."""
         spec = step.spec or Spec()
         known = self._records.get(step.node)
+        machine: Instance | None = None
         if known is not None and known.phase is Phase.CREATING and known.spec == spec:
-            record = known  # the same token: the provider returns what it made for it
-        else:
+            # the same token: the provider returns what it made for it, unless that was broken off half-way
+            machine = self._provider.create(self._request(known))
+        if machine is None or machine.phase is Phase.FAILED:
             if known is not None:
                 self._delete_at_provider(known)
-            record = self._intent(step, spec)
-        machine = self._provider.create(self._request(record))
+            machine = self._provider.create(self._request(self._intent(step, spec)))
         is_end = not self._reachable and not has_operations
         self._took(step.node, machine, is_end=is_end)
         self._until_running(step.node, machine, is_end=is_end)

@@ -30,7 +30,13 @@ class Im:
 
     def __call__(self, *words: str, status: int | None = 0, timeout: float = 280) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            self.argv(*words), env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+            self.argv(*words),
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         if status is not None:
             assert done.returncode == status, f"im {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -1,11 +1,11 @@
 """The whole life of an infrastructure on machines of this computer, through the command line."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from im_client.providers.registry import provider
 from tests.e2e.conftest import Im
 
 pytestmark = [pytest.mark.machines, pytest.mark.ansible, pytest.mark.timeout(900)]
@@ -19,10 +19,9 @@ def runs_of_agent(im: Im, name: str, node: str) -> int:
     return im("ssh", name, node, "--", "cat", "/etc/agent.runs").stdout.count("run")
 
 
-def provider_machines() -> int:
-    """Machines of all infrastructures that run on this computer now."""
-    done = subprocess.run(["pgrep", "-c", "-x", "systemd-nspawn"], capture_output=True, text=True, check=False)
-    return int(done.stdout or 0)
+def machines_of(infrastructure: str) -> int:
+    """How many machines of an infrastructure the provider has, recorded or not."""
+    return len(provider("local", {}).list_machines(infrastructure))
 
 
 def test_deploy_plan_change_scale_and_destroy(im: Im, template: str, tmp_path: Path) -> None:
@@ -77,16 +76,15 @@ def test_deploy_plan_change_scale_and_destroy(im: Im, template: str, tmp_path: P
 
 @pytest.mark.parametrize("phase", ["create", "wait", "configure"])
 def test_killed_in_a_phase_it_goes_on_and_leaves_nothing_twice(im: Im, template: str, phase: str) -> None:
-    before = provider_machines()
     im.kill_when(phase, "deploy", template, "-y", "--name", f"killed-{phase}")
     report = im.report("deploy", template, "-y", "--name", f"killed-{phase}")
     assert report["state"] == "done"
     nodes = im.machines(f"killed-{phase}")
     assert sorted(nodes) == ["front-1", "worker-1", "worker-2"]
     assert {node["phase"] for node in nodes.values()} == {"configured"}
-    assert provider_machines() == before + 3
+    assert machines_of(report["infrastructure"]) == 3
     im("destroy", f"killed-{phase}", "-y")
-    assert provider_machines() == before
+    assert machines_of(report["infrastructure"]) == 0
 
 
 def test_a_worker_that_fails_stops_nobody_else_and_is_mended_by_deploying_again(im: Im, template: str) -> None:

@@ -1,5 +1,6 @@
 """One running program whose events and output are read until it ends, is cancelled or runs out of time."""
 
+import contextlib
 import os
 import selectors
 import signal
@@ -19,8 +20,7 @@ __all__ = ["Ending", "run_child"]
 _GUARD: Final = Path(__file__).with_name("guard.py")
 _POLL_S: Final = 0.1
 _TERM_AFTER_S: Final = 4.0
-_KILL_AFTER_S: Final = 8.0
-"""After a cancel: SIGINT at once, SIGTERM and SIGKILL after these, so that all has ended within 10 s."""
+"""After a cancel: SIGINT at once, SIGTERM after this; the guard then kills what is left, all within 10 s."""
 
 
 class Ending(StrEnum):
@@ -58,10 +58,9 @@ def run_child(
     cancel: threading.Event,
     timeout_s: float,
 ) -> tuple[int, Ending]:
-    """Run a program in a session of its own and return its status.
+    """Run a program in a session of its own and return its status. Nothing of it is left then (see `guard.py`).
 
-    `environment` gets the file descriptor on which the program writes its event lines. When this process is
-    killed, the program gets SIGTERM (see `guard.py`).
+    `environment` gets the file descriptor on which the program writes its event lines.
 
     Raises:
         CommandFailed: it cannot be started.
@@ -93,7 +92,7 @@ def run_child(
             ending = _pump(child, selector, cancel, time.monotonic() + timeout_s)
         finally:
             if child.poll() is None:
-                _signal(child, signal.SIGKILL)
+                _signal(child, signal.SIGTERM)
             child.wait()
             child.stdout.close()
         return child.returncode, ending
@@ -116,11 +115,7 @@ def _pump(
         now = time.monotonic()
         if ending is Ending.EXITED and not ended and (cancel.is_set() or now > deadline):
             ending = Ending.CANCELLED if cancel.is_set() else Ending.TIMED_OUT
-            signals = [
-                (now, signal.SIGINT),
-                (now + _TERM_AFTER_S, signal.SIGTERM),
-                (now + _KILL_AFTER_S, signal.SIGKILL),
-            ]
+            signals = [(now, signal.SIGINT), (now + _TERM_AFTER_S, signal.SIGTERM)]
         while signals and now >= signals[0][0]:
             _signal(child, signals.pop(0)[1])
     for key in list(selector.get_map().values()):
@@ -148,8 +143,6 @@ def _read(selector: selectors.BaseSelector, timeout_s: float) -> bool:
 
 
 def _signal(child: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    """Signal the whole session's group; workers of Ansible stand in groups of their own and are told by it."""
-    try:
-        os.killpg(child.pid, number)
-    except ProcessLookupError:
-        return
+    """Tell the guard, which tells the program and all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child.pid, number)

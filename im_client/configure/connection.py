@@ -11,8 +11,13 @@ from im_client.topology.values import Value
 __all__ = ["connection_variables", "export_entry"]
 
 
-def connection_variables(access: Access, files: Files, *, connect_timeout_s: float) -> dict[str, Value]:
+def connection_variables(
+    access: Access, files: Files, *, connect_timeout_s: float, control_path: str
+) -> dict[str, Value]:
     """Return the variables, writing keys and host keys into `files`.
+
+    `control_path` is the machine's own: Ansible's default has the address alone in its name, and machines behind two
+    jump hosts may have one address.
 
     Raises:
         Misconfigured: the host key is not known, or address or user are no such thing.
@@ -22,6 +27,7 @@ def connection_variables(access: Access, files: Files, *, connect_timeout_s: flo
     variables: dict[str, Value] = {
         **_plain(access),
         "ansible_connection": "ssh",
+        "ansible_control_path": control_path,
         "ansible_ssh_common_args": " ".join(_quoted(word) for word in options),
     }
     if access.private_key is not None:

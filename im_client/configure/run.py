@@ -84,10 +84,7 @@ def run(
             started=started,
         )
         recorder.note(f"ansible-core {program.core}, strategy {strategy.value}, {len(hosts)} machines")
-        try:
-            ending = session.run()
-        finally:
-            _close_masters(scratch / "c")
+        ending = session.run()
         nodes = recorder.results(ended=recorder.is_ended and ending is Ending.EXITED)
     return RunResult(nodes, log_path, time.monotonic() - started, strategy, cancelled=ending is Ending.CANCELLED)
 
@@ -267,9 +264,3 @@ def _collect(value: Value, found: set[Secret]) -> None:
     elif isinstance(value, tuple | list):
         for item in value:
             _collect(item, found)
-
-
-def _close_masters(folder: Path) -> None:
-    """Tell the persistent connections to end now rather than a minute later."""
-    for socket in folder.iterdir():
-        run_program(("ssh", "-O", "exit", "-o", f"ControlPath={socket}", "im"), timeout_s=5, check=False)

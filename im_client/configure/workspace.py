@@ -42,10 +42,15 @@ class Workspace:
                     **host.variables,
                     "im_node": host.name,
                     "im_group": host.group,
-                    **connection_variables(host.access, files, connect_timeout_s=settings.connect_timeout_s),
+                    **connection_variables(
+                        host.access,
+                        files,
+                        connect_timeout_s=settings.connect_timeout_s,
+                        control_path=f"{folder}/c/{number}",
+                    ),
                 },
             )
-            for host in hosts
+            for number, host in enumerate(hosts)
         ]
 
     def write_inventory(self, *, without: Collection[str] = ()) -> None:

@@ -68,6 +68,7 @@ FIRST = """
   when: inventory_hostname == 'wn-1'
   changed_when: true
 """
+SLEEP = "- name: Sleep\n  ansible.builtin.command: {cmd: sleep 300}\n  changed_when: false\n"
 SECOND = """---
 - hosts: localhost
   connection: local
@@ -140,7 +141,9 @@ def test_inputs_are_seen_in_their_play_alone(runner: Runner) -> None:
 
 
 def test_when_all_machines_of_a_play_fail_the_machines_of_later_plays_still_run(runner: Runner) -> None:
-    bad = runner.artifact("bad.yml", f"- hosts: all\n  {QUIET}\n  tasks: [{{ansible.builtin.fail: {{msg: no}}}}]\n")
+    bad = runner.artifact(
+        "bad.yml", f"- hosts: all\n  {QUIET}\n  tasks: [{{ansible.builtin.fail: {{msg: refused}}}}]\n"
+    )
     good = runner.artifact("good.yml", f"- hosts: all\n  {QUIET}\n  tasks: [{{ansible.builtin.debug: {{msg: yes}}}}]\n")
     plays = [play(bad, "one", ["front-0"]), play(good, "two", ["front-0", "wn-0"]), play(good, "three", ["front-0"])]
     result = runner.run(plays, runner.hosts(["front-0", "wn-0"]))
@@ -149,7 +152,7 @@ def test_when_all_machines_of_a_play_fail_the_machines_of_later_plays_still_run(
     assert result.nodes["front-0"].ended == ()
     failure = result.nodes["front-0"].failure
     assert failure is not None
-    assert (failure.message, failure.play) == ("no", "one.Standard.configure")
+    assert (failure.message, failure.play) == ("refused", "one.Standard.configure")
     assert Path(failure.file).name == "bad.yml"
     assert failure.line == 3
 
@@ -242,12 +245,15 @@ def test_nothing_to_do_runs_nothing(runner: Runner) -> None:
 def test_no_secret_stands_on_a_command_line_or_in_the_environment(runner: Runner) -> None:
     look = """
 - ansible.builtin.shell:
-    cmd: cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -c "$(printf 'zz%s' top)" || true
+    cmd: cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -c '[z]ztop' || true
   changed_when: false
   register: seen
 - ansible.builtin.set_fact: {im_outputs: {seen: "{{ seen.stdout }}"}}
 """
-    script = 'c=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" "\\n" | grep -c "zz""top"); echo "seen=$c" > "$IM_OUTPUTS"\n'
+    script = (
+        'c=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" "\\n" | grep -c "[z]ztop"); '
+        + 'echo "seen=$c" > "$IM_OUTPUTS"\n'
+    )
     secret = {"password": Secret("zztop")}
     plays = [
         play(runner.artifact("look.yml", look), "tasks", ["a-0"], secret),
@@ -278,9 +284,7 @@ def test_a_cancel_ends_ansible_and_leaves_nothing(runner: Runner, strategy: Stra
                 cancel.set()
 
     runner.events = Stop()
-    task = runner.artifact(
-        "t.yml", "- name: Sleep\n  ansible.builtin.command: {cmd: sleep 300}\n  changed_when: false\n"
-    )
+    task = runner.artifact("t.yml", SLEEP)
     result = runner.run([play(task, "one", ["a-0"])], runner.hosts(["a-0"]), cancel=cancel)
     assert result.cancelled
     assert not result.nodes["a-0"].ok

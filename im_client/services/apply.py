@@ -330,8 +330,8 @@ class _Run:
             result = self._configured.get(name)
             if error is None and name in self._to_configure and result is None:
                 error = shared or Cancelled(f"{name} was not reached", "run the same command to go on")
-            if error is None and shared is not None and not self._settled(outcomes, name):
-                error = shared
+            if error is None and not self._settled(outcomes, name):
+                error = shared or Cancelled(f"{name} was not reached", "run the same command to go on")
             record = records.get(name)
             phase = record.phase if record else Phase.GONE
             if error is not None and record is not None:

@@ -73,8 +73,7 @@ class Token:
 
 
 Value: TypeAlias = (
-    None
-    | bool
+    bool
     | int
     | float
     | str
@@ -86,4 +85,5 @@ Value: TypeAlias = (
     | Token
     | tuple["Value", ...]
     | Mapping[str, "Value"]
+    | None
 )

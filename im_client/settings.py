@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from im_client.configure.model import AnsibleSettings
 from infracore.errors import Misconfigured
 from infracore.settings import Loaded, Option, load, options
 
-__all__ = ["Settings", "Timeouts", "describe", "files", "load_settings"]
+__all__ = ["Settings", "Timeouts", "describe", "files", "load_settings", "reference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +78,52 @@ def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str]
     """
     loaded = load(Settings, "im", files=files(environ, cwd), environ=environ, overrides=overrides, docs=DOCS)
     settings = loaded.value
-    if settings.parallel < 1 or settings.ansible.forks < 1:
-        raise Misconfigured("`parallel` and `ansible.forks` are at least 1", "run: im config show --origin")
+    _refuse_out_of_range(settings, loaded.origins)
     if loaded.origins["state_dir"] == "default":
         settings = replace(settings, state_dir=_default_folder(environ, "/var/lib", "XDG_STATE_HOME", ".local/state"))
     if loaded.origins["cache_dir"] == "default":
         settings = replace(settings, cache_dir=_default_folder(environ, "/var/cache", "XDG_CACHE_HOME", ".cache"))
+    ansible = replace(
+        settings.ansible,
+        roles_path=_absolute(settings.ansible.roles_path, loaded.origins["ansible.roles_path"], cwd),
+        collections_path=_absolute(settings.ansible.collections_path, loaded.origins["ansible.collections_path"], cwd),
+    )
     settings = replace(
-        settings, state_dir=(cwd / settings.state_dir).absolute(), cache_dir=(cwd / settings.cache_dir).absolute()
+        settings,
+        state_dir=(cwd / settings.state_dir).absolute(),
+        cache_dir=(cwd / settings.cache_dir).absolute(),
+        ansible=ansible,
     )
     return Loaded(settings, loaded.origins)
+
+
+_LEAST: Final[Mapping[str, float]] = {
+    "parallel": 1,
+    "lock_wait_s": 0,
+    "ansible.forks": 1,
+    "ansible.verbosity": 0,
+    "ansible.timeout_s": 1,
+    "ansible.connect_timeout_s": 1,
+    "timeouts.create_s": 1,
+    "timeouts.reachable_s": 1,
+    "timeouts.stop_s": 1,
+}
+
+
+def _refuse_out_of_range(settings: Settings, origins: Mapping[str, str]) -> None:
+    for name, least in _LEAST.items():
+        value = attrgetter(name)(settings)
+        if not value >= least:  # this way round: .nan is no number of seconds
+            raise Misconfigured(
+                f"{origins[name]}: {name} is {value:g}, and at least {least:g}", "run: im config show --origin"
+            )
+
+
+def _absolute(folders: tuple[str, ...], origin: str, cwd: Path) -> tuple[str, ...]:
+    """Take relative folders from the folder of the settings file that names them, else from `cwd`."""
+    file, _, line = origin.rpartition(":")
+    base = Path(file).parent if line.isdigit() else cwd
+    return tuple(str((base / Path(folder).expanduser()).absolute()) for folder in folders)
 
 
 def _default_folder(environ: Mapping[str, str], of_root: str, variable: str, below_home: str) -> Path:
@@ -99,16 +136,35 @@ def _home(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("HOME") or Path.home())
 
 
-def _page() -> str:
-    lines = ["| setting | default | environment | unit | meaning |", "| --- | --- | --- | --- | --- |"]
+_FOLDERS: Final[Mapping[str, str]] = {
+    "state_dir": "`/var/lib/im-clues` (root), `$XDG_STATE_HOME/im-clues` (others)",
+    "cache_dir": "`/var/cache/im-clues` (root), `$XDG_CACHE_HOME/im-clues` (others)",
+}
+
+
+def reference() -> str:
+    """Return the table of settings for docs/reference/settings.md."""
+    lines = ["| setting | type | default | environment | unit | meaning |", "|---|---|---|---|---|---|"]
     for option in describe():
-        default = "see below" if option.name in {"state_dir", "cache_dir"} else f"`{option.default}`"
-        shown = "" if option.free else f"`{option.env}`"
-        lines.append(
-            f"| `{option.name}` | {default if not option.free else ''} | {shown} | {option.unit} | {option.doc} |"
-        )
+        kind = option.type_name.replace("|", "\\|")
+        env = f"`{option.env}`" if option.env else ""
+        lines.append(f"| `{option.name}` | {kind} | {_shown_default(option)} | {env} | {option.unit} | {option.doc} |")
     return "\n".join(lines)
 
 
+def _shown_default(option: Option) -> str:
+    if option.name in _FOLDERS:
+        return _FOLDERS[option.name]
+    match option.default:
+        case None | "" | ():
+            return "none"
+        case bool():
+            return "yes" if option.default else "no"
+        case float():
+            return f"{option.default:g}"
+        case _:
+            return str(option.default)
+
+
 if __name__ == "__main__":
-    print(_page())  # noqa: T201
+    print(reference())  # noqa: T201 - its only output

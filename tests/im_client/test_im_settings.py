@@ -1,0 +1,82 @@
+"""The settings of `im`: its files, folders and limits, and the page that documents them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from im_client.configure.model import Strategy
+from im_client.settings import DOCS, describe, files, load_settings, reference
+from infracore.errors import Misconfigured
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_project_file_wins_over_the_users(tmp_path: Path) -> None:
+    user, project = tmp_path / "home" / ".config" / "im" / "im.yaml", tmp_path / "project" / "im.yaml"
+    for file, text in ((user, "provider: fake\nparallel: 3\n"), (project, "provider: existing\n")):
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    loaded = load_settings(overrides={}, environ={"HOME": str(tmp_path / "home")}, cwd=project.parent)
+    assert (loaded.value.provider, loaded.value.parallel) == ("existing", 3)
+    assert (loaded.origins["provider"], loaded.origins["parallel"]) == (f"{project}:1", f"{user}:2")
+
+
+def test_xdg_config_home_moves_the_users_file(tmp_path: Path) -> None:
+    found = files({"XDG_CONFIG_HOME": str(tmp_path)}, Path("/here"))
+    assert found == (Path("/etc/im/im.yaml"), tmp_path / "im" / "im.yaml", Path("/here/im.yaml"))
+
+
+def test_words_reach_nested_settings(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "IM_ANSIBLE_FORKS": "50", "IM_ANSIBLE_STRATEGY": "plain"}
+    overrides = {"timeouts.create_s": "30", "providers.local.suite": "noble"}
+    settings = load_settings(overrides=overrides, environ=environ, cwd=tmp_path).value
+    assert (settings.ansible.forks, settings.ansible.strategy) == (50, Strategy.PLAIN)
+    assert (settings.timeouts.create_s, settings.providers) == (30.0, {"local": {"suite": "noble"}})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root's folders are fixed")
+def test_the_folders_of_a_user_follow_xdg(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "s")}
+    settings = load_settings(overrides={}, environ=environ, cwd=tmp_path).value
+    assert (settings.state_dir, settings.cache_dir) == (tmp_path / "s/im-clues", tmp_path / ".cache/im-clues")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="ordinary users have folders of their own")
+def test_the_folders_of_root_are_those_of_the_system(tmp_path: Path) -> None:
+    settings = load_settings(overrides={}, environ={"HOME": str(tmp_path)}, cwd=tmp_path).value
+    assert (settings.state_dir, settings.cache_dir) == (Path("/var/lib/im-clues"), Path("/var/cache/im-clues"))
+
+
+def test_folders_are_absolute_wherever_they_are_named(tmp_path: Path) -> None:
+    (tmp_path / "im.yaml").write_text("state_dir: s\nansible: {roles_path: [r, /x]}\n")
+    environ = {"HOME": str(tmp_path), "IM_CACHE_DIR": "c", "IM_ANSIBLE_COLLECTIONS_PATH": "[l, ~/m]"}
+    settings = load_settings(overrides={}, environ=environ, cwd=tmp_path).value
+    assert (settings.state_dir, settings.cache_dir) == (tmp_path / "s", tmp_path / "c")
+    assert settings.ansible.roles_path == (str(tmp_path / "r"), "/x")
+    assert settings.ansible.collections_path == (str(tmp_path / "l"), str(Path.home() / "m"))
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("parallel", "0"), ("ansible.forks", "-1"), ("lock_wait_s", "-1"), ("timeouts.stop_s", ".nan")],
+)
+def test_a_value_out_of_range_is_refused(tmp_path: Path, name: str, word: str) -> None:
+    with pytest.raises(Misconfigured, match=f"command line: {name} is .*, and at least"):
+        load_settings(overrides={name: word}, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+
+
+def test_every_setting_is_described_and_nothing_else_is() -> None:
+    assert {option.name for option in describe()} == set(DOCS)
+    assert [option.name for option in describe() if not option.doc] == []
+    assert [o.name for o in describe() if o.name.endswith("_s") and o.unit != "s"] == []
+
+
+def test_the_module_prints_the_table_of_the_reference_page() -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-W", "error", "-m", "im_client.settings"]
+    printed = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert printed == reference() + "\n"
+    assert printed in (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")

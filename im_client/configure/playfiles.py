@@ -122,7 +122,7 @@ def _compose(source: Path) -> yaml.SequenceNode:
         mark = getattr(error, "problem_mark", None)
         place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
         raise Misconfigured(f"{source}{place}: this is not YAML: {getattr(error, 'problem', error)}") from error
-    if node is None:
+    if node is None or node.tag == "tag:yaml.org,2002:null":
         return yaml.SequenceNode("tag:yaml.org,2002:seq", [])
     if not isinstance(node, yaml.SequenceNode):
         raise Misconfigured(f"{source}:1:1: neither a list of tasks nor a list of plays")

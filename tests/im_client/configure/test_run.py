@@ -316,7 +316,8 @@ class Told(list):
         if event.text == "Sleep":
             print("sleeping", flush=True)
 runner = Runner(Path(folder), Path(cache), access, Strategy(sys.argv[6]), Told())
-task = runner.artifact("t.yml", "- name: Sleep\\n  ansible.builtin.command: {cmd: sleep 300}\\n  changed_when: false\\n")
+text = "- name: Sleep\\n  ansible.builtin.command: {cmd: sleep 300}\\n  changed_when: false\\n"
+task = runner.artifact("t.yml", text)
 runner.run([play(task, "one", ["a-0"])], runner.hosts(["a-0"]))
 """
 

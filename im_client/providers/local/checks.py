@@ -8,6 +8,7 @@ from typing import Final
 
 from im_client.providers.base import Finding, Severity
 from im_client.providers.local.cgroups import find_groups
+from im_client.providers.local.kernel import LIMITS, low_limits
 from im_client.providers.local.mirror import host_release, read_sources
 from im_client.providers.local.network import Bridge
 from im_client.providers.local.outbound import host_proxy, nat_problem
@@ -69,6 +70,10 @@ def _kernel() -> Iterator[Finding]:
         yield Finding("kernel", Severity.ERROR, f"without {', '.join(lacking)}", "run: modprobe overlay")
     else:
         yield Finding("kernel", Severity.OK, f"{os.uname().release} with overlay and network namespaces")
+    low = [name for name in low_limits() if not os.access(f"/proc/sys/{name}", os.W_OK)]
+    if low:
+        remedy = "run: sysctl -w " + " ".join(f"{name.replace('/', '.')}={LIMITS[name]}" for name in low)
+        yield Finding("kernel limits", Severity.WARNING, "too low for more than some 15 machines", remedy)
 
 
 def _groups() -> Iterator[Finding]:

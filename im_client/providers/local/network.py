@@ -10,13 +10,15 @@ from typing import Final
 
 import msgspec
 
-from im_client.providers.local.records import write_durably
+from im_client.providers.local.records import file_lock, write_durably
 from infracore.errors import CommandFailed, InfraError, Misconfigured, NoCapacity, NotFound, Unsupported
 from infracore.process import run
 
 __all__ = ["Bridge", "BridgeRecord", "link_name"]
 
 _DEFAULT: Final = ipaddress.IPv4Network("10.77.0.0/24")
+_CHOICE_LOCK: Final = Path("/run/im-clues-network.lock")
+"""Held while a network is chosen and until the bridge has its address: two state folders must not choose the same."""
 _FIRST_HOST: Final = 11
 """Addresses .2 to .10 stay free for services on the bridge."""
 
@@ -41,6 +43,12 @@ def link_name(root: Path, token: str) -> str:
 
 def _ip(*words: str, check: bool = True) -> str:
     return run(["ip", *words], timeout_s=20, check=check).stdout
+
+
+def _batch(*lines: str, netns: str = "") -> None:
+    """Run several commands of ip(8) in one process; it ends with the first that fails."""
+    argv = ["ip", *(["-n", netns] if netns else []), "-batch", "-"]
+    run(argv, stdin="".join(f"{line}\n" for line in lines), timeout_s=20)
 
 
 def _taken(bridge: str) -> list[_Address]:
@@ -87,11 +95,16 @@ class Bridge:
         Raises:
             Misconfigured: the bridge belongs to somebody else, or no network is free.
         """
-        record = self.chosen()
-        if record is None:
-            if self._link(self._wanted) is not None:
-                raise self._foreign(self._wanted)
-            record = self._choose()
+        with file_lock(_CHOICE_LOCK):
+            record = self.chosen()
+            if record is None:
+                if self._link(self._wanted) is not None:
+                    raise self._foreign(self._wanted)
+                record = self._choose()
+            self._bring_up(record)
+        return record
+
+    def _bring_up(self, record: BridgeRecord) -> None:
         link = self._link(record.bridge)
         if link is None:
             _ip("link", "add", record.bridge, "type", "bridge")
@@ -99,10 +112,9 @@ class Bridge:
             raise self._foreign(record.bridge)
         _ip("link", "set", record.bridge, "alias", self._alias)
         address = f"{gateway(record.network)}/24"
-        if address.split("/", maxsplit=1)[0] not in _ip("-4", "addr", "show", "dev", record.bridge):
+        if address not in _ip("-4", "addr", "show", "dev", record.bridge):
             _ip("addr", "add", address, "dev", record.bridge)
         _ip("link", "set", record.bridge, "up")
-        return record
 
     @staticmethod
     def _foreign(name: str) -> Misconfigured:
@@ -175,17 +187,18 @@ class Bridge:
         if _is_attached(link, address, record.bridge):
             return
         Bridge.detach(link)
-        steps = (
-            ("netns", "add", link),
-            ("link", "add", link, "type", "veth", "peer", "name", "host0", "netns", link),
-            ("-n", link, "addr", "add", f"{address}/24", "dev", "host0"),
-            ("-n", link, "link", "set", "lo", "up"),
-            ("-n", link, "link", "set", "host0", "up"),
-            ("-n", link, "route", "add", "default", "via", gateway(record.network)),
-            ("link", "set", link, "master", record.bridge, "up"),
+        _ip("netns", "add", link)
+        _batch(
+            f"link add {link} type veth peer name host0 netns {link}",
+            f"link set {link} master {record.bridge} up",
         )
-        for words in steps:
-            _ip(*words)
+        _batch(
+            f"addr add {address}/24 dev host0",
+            "link set lo up",
+            "link set host0 up",
+            f"route add default via {gateway(record.network)}",
+            netns=link,
+        )
 
     @staticmethod
     def detach(link: str) -> None:

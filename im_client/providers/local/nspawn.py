@@ -108,6 +108,8 @@ def launch(folder: Path, manifest: Manifest, tree: GroupTree, *, durable: bool, 
             "--kill-signal=SIGRTMIN+4",
             "--capability=CAP_NET_ADMIN",
             *binds,
+            "--",
+            "--show-status=true",
         ],
         "env": {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"},
         "volumes": [

@@ -14,6 +14,7 @@ from im_client.providers.local import nspawn
 from im_client.providers.local.base_image import ensure_base
 from im_client.providers.local.cgroups import GroupTree, find_groups
 from im_client.providers.local.checks import check_nspawn
+from im_client.providers.local.kernel import raise_limits
 from im_client.providers.local.mirror import choose_release, host_release, read_sources
 from im_client.providers.local.network import Bridge, BridgeRecord, link_name
 from im_client.providers.local.outbound import Outbound, WayOut
@@ -58,6 +59,7 @@ class NspawnProvider(LocalProvider):
         super().__init__(settings)
         self._bridge = Bridge(settings.root, settings.bridge, settings.network)
         self._outbound = Outbound(settings.root, settings)
+        self._connection: tuple[BridgeRecord, WayOut] | None = None
         self._tree: GroupTree | None = None
         self._lock = threading.Lock()
 
@@ -80,9 +82,16 @@ class NspawnProvider(LocalProvider):
             self._tidy()
 
     def _connect(self) -> tuple[BridgeRecord, WayOut]:
-        """Bring bridge and way out up; to be called under the network lock."""
+        """Bring bridge and way out up; to be called under the network lock.
+
+        It takes some twenty programs: what was found is used again as long as bridge and proxy are there.
+        """
+        known = self._connection
+        if known is not None and self._bridge.chosen() == known[0] and self._outbound.stands(*known):
+            return known
         record = self._bridge.ensure()
-        return record, self._outbound.ensure(record)
+        self._connection = record, self._outbound.ensure(record)
+        return self._connection
 
     def _base(self, spec: Spec, way_out: WayOut, on_progress: Progress) -> tuple[Path, str]:
         host = host_release()
@@ -106,7 +115,7 @@ class NspawnProvider(LocalProvider):
         """Choose the address and write the manifest, before anything of the machine is made."""
         fixed = next((i.fixed_address for i in request.spec.interfaces if i.fixed_address), None)
         with self._records.network_lock():
-            record = self._bridge.ensure()
+            record, _ = self._connect()
             used = {other.address for other in self._records.all() if other.token != request.token}
             try:
                 address = self._records.load(request.token).address
@@ -143,6 +152,7 @@ class NspawnProvider(LocalProvider):
         nspawn.put_connections(folder, way_out)
         self._bridge.attach(record, manifest.link, manifest.address)
         self._resized(manifest)
+        raise_limits()
         nspawn.launch(
             folder,
             manifest,

@@ -117,6 +117,14 @@ class Outbound:
             )
         return WayOut(proxy, problem is None, host_name_servers() if problem is None else ())
 
+    @staticmethod
+    def stands(record: BridgeRecord, way_out: WayOut) -> bool:
+        """Tell whether what `ensure` returned is still there: the bridge, and a proxy on it. Quick."""
+        if not Path("/sys/class/net", record.bridge).exists():
+            return False
+        parts = urlsplit(way_out.apt_proxy or "")
+        return parts.hostname != gateway(record.network) or _answers(parts.hostname, parts.port or 80)
+
     def _proxy(self, record: BridgeRecord) -> str | None:
         if self._settings.apt_proxy == "none":
             return None

@@ -115,7 +115,8 @@ hosts:
 
 def test_host_keys_come_from_a_known_hosts_file_and_a_host_without_one_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "known").write_text(f"[10.0.0.1]:2222 {KEY}\n", encoding="utf-8")
-    text = "defaults: {known_hosts: known}\nhosts: [{name: a, address: 10.0.0.1, port: 2222}, {name: b, address: 10.0.0.2}]"
+    text = "defaults: {known_hosts: known}\nhosts:\n"
+    text += "  - {name: a, address: 10.0.0.1, port: 2222}\n  - {name: b, address: 10.0.0.2}\n"
     a, b = read_hosts(_file(tmp_path, text))
     assert (a.access.host_key, a.fault) == (KEY, "")
     assert "host key of 10.0.0.2" in b.fault

@@ -197,7 +197,8 @@ class ExistingProvider:
             taken = {host.name for host in hosts if slot_of(host) in slots}
             host = choose(request.name, request.spec, hosts, taken, refused)
             if host is None:
-                why = "; ".join(f"{name}: {text}" for name, text in refused.items()) or "the hosts file is empty"
+                reasons = (f"{h.name}: {refused[h.name]}" for h in hosts if h.name in refused)
+                why = "; ".join(reasons) or "the hosts file is empty"
                 raise NoCapacity(f"no host is free for {request.name} ({why})", "release one, or add one to the file")
             access = host.access
             reservation = Reservation(

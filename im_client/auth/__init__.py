@@ -1,1 +1,4 @@
-"""Credentials: the IM auth file and environment. May import `infracore`. Tests: `tests/im_client/auth/`."""
+"""Credentials for clouds: the IM auth file. Reads, never writes.
+
+May import: `infracore`. Never: shows a value, in a message or anywhere else. Tests: `tests/im_client/auth/`.
+"""

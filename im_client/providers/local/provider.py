@@ -109,10 +109,12 @@ class LocalProvider(ABC):
             if manifest is not None and manifest.wanted == "deleted":
                 raise Conflict(f"the machine {manifest.name} is being deleted", "delete it again, then create")
             if manifest is None or not manifest.made:
-                manifest = self._make(request)
+                manifest = self._make(request, manifest)
             return self._instance(manifest)
 
-    def _make(self, request: MachineRequest) -> Manifest:
+    def _make(self, request: MachineRequest, earlier: Manifest | None) -> Manifest:
+        if earlier is not None and is_running(self._folder(earlier)):  # killed just before it was noted
+            return self._noted(earlier)
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         memory = request.spec.mem_bytes
         if memory is not None and memory > total:
@@ -122,8 +124,15 @@ class LocalProvider(ABC):
             )
         self._refuse(request)
         key = request.host_key if request.host_key and request.host_key.private else new_host_key()
+        if earlier is not None:
+            self._kill(earlier)
         manifest = self._furnish(self._reserve(request, key.public), request, key)
-        return self._started(replace(manifest, made=True))
+        return self._noted(self._started(manifest))
+
+    def _noted(self, manifest: Manifest) -> Manifest:
+        manifest = replace(manifest, made=True)
+        self._records.save(manifest)
+        return manifest
 
     def _started(self, manifest: Manifest) -> Manifest:
         manifest = replace(manifest, wanted="running", boot=boot_id(), stop_by=0.0)
@@ -172,8 +181,11 @@ class LocalProvider(ABC):
             return Phase.DELETING, ""
         if not manifest.made:
             return Phase.PENDING, ""
+        is_busy = self._records.is_busy(manifest.token)  # before the next look: a start may end in between
         if is_running(self._folder(manifest)):
             return Phase.RUNNING, ""
+        if is_busy and manifest.wanted == "running":
+            return Phase.PENDING, ""
         fault = self._fault(manifest)
         return (Phase.FAILED, f"{fault}; see the console") if fault else (Phase.STOPPED, "")
 

@@ -164,6 +164,10 @@ class Records:
             if not self.folder(token).exists():
                 path.unlink(missing_ok=True)
 
+    def is_busy(self, token: str) -> bool:
+        """Tell whether somebody is changing the machine right now."""
+        return is_locked(self._locks / f"{token}.lock")
+
     @contextmanager
     def network_lock(self) -> Iterator[None]:
         """Keep others from choosing addresses and from changing the bridge; held for a second at most."""

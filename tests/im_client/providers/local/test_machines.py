@@ -173,3 +173,30 @@ def test_nothing_is_left_of_a_deleted_machine(provider: NspawnProvider, shell: S
     assert not list(Path("/sys/fs/cgroup").glob(f"**/{link}"))
     assert str(folder) not in run(["ps", "-eo", "args"], timeout_s=20).stdout
     assert str(folder) not in Path("/proc/mounts").read_text()
+
+
+def test_a_create_killed_after_the_machine_runs_is_finished_without_touching_it(
+    provider: NspawnProvider, shell: Shell, keys: KeyPair
+) -> None:
+    request = _request(keys, Spec())
+    machine = provider.create(request)
+    assert shell(machine, "touch /run/same-boot").status == 0
+    folder = provider._records.folder(machine.provider_id)
+    manifest = msgspec.json.decode((folder / "machine.json").read_bytes(), type=Manifest)
+    provider._records.save(msgspec.structs.replace(manifest, made=False))
+    assert provider.get(machine.provider_id).phase is Phase.PENDING
+    assert provider.create(request).phase is Phase.RUNNING
+    assert shell(machine, "ls /run/same-boot").status == 0
+
+
+def test_a_create_killed_before_the_machine_ran_is_finished(
+    provider: NspawnProvider, shell: Shell, keys: KeyPair
+) -> None:
+    request = _request(keys, Spec())
+    machine = provider.create(request)
+    folder = provider._records.folder(machine.provider_id)
+    manifest = msgspec.json.decode((folder / "machine.json").read_bytes(), type=Manifest)
+    provider._kill(manifest)
+    provider._records.save(msgspec.structs.replace(manifest, made=False))
+    assert provider.create(request).phase is Phase.RUNNING
+    assert shell(machine, "true").status == 0

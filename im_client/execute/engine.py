@@ -8,10 +8,11 @@ from enum import StrEnum
 from queue import SimpleQueue
 
 from im_client.execute.graph import Graph
-from im_client.execute.task import Backoff, Task, TaskContext
+from im_client.execute.task import Task, TaskContext
 from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError, TimedOut
 from infracore.events import EventKind, Listener
+from infracore.retry import Backoff, backoff_for
 
 __all__ = ["Outcome", "OutcomeState", "run_graph"]
 
@@ -170,7 +171,7 @@ class _Run:
                 error = _defect(task, raised)
             if error is None:
                 break
-            backoff = _backoff(task, error)
+            backoff = backoff_for(error, task.retry)
             if backoff is None:
                 break
             failures[backoff] = failures.get(backoff, 0) + 1
@@ -199,10 +200,6 @@ class _Run:
 
 def _outcome(task: Task, state: OutcomeState, because: str = "") -> Outcome:
     return Outcome(task.id, task.node, task.phase, state, because=because)
-
-
-def _backoff(task: Task, error: InfraError) -> Backoff | None:
-    return next((task.retry[kind] for kind in type(error).__mro__ if kind in task.retry), None)
 
 
 def _chained(error: InfraError, cause: Exception) -> InfraError:

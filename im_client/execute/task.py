@@ -9,24 +9,9 @@ from typing import Final
 from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError, TimedOut, Transient
 from infracore.events import Event, EventKind, Listener
+from infracore.retry import Backoff
 
 __all__ = ["DEFAULT_RETRY", "Backoff", "Task", "TaskContext"]
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """How often something is tried, and how long is waited in between: first, then `factor` times as long each time."""
-
-    attempts: int = 5
-    first_s: float = 1.0
-    factor: float = 2.0
-    most_s: float = 30.0
-
-    def pause_s(self, failures: int, error: InfraError) -> float:
-        """Return the pause after so many failures (from 1); never shorter than the error itself asks for."""
-        pause = min(self.first_s * self.factor ** (failures - 1), self.most_s)
-        asked = error.retry_after_s if isinstance(error, Transient) else None
-        return max(pause, asked or 0.0)
 
 
 DEFAULT_RETRY: Final[Mapping[type[InfraError], Backoff]] = MappingProxyType({Transient: Backoff()})

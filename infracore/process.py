@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,12 +57,11 @@ def run(
         raise CommandFailed(f"cannot run {words[0]!r}: {error}") from error
     try:
         out, err = child.communicate(stdin.encode(), timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        raise TimedOut(f"{' '.join(words[:3])} ... did not end within {timeout_s:g} s") from error
-    finally:
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.communicate()
+    except BaseException as error:
+        _end(child)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise TimedOut(f"{' '.join(words[:3])} ... did not end within {timeout_s:g} s") from error
+        raise
     done = Completed(child.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
     if check and done.status != 0:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
@@ -71,3 +71,14 @@ def run(
             stderr=done.stderr,
         )
     return done
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """Kill the group, also where its leader has ended and left others behind that hold the pipes."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe is not None:
+            with suppress(OSError):  # what was still to be written has no reader any more
+                pipe.close()
+    child.wait()

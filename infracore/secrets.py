@@ -1,6 +1,7 @@
 """A value that never prints itself, and the seal under which secrets rest on disk."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -68,7 +69,7 @@ class Seal:
     def from_file(cls, path: Path) -> "Seal":
         """Open the key file, making it (mode 0600) on first use.
 
-        Two processes that start at once agree on one key: the file is linked into place whole.
+        Processes and threads that start at once agree on one key: the file is linked into place whole.
 
         Raises:
             Misconfigured: the file is unreadable, not a key, or open to others.
@@ -78,8 +79,8 @@ class Seal:
         try:
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                fresh = path.with_name(f".{path.name}.{os.getpid()}")
-                fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+                fresh = Path(name)
                 with os.fdopen(fd, "wb") as out:
                     out.write(Fernet.generate_key())
                     out.flush()

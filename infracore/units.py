@@ -48,18 +48,18 @@ def frequency_hz(text: str) -> float:
 
 
 def format_bytes(count: int) -> str:
-    """Write a size with the largest binary unit that keeps it exact to one decimal: `1.5 GiB`."""
+    """Write a size to one decimal of the largest binary unit that it fills: `1.5 GiB`."""
     for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if count >= 1024**power:
+        if round(count / 1024**power, 1) >= 1:
             return f"{count / 1024**power:.1f}".removesuffix(".0") + f" {unit}"
     return f"{count} B"
 
 
 def format_duration(seconds: float) -> str:
     """Write seconds as people say them: `850 ms`, `12.3 s`, `4 m 05 s`, `2 h 10 m`."""
-    if seconds < 1:
+    if seconds < 0.9995:  # what rounds to 1000 ms is a second
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

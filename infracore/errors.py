@@ -32,7 +32,7 @@ class InfraError(Exception):
     """The root: what failed, on what and why (`message`), and what to do next (`hint`)."""
 
     code: ClassVar[str] = "error"
-    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+    exit_code: ExitCode = ExitCode.FAILED
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -144,10 +144,12 @@ class PartlyDone(InfraError):
 
 
 class Several(InfraError):
-    """More than one failure, reported together; the gravest exit code counts."""
+    """More than one failure, reported together. The exit code is the one that all have, else FAILED."""
 
     code = "several"
 
     def __init__(self, errors: Sequence[InfraError]) -> None:
         super().__init__("\n".join(e.message for e in errors), "\n".join(e.hint for e in errors if e.hint))
         self.errors = tuple(errors)
+        codes = {error.exit_code for error in errors}
+        self.exit_code = codes.pop() if len(codes) == 1 else ExitCode.FAILED

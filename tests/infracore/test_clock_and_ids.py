@@ -5,8 +5,6 @@ import threading
 import uuid
 
 from infracore.clock import FakeClock, SystemClock
-from infracore.errors import InfraError, Locked, Several, Transient, Unauthorised
-from infracore.exitcodes import ExitCode
 from infracore.ids import new_infrastructure_id, new_run_id, new_token
 
 
@@ -42,19 +40,3 @@ def test_ids_of_runs_sort_by_time() -> None:
     made = [new_run_id(now) for now in times]
     assert sorted(made) == made
     assert len({new_run_id(1.0) for _ in range(100)}) == 100
-
-
-def test_errors_carry_what_failed_and_what_to_do() -> None:
-    error = Transient("the cloud is busy", "try later", retry_after_s=3.0)
-    assert (str(error), error.hint, error.retry_after_s, error.exit_code) == (
-        "the cloud is busy",
-        "try later",
-        3.0,
-        ExitCode.FAILED,
-    )
-    assert (Unauthorised("x").exit_code, Locked("x").exit_code) == (ExitCode.CREDENTIALS, ExitCode.LOCKED)
-
-
-def test_several_errors_are_reported_together() -> None:
-    error = Several([InfraError("a", "do a"), Locked("b"), InfraError("c", "do c")])
-    assert (error.message, error.hint, len(error.errors)) == ("a\nb\nc", "do a\ndo c", 3)

@@ -1,4 +1,4 @@
-"""The elasticity daemon. Never imports `im_client`: it asks for machines over the REST API. Tests: `tests/clues/`."""
+"""The elasticity daemon. Never imports `im_client`: it asks for machines over the IM REST API.
 
 Tests: `tests/clues/`.
 """

@@ -88,9 +88,7 @@ def child_cpu_s(argv: Sequence[str], *, repeat: int = 5, timeout_s: float = 60.0
     least = float("inf")
     for _ in range(repeat):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=timeout_s, check=False, cwd=repository()
-        )
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False, cwd=repository())
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}: {done.stderr[-500:]}")

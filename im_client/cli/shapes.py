@@ -17,7 +17,7 @@ from im_client.services.model import (
     Prepared,
     ValidateReport,
 )
-from im_client.state.store import NodeRecord, RunRecord
+from im_client.state.store import NodeRecord, RunRecord, RunState
 from im_client.tosca.problems import Problem
 from infracore.events import Event
 from infracore.secrets import Secret
@@ -30,6 +30,7 @@ __all__ = [
     "plan_shape",
     "problem_shape",
     "report_shape",
+    "run_as_seen",
     "validate_shape",
     "value_shape",
 ]
@@ -160,6 +161,14 @@ def report_shape(report: ApplyReport) -> Shape:
     }
 
 
+def run_as_seen(view: InfrastructureView) -> RunRecord | None:
+    """Return the last run; one that is recorded as running while nobody holds the lock was interrupted."""
+    run = view.last_run
+    if run is not None and run.state is RunState.RUNNING and not view.busy_with:
+        return dataclasses.replace(run, state=RunState.INTERRUPTED)
+    return run
+
+
 def run_shape(run: RunRecord | None) -> Shape | None:
     """Return one run."""
     if run is None:
@@ -209,7 +218,7 @@ def infrastructure_shape(view: InfrastructureView, *, with_nodes: bool) -> Shape
         "revision": record.revision,
         "machines": {phase.value: count for phase, count in view.counts.items()},
         "busy_with": view.busy_with,
-        "last_run": run_shape(view.last_run),
+        "last_run": run_shape(run_as_seen(view)),
     }
     if with_nodes:
         shape["nodes"] = [_node_shape(node) for node in view.nodes]

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from im_client.cli.shapes import run_as_seen
 from im_client.cli.text import clean, clean_lines
 from im_client.cli.values import bare_table, cell, counted, first_line, spec_text, value_text
 from im_client.plan.model import Phase
@@ -56,7 +57,8 @@ def _phases_text(counts: Mapping[Phase, int]) -> Text:
 def _last_run(view: InfrastructureView) -> str:
     if view.busy_with:
         return f"now: {view.busy_with}"
-    return f"{view.last_run.verb}: {view.last_run.state.value}" if view.last_run else ""
+    run = run_as_seen(view)
+    return f"{run.verb}: {run.state.value}" if run else ""
 
 
 def _ago(seconds: float) -> str:

@@ -1,14 +1,16 @@
 """What people see of plans and reports."""
 
+import dataclasses
 import io
 
 from rich.console import Console, RenderableType
 
 from im_client.cli.render import failure_lines, plan_view, report_view
+from im_client.cli.tables import infrastructure_table
 from im_client.configure.model import Failure
 from im_client.plan.model import Action, Change, Phase, Plan, Reason, ReasonCode, Spec, Step
-from im_client.services.model import ApplyReport, NodeReport, Prepared, Timing, Verb
-from im_client.state.store import InfrastructureRecord, RunState, Source
+from im_client.services.model import ApplyReport, InfrastructureView, NodeReport, Prepared, Timing, Verb
+from im_client.state.store import InfrastructureRecord, RunRecord, RunState, Source
 from im_client.topology.model import Topology
 from infracore.secrets import Secret
 
@@ -94,3 +96,11 @@ def test_a_report_says_how_to_go_on_after_a_failure() -> None:
     assert "failed: a-2: no room" in text
     assert "demo: deploy partly done, 1 machine well, 1 not, in 3.0 s" in text
     assert text.endswith("to go on from here: im deploy t.yaml")
+
+
+def test_a_run_that_nobody_carries_on_is_shown_as_interrupted() -> None:
+    run = RunRecord("r", "i", "deploy", 0.0)
+    view = InfrastructureView(prepared().infrastructure, {}, last_run=run)
+    assert "deploy: interrupted" in shown(infrastructure_table([view], 0.0))
+    busy = dataclasses.replace(view, busy_with="im deploy, process 7")
+    assert "now: im deploy, process 7" in shown(infrastructure_table([busy], 0.0))

@@ -57,7 +57,7 @@ def main(words: list[str]) -> int:
             print(f"skipping tests marked {marker!r}: {why}", flush=True)
     expression = " and ".join(f"not {marker}" for marker in reasons)
     become_reaper()
-    argv = [sys.executable, "-m", "pytest", *(["-m", expression] if expression else []), *rest]
+    argv = [sys.executable, "-m", "pytest", *(["-m", expression] if expression else []), "--durations=10", *rest]
     status = subprocess.call(argv, stdin=subprocess.DEVNULL)
     left = end_descendants()
     if left:

@@ -75,6 +75,8 @@ def hold(
             yield
         finally:
             _write(fd, b"")
+            # closing is not enough: a child between fork and exec has the same open file
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_UNLCK))
     finally:
         os.close(fd)
 

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infracore.errors import Misconfigured
@@ -45,6 +45,7 @@ def test_every_occurrence_is_redacted_the_longest_secret_first() -> None:
     assert redact("password pass passwordpass abc", secrets) == "*** *** ****** abc"
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_what_is_sealed_opens_and_does_not_hold_the_text(text: str) -> None:
     seal = Seal(b"A" * 43 + b"=")

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infracore.units import duration_s, format_bytes, format_duration, frequency_hz, size_bytes
@@ -61,6 +61,7 @@ def test_sizes_are_written_with_the_largest_unit_that_they_fill(count: int, expe
     assert format_bytes(count) == expected
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**60))
 def test_what_is_written_reads_back_within_the_last_digit(count: int) -> None:
     assert size_bytes(format_bytes(count)) == pytest.approx(count, rel=0.06)

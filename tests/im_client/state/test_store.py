@@ -188,7 +188,7 @@ def test_threads_lose_no_write(filled: SqliteStore) -> None:
     def work(first: int) -> None:
         for number in range(first, first + 20):
             filled.put_node(node(number))
-            filled.nodes(ID)
+        filled.nodes(ID)
 
     threads = [threading.Thread(target=work, args=(100 * k,)) for k in range(8)]
     for thread in threads:

@@ -1,5 +1,6 @@
 """`im`: the group of commands, and the one place where every error becomes a message and an exit code."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,11 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 def cli(ctx: click.Context, debug: bool, options: tuple[str, ...]) -> None:
     """Make a TOSCA template into running, configured machines."""
     ctx.obj = {"debug": debug, "options": options}
+    if debug:
+        from infracore.logs import configure_logs
+
+        configure_logs(sys.stderr, level="debug")
+        logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 
 
 def _wants_traceback(words: Sequence[str]) -> bool:
@@ -92,6 +98,7 @@ def run(words: list[str]) -> int:
     from im_client.cli.console import finish_output, prepare_streams, say_error
 
     prepare_streams()
+    logging.lastResort = None  # what libraries log, tracebacks among it, is shown with --debug only
     code: int = ExitCode.FAILED
     try:
         answer = cli.main(args=words, prog_name="im", standalone_mode=False)

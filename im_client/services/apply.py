@@ -7,7 +7,7 @@ from typing import Final
 
 from im_client.execute.engine import Outcome, OutcomeState, run_graph
 from im_client.execute.task import Task, TaskContext
-from im_client.plan.digest import configured_digest, operation_digest
+from im_client.plan.digest import OperationDigests, configured_digest
 from im_client.plan.model import Action, Phase, Step
 from im_client.providers.base import Instance
 from im_client.services.configuring import Configured, configure
@@ -43,10 +43,12 @@ def apply(
     """Carry out a plan. Blocks until it is done, has failed or `cancel` is set; then nothing more is started.
 
     Raises:
-        Locked: another command is changing the infrastructure, and still was after `wait_s`.
+        Locked: another command is changing the infrastructure, and still was after `wait_s` (where that is 0,
+            after the settings' `lock_wait_s`).
         Conflict: the state has moved on since the plan was made. Nothing was changed.
     """
     record = prepared.infrastructure
+    wait_s = wait_s or ctx.settings.lock_wait_s
     with hold(
         ctx.locks, record.id, prepared.verb.value, wait_s=wait_s, clock=ctx.clock, cancel=cancel, name=record.name
     ):
@@ -259,8 +261,9 @@ class _Run:
             self._machines.save(node, phase=Phase.UNCONFIGURED, configured_digest=None)
         results, facts = self._configure(wanted, "configure")
         self._configured.update(results)
+        all_digests = OperationDigests(Resolver(facts), facts)
         for name, result in results.items():
-            self._save_configured(name, result, facts)
+            self._save_configured(name, result, all_digests)
         if self._cancel.is_set():
             raise Cancelled("interrupted while configuring", "run the same command to go on")
 
@@ -278,14 +281,14 @@ class _Run:
             phase=phase,
         )
 
-    def _save_configured(self, name: str, result: Configured, facts: Facts) -> None:
+    def _save_configured(self, name: str, result: Configured, all_digests: OperationDigests) -> None:
         digests = {
             op: digest
             for op, digest in self._machines.records[name].operation_digests.items()
             if op in self._operations and op not in self._to_configure[name]
         }
         for op in result.ended:
-            digests[op] = operation_digest(self._operations[op], facts, name)
+            digests[op] = all_digests.of(self._operations[op], name).text
         self._machines.save(
             name,
             phase=Phase.CONFIGURED if result.ok else Phase.UNCONFIGURED,

@@ -1,9 +1,10 @@
 """Machines as an Ansible inventory: JSON for runs, YAML and INI for people."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import yaml
 
@@ -13,6 +14,9 @@ from infracore.secrets import Secret
 __all__ = ["Entry", "document", "plain", "text_ini", "text_json", "text_yaml"]
 
 Plain: TypeAlias = bool | int | float | str | list["Plain"] | dict[str, "Plain"] | None
+
+_NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_]")
+"""Group names of a template may hold anything; in an INI file they must not end their line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ def text_ini(entries: Sequence[Entry], *, comment: str = "") -> str:
         for group in entry.groups:
             members.setdefault(group, []).append(entry.name)
     for group, names in members.items():
-        lines += ["", f"[{group}]", *names]
+        lines += ["", f"[{_NOT_IN_A_NAME.sub('_', group)}]", *names]
     return _comment(comment) + "\n".join(lines) + "\n"
 
 

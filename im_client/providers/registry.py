@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from im_client.providers.base import Provider
-from infracore.errors import Misconfigured, NotFound
+from infracore.errors import InvalidUsage, Misconfigured
 
 __all__ = ["decode_settings", "names", "provider"]
 
@@ -65,10 +65,10 @@ def provider(name: str, settings: Mapping[str, Any] | None = None) -> Provider:
     """Open a provider with its section of the settings.
 
     Raises:
-        NotFound: there is no provider of that name.
+        InvalidUsage: there is no provider of that name.
         Misconfigured: an unknown setting, or one of the wrong type.
     """
     maker = _MAKERS.get(name)
     if maker is None:
-        raise NotFound(f"there is no provider {name!r}", f"known: {', '.join(names())}")
+        raise InvalidUsage(f"there is no provider {name!r}", f"known: {', '.join(names())}")
     return maker(settings or {})

@@ -22,7 +22,7 @@ from im_client.topology.facts import Facts
 from im_client.topology.model import OperationPhase
 from im_client.topology.resolve import Resolver, Unresolved
 from im_client.topology.values import Value
-from infracore.errors import Cancelled, CommandFailed, Conflict, InfraError
+from infracore.errors import Cancelled, CommandFailed, Conflict, InfraError, Locked, Misconfigured
 from infracore.events import EventKind, Listener
 
 __all__ = ["apply"]
@@ -53,7 +53,12 @@ def apply(
         ctx.locks, record.id, prepared.verb.value, wait_s=wait_s, clock=ctx.clock, cancel=cancel, name=record.name
     ):
         if prepared.is_new:
-            ctx.store.add_infrastructure(record)
+            try:
+                ctx.store.add_infrastructure(record)
+            except Conflict as error:
+                raise Locked(
+                    f"another command has begun to make {record.name} meanwhile", "run the same command again"
+                ) from error
         else:
             now = ctx.store.infrastructure(record.id)
             if now.revision != prepared.plan.revision:
@@ -105,13 +110,12 @@ class _Run:
                 listener=self._story.hear,
                 cancel=self._cancel,
             )
-        except BaseException:
-            self._story.flush()
-            raise
-        reports = self._reports(outcomes)
-        outputs = {} if self._prepared.verb is Verb.DESTROY else self._outputs()
-        state = self._state(reports)
-        self._story.end(state, _summary(reports, state))
+            reports = self._reports(outcomes)
+            outputs = {} if self._prepared.verb is Verb.DESTROY else self._outputs()
+            state = self._state(reports)
+            self._story.end(state, _summary(reports, state))
+        except Misconfigured as error:  # the state folder: machines were changed all the same
+            raise CommandFailed(f"{error.message}; some machines may have been changed already", error.hint) from error
         if self._prepared.verb is Verb.DESTROY and state is RunState.DONE:
             self._ctx.store.remove_infrastructure(self._record.id)
             shutil.rmtree(self._ctx.runs / self._record.id, ignore_errors=True)
@@ -198,9 +202,11 @@ class _Run:
                 case Action.DELETE:
                     self._check_hooks(step)
                     machines.delete(step.node)
+                    self._story.tell(EventKind.NODE_DONE, step.node, "delete")
                 case Action.STOP:
                     self._check_hooks(step)
                     machines.stop(step.node)
+                    self._story.tell(EventKind.NODE_DONE, step.node, "stop")
                 case Action.REBOOT:
                     machines.reboot(step.node)
                 case Action.CONFIGURE:

@@ -18,7 +18,7 @@ from im_client.topology.model import Operation, Topology
 from im_client.topology.resolve import Resolver, Unresolved
 from im_client.topology.values import Value
 from infracore.events import Event, EventKind, Listener
-from infracore.secrets import Secret
+from infracore.secrets import Secret, redact
 
 __all__ = ["Configured", "Target", "configure"]
 
@@ -89,6 +89,7 @@ def configure(
         if not batch:
             continue
         batch_number += 1
+        secrets = _secrets(batch, targets)
         result = run_plays(
             batch,
             _hosts(targets),
@@ -97,11 +98,11 @@ def configure(
             cache_dir=ctx.settings.cache_dir,
             listener=lambda event: listener(_event(ctx, event, phase)),
             cancel=cancel,
-            secrets=_secrets(batch, targets),
+            secrets=secrets,
         )
         for name, node in result.nodes.items():
             if name in states:
-                _take(states[name], node)
+                _take(states[name], node, secrets, cancelled=result.cancelled)
         for play in batch:
             stale -= {(host, play.component, play.operation) for host in play.hosts}
     return states, _facts(infrastructure, topology, targets, states)
@@ -149,16 +150,31 @@ def _batch(
     return plays, [], blocked
 
 
-def _take(state: Configured, result: NodeResult) -> None:
+def _take(state: Configured, result: NodeResult, secrets: Sequence[Secret], *, cancelled: bool) -> None:
     state.ended.extend(result.ended)
     state.failure = state.failure or result.failure
     if not result.ok and state.ok:
-        state.error = "Ansible ended before this machine was done"
+        state.error = "it was interrupted" if cancelled else "Ansible ended before this machine was done"
+        state.hint = "run the same command to go on"
     if result.outputs:
         outputs = {component: dict(by_operation) for component, by_operation in state.record.outputs.items()}
         for component, by_operation in result.outputs.items():
-            outputs.setdefault(component, {}).update(by_operation)
+            hidden = {
+                op: {name: _hidden(v, secrets) for name, v in values.items()} for op, values in by_operation.items()
+            }
+            outputs.setdefault(component, {}).update(hidden)
         state.record = dataclasses.replace(state.record, outputs=outputs)
+
+
+def _hidden(value: Value, secrets: Sequence[Secret]) -> Value:
+    """Make an output secret that holds a secret input: what a playbook derives of a password is one."""
+    if isinstance(value, str):
+        return Secret(value) if redact(value, tuple(secrets)) != value else value
+    if isinstance(value, tuple):
+        return tuple(_hidden(item, secrets) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _hidden(item, secrets) for key, item in value.items()}
+    return value
 
 
 def _facts(

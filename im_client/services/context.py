@@ -16,6 +16,7 @@ from im_client.state.sqlite import SqliteStore
 from im_client.state.store import Store
 from im_client.topology.values import Value
 from infracore.clock import Clock, SystemClock
+from infracore.errors import Misconfigured
 from infracore.secrets import Seal
 
 __all__ = ["Context", "open_context"]
@@ -89,6 +90,11 @@ def open_context(
     environ = os.environ if environ is None else environ
     folder = cwd or Path.cwd()
     settings = load_settings(overrides=overrides or {}, environ=environ, cwd=folder).value
+    if (settings.state_dir / "state.db").exists() and not (settings.state_dir / "key").exists():
+        raise Misconfigured(
+            f"the key file {settings.state_dir / 'key'} is missing: what is recorded cannot be read without it",
+            "restore it from a backup, or use another state folder (IM_STATE_DIR)",
+        )
     seal = Seal.from_file(settings.state_dir / "key")
     context = Context(
         settings=settings,

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from im_client.plan.build import build
 from im_client.plan.model import Action, Known, Plan
@@ -13,7 +14,7 @@ from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.templates import StoredReader, absolute, settle
 from im_client.state.lock import holder
 from im_client.state.store import InfrastructureRecord, RunState, Source
-from im_client.topology.model import GroupKind, Topology
+from im_client.topology.model import GroupKind, OperationPhase, Topology
 from im_client.topology.scale import scale
 from im_client.topology.values import Value
 from im_client.tosca.front import Analysis, analyse
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 
+MOST_MACHINES: Final = 10_000
+
+
 def prepare_deploy(
     ctx: Context, request: DeployRequest, *, infrastructure_id: str | None = None, source: Source | None = None
 ) -> Prepared:
@@ -49,6 +53,11 @@ def prepare_deploy(
     add_ons = tuple(absolute(add_on, ctx.cwd) for add_on in request.add_ons)
     reader = StoredReader(source.files, ctx.reader()) if source else ctx.reader()
     analysis = analyse(template, reader, add_ons=add_ons, require_inputs=False)
+    if request.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", request.name):
+        raise InvalidUsage(
+            f"{request.name!r} is no name for an infrastructure",
+            "a letter or digit, then up to 62 letters, digits, dots, dashes or underscores",
+        )
     name = request.name or _slug(analysis.topology.name if analysis.topology else template.rsplit("/", 1)[-1])
     record = _by_name(ctx, name)
     inputs: Mapping[str, Value] = request.inputs
@@ -238,6 +247,9 @@ def _prepared(
         observed = observe(record, ctx.store.nodes(record.id), topology, provider)
         notes += _interrupted(ctx, record)
         notes += [f"the provider has {m.name} ({m.provider_id}), which is not recorded" for m in observed.strays]
+    machines = sum(group.count for group in topology.groups.values())
+    if machines > MOST_MACHINES:
+        raise InvalidUsage(f"{machines} machines are more than the {MOST_MACHINES} that one infrastructure may have")
     plan = build(record.id, topology, observed.known, limits, destroy=destroy, reconfigure=reconfigure, remove=remove)
     if verb in {Verb.RECONFIGURE, Verb.START, Verb.STOP, Verb.REBOOT}:
         plan = _only(plan, {Action.CONFIGURE})
@@ -245,6 +257,7 @@ def _prepared(
         plan = _only(plan, set(Action) - {Action.CONFIGURE})
         if not limits.reachable and topology.operations and not destroy:
             notes.append(f"machines of {limits.provider!r} cannot be logged in to: nothing is configured")
+    notes += _hookless(plan, topology, observed) if not skip_hooks else []
     return Prepared(
         verb=verb,
         infrastructure=record,
@@ -262,6 +275,16 @@ def _prepared(
 
 def _only(plan: Plan, actions: Collection[Action]) -> Plan:
     return dataclasses.replace(plan, steps=tuple(step for step in plan.steps if step.action in actions))
+
+
+def _hookless(plan: Plan, topology: Topology, observed: Observed) -> list[str]:
+    """Say of which machines the stop and delete hooks cannot run."""
+    hooked = {o.group for o in topology.operations if o.phase is not OperationPhase.CONFIGURE}
+    return [
+        f"the stop and delete hooks of {step.node} do not run: it is {observed.known.nodes[step.node].phase}"
+        for step in plan.steps
+        if step.action in {Action.DELETE, Action.REPLACE} and not step.operations and step.group in hooked
+    ]
 
 
 def _interrupted(ctx: Context, record: InfrastructureRecord) -> list[str]:

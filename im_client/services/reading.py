@@ -11,7 +11,7 @@ from im_client.services.prepare import find
 from im_client.state.lock import holder
 from im_client.state.store import InfrastructureRecord, NodeRecord, RunRecord
 from im_client.topology.values import Value
-from infracore.errors import Conflict, InvalidUsage, NotFound
+from infracore.errors import Conflict, InvalidUsage, NotFound, Unsupported
 from infracore.secrets import Secret
 
 __all__ = ["access_of_all", "listing", "logs", "outputs", "runs", "show", "ssh_target"]
@@ -75,17 +75,20 @@ def logs(ctx: Context, infra: str, *, run: str | None = None) -> LogView:
     return LogView(run=chosen, lines=lines, ansible={str(path): path.read_text(errors="replace") for path in found})
 
 
-def ssh_target(ctx: Context, infra: str, node: str | None) -> SshTarget:
+def ssh_target(ctx: Context, infra: str, node: str | None, *, connect: bool = True) -> SshTarget:
     """Return how to log in to a machine: by its name, its group where that has one machine, or the first of all.
 
     Raises:
-        InvalidUsage: no machine is called so. Conflict: it has no address (yet).
+        InvalidUsage: no machine is called so. Conflict: it has no address (yet). Unsupported: it is to be connected
+            to, and its provider makes none that can be.
     """
     record = find(ctx, infra)
     nodes = ctx.store.nodes(record.id)
     if not nodes:
         raise Conflict(f"{record.name} has no machines", f"run: im deploy, or im show {record.name}")
     chosen = _node(record, nodes, node)
+    if connect and not ctx.provider(record.provider, record.provider_settings).limits().reachable:
+        raise Unsupported(f"machines of {record.provider!r} cannot be logged in to", "deploy on another provider")
     access = access_of_all(ctx, record, [chosen]).get(chosen.name)
     if access is None:
         raise Conflict(f"{chosen.name} of {record.name} has no address yet", f"look at: im refresh {record.name}")

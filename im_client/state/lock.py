@@ -6,6 +6,7 @@ deploy fail. Who holds it stands in the file. The file stays: removing it would 
 of one name.
 """
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -109,7 +110,8 @@ def _open(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Misconfigured(
-            f"cannot make the lock file {path}: {error.strerror}", "set another folder: --state-dir or IM_STATE_DIR"
+            f"cannot make the lock file {path}: {error.strerror}",
+            "set another folder: IM_STATE_DIR, or -o state_dir=FOLDER",
         ) from error
 
 
@@ -126,8 +128,10 @@ def _whole_file(kind: int) -> bytes:
 
 
 def _write(fd: int, content: bytes) -> None:
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, content, 0)
+    """Say who holds the lock. On a full disk the lock counts all the same, without a name."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, content, 0)
 
 
 def _read(fd: int) -> Holder:

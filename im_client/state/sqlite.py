@@ -252,7 +252,8 @@ def _translated(error: sqlite3.Error | OSError, path: Path) -> InfraError:
     """Say what a failure of SQLite or the file system means for the user."""
     if isinstance(error, OSError):
         return Misconfigured(
-            f"cannot use the state file {path}: {error.strerror}", "set another folder: --state-dir or IM_STATE_DIR"
+            f"cannot use the state file {path}: {error.strerror}",
+            "set another folder: IM_STATE_DIR, or -o state_dir=FOLDER",
         )
     # the low byte is the primary code (sqlite.org/rescode.html); absent in errors of the Python module itself
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
@@ -265,7 +266,7 @@ def _translated(error: sqlite3.Error | OSError, path: Path) -> InfraError:
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return Misconfigured(
                 f"cannot write the state file {path}: {error}",
-                "check who owns it and its folder, or set another: --state-dir or IM_STATE_DIR",
+                "check who owns it and its folder, or set another: IM_STATE_DIR, or -o state_dir=FOLDER",
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return Misconfigured(

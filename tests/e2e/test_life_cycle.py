@@ -32,6 +32,8 @@ def test_deploy_plan_change_scale_and_destroy(im: Im, template: str, tmp_path: P
     assert sorted(nodes) == ["front-1", "worker-1", "worker-2"]
     assert report["outputs"]["board"] == nodes["front-1"]["private_address"]
     assert len(report["outputs"]["workers"]) == 2
+    assert report["outputs"]["sealed"] == "***"  # what a playbook derives of a secret input is secret
+    assert im("outputs", "crew", "sealed", "--reveal").stdout == "of open-sesame-7\n"
     said = im("ssh", "crew", "worker-2", "--", "cat", "/etc/agent").stdout.split()
     assert said == [report["outputs"]["board"], report["outputs"]["word"]]
 

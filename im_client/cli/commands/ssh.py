@@ -49,7 +49,7 @@ def command(click_ctx: click.Context, words: tuple[str, ...], only_print: bool, 
         raise InvalidUsage("--key-file goes with --print")
     with opened() as ctx:
         infra, node = _split(ctx, words)
-        target = ssh_target(ctx, infra, node)
+        target = ssh_target(ctx, infra, node, connect=not only_print)
     remote = UntilDashes.command_words(click_ctx)
     if only_print:
         from im_client.cli.login import ssh_command_line

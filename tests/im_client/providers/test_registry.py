@@ -3,7 +3,7 @@
 import pytest
 
 from im_client.providers import registry
-from infracore.errors import Misconfigured, NotFound
+from infracore.errors import InvalidUsage, Misconfigured
 
 
 def test_every_name_opens_a_provider_of_that_name() -> None:
@@ -12,7 +12,7 @@ def test_every_name_opens_a_provider_of_that_name() -> None:
 
 
 def test_an_unknown_provider_is_not_found_and_the_hint_names_the_known() -> None:
-    with pytest.raises(NotFound) as caught:
+    with pytest.raises(InvalidUsage) as caught:
         registry.provider("nimbus")
     assert "local" in caught.value.hint
 

@@ -248,3 +248,31 @@ def test_validating_reports_instead_of_raising(ctx: Context) -> None:
     report = validate(ctx, "t.yaml")
     assert (report.machines, report.inputs, report.outputs) == ({"web": 2}, 3, 2)
     assert [problem.code for problem in validate(ctx, "missing.yaml").problems] == ["unreadable"]
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "-x", "n" * 64])
+def test_a_name_that_could_be_misread_is_refused(ctx: Context, name: str) -> None:
+    with pytest.raises(InvalidUsage, match="no name for an infrastructure"):
+        prepare_deploy(ctx, DeployRequest("t.yaml", name=name))
+
+
+def test_two_that_make_the_same_infrastructure_are_told_apart(ctx: Context) -> None:
+    first, second = (prepare_deploy(ctx, DeployRequest("t.yaml")) for _ in range(2))
+    do(ctx, first)
+    with pytest.raises(Locked, match="meanwhile"):
+        do(ctx, second)
+
+
+def test_a_state_folder_without_its_key_is_refused_and_gets_no_new_one(ctx: Context) -> None:
+    key = ctx.settings.state_dir / "key"
+    key.unlink()
+    environ = {"IM_STATE_DIR": str(ctx.settings.state_dir), "HOME": str(ctx.cwd)}
+    with pytest.raises(Misconfigured, match="missing"), open_context(environ=environ, cwd=ctx.cwd):
+        pass
+    assert not key.exists()
+
+
+def test_more_machines_than_any_cluster_has_are_refused_at_once(ctx: Context) -> None:
+    (ctx.cwd / "t.yaml").write_text(TEMPLATE.format(name="site").replace("max_instances: 9, ", ""))
+    with pytest.raises(InvalidUsage, match="more than"):
+        prepare_deploy(ctx, DeployRequest("t.yaml", inputs={"count": 1_000_000}))

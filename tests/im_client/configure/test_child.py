@@ -68,8 +68,10 @@ def test_much_output_is_not_lost(tmp_path: Path) -> None:
 def test_a_cancel_interrupts(tmp_path: Path) -> None:
     said = Said()
     code = (
-        "import signal\ntry:\n    " + _EVENT.format(b"ready\n") + "signal.pause()\n"
-        "except KeyboardInterrupt:\n    print('interrupted')\n    raise SystemExit(99)"
+        # blocked before it says that it is ready: signal.pause() would miss a signal that comes just before it
+        "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
+        + _EVENT.format(b"ready\n")
+        + "signal.sigwait([signal.SIGINT])\nprint('interrupted')\nraise SystemExit(99)"
     )
     assert said.run(code, tmp_path) == (99, Ending.CANCELLED)
     assert said.output == ["interrupted"]

@@ -1,0 +1,4 @@
+"""A simulated cluster in virtual time around the same decision code.
+
+Tests: `tests/clues/sim/`.
+"""

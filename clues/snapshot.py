@@ -1,0 +1,92 @@
+"""What `decide` looks at: one consistent picture of cluster and machines at one moment. Pure.
+
+Made by `clues.sources` from its caches in time proportional to what changed; never changed afterwards.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from clues.model import Budget, Claim, DaemonSet, Labels, Node, Pod
+from clues.slurm_model import SlurmCluster
+
+__all__ = ["Machine", "MachineState", "NodeState", "Snapshot"]
+
+
+class MachineState(StrEnum):
+    """Of a machine, as driver and cluster together show it."""
+
+    OFF = "off"
+    BOOTING = "booting"
+    """Ordered, not yet registered as a node (or registered and never ready)."""
+    ON = "on"
+    STOPPING = "stopping"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Machine(msgspec.Struct, frozen=True, gc=False):
+    """A machine that a pool has, had or ordered."""
+
+    name: str
+    """Unique within the pool: the configured name, or the driver's identifier."""
+    pool: str
+    state: MachineState
+    since: float
+    """When the state began, seconds since the epoch."""
+    node: str = ""
+    """Name of the node that it is or will be; "" if not yet known."""
+    failures: int = 0
+    """Power actions that failed in a row."""
+    power_ons: int = 0
+    """Over its life: wear is levelled by it."""
+    on_seconds: float = 0.0
+    last_off_at: float | None = None
+    held: bool = False
+    """A person keeps it as it is (`clues hold`)."""
+    disabled: bool = False
+    """A person took it out of use (`clues disable`)."""
+    order: str = ""
+    """Token of the order that is under way; "" if none."""
+
+
+class NodeState(msgspec.Struct, frozen=True, gc=False):
+    """A node and the pods bound to it (finished ones are left out)."""
+
+    node: Node
+    pods: tuple[Pod, ...] = ()
+    pool: str = ""
+    """"": not managed."""
+    machine: str = ""
+    """Name of its machine in the pool; "" where none is known."""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The picture.
+
+    `complete` says that every cache has been listed; `stale_s` is the age of the oldest cache's last sign of life.
+    An incomplete or stale snapshot never scales in.
+    """
+
+    now: float
+    """Seconds since the epoch."""
+    complete: bool = True
+    stale_s: float = 0.0
+    nodes: Mapping[str, NodeState] = {}
+    pending: tuple[Pod, ...] = ()
+    """Every pod without a node that is not finished, in order of creation; demand sorts out which of them count."""
+    daemonsets: tuple[DaemonSet, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    namespaces: Mapping[str, Labels] = {}
+    claims: Mapping[tuple[str, str], Claim] = {}
+    """(namespace, name) -> claim."""
+    machines: Mapping[str, tuple[Machine, ...]] = {}
+    """Pool -> its machines, whatever their state; a machine whose node is registered and ready is ON."""
+    replicas: Mapping[str, int] = {}
+    """Controller uid -> replicas that it wants, where known (for blocks on too few replicas)."""
+    missing_owners: frozenset[str] = frozenset()
+    """Controller uids that are known not to exist any more."""
+    slurm: SlurmCluster | None = None
+    problems: tuple[str, ...] = ()
+    """Objects set aside, caches not listed ...: for people."""

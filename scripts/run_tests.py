@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKERS = ("machines", "vm", "ansible", "sshd", "slow", "install")
+MARKERS = ("machines", "vm", "ansible", "sshd", "controlplane", "slow", "install")
 TEST_PACKAGES = ("openssh-server",)
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
@@ -31,11 +31,19 @@ def _machines() -> str:
     return _needs("systemd-nspawn", "mmdebstrap", "ip")
 
 
+def _controlplane() -> str:
+    """Build the Kubernetes control plane where it is not there yet: before the tests, whose time is limited."""
+    argv = [sys.executable, "-m", "tests.controlplane.programs"]
+    done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
 CONDITIONS: dict[str, Callable[[], str]] = {
     "machines": _machines,
     "vm": lambda: _needs("qemu-system-x86_64", "qemu-img"),
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
+    "controlplane": _controlplane,
     "slow": lambda: "",
     "install": lambda: "",
 }

@@ -149,6 +149,8 @@ def _type_name(kind: Any) -> str:
         return _TYPE_NAMES[kind]
     if isinstance(kind, type) and issubclass(kind, Enum):
         return " | ".join(str(member.value) for member in kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return "mapping"
     inner = [arg for arg in typing.get_args(kind) if arg is not Ellipsis]
     if typing.get_origin(kind) in {tuple, list}:
         return f"list of {_type_name(inner[0])}"
@@ -282,4 +284,5 @@ def _wrong(error: msgspec.ValidationError, origins: Mapping[str, str], program: 
     name = re.split(r"[`\[]", path)[0]
     origin = origins.get(name, DEFAULT)
     place = "" if origin == DEFAULT else f"{origin}: "
-    return Misconfigured(f"{place}{name}: {said}", f"run: {program} config show --origin")
+    shown = name if re.fullmatch(r"[a-z_.]*`?", path) else path.rstrip("`")
+    return Misconfigured(f"{place}{shown}: {said}", f"run: {program} config show --origin")

@@ -1,0 +1,38 @@
+"""The settings of cluesd: what may be set, what it means, where it is looked for, and what is refused.
+
+May import what `decide` needs (`clues.policy`, `clues.options`) and infracore; never a source, a driver or the daemon.
+Tests: `tests/clues/settings/`.
+"""
+
+from clues.settings.docs import DOCS, describe, reference
+from clues.settings.load import files, load_settings
+from clues.settings.model import (
+    HOOKS,
+    ActionOptions,
+    DaemonOptions,
+    Hook,
+    HookOptions,
+    KubernetesOptions,
+    LeaseOptions,
+    LoopOptions,
+    ReportOptions,
+    Settings,
+)
+
+__all__ = [
+    "DOCS",
+    "HOOKS",
+    "ActionOptions",
+    "DaemonOptions",
+    "Hook",
+    "HookOptions",
+    "KubernetesOptions",
+    "LeaseOptions",
+    "LoopOptions",
+    "ReportOptions",
+    "Settings",
+    "describe",
+    "files",
+    "load_settings",
+    "reference",
+]

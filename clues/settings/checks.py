@@ -1,0 +1,231 @@
+"""What is wrong with settings whose types are right: every problem, not the first only."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from clues.model import Effect
+from clues.options import Budgets, Pool, Window
+from clues.settings.model import HOOKS, VETOES, Settings
+
+__all__ = ["problems_of"]
+
+_POSITIVE: Final = frozenset(
+    {
+        "kubernetes.connect_s",
+        "kubernetes.request_s",
+        "kubernetes.page",
+        "kubernetes.watch_s",
+        "kubernetes.idle_s",
+        "kubernetes.backoff_first_s",
+        "kubernetes.backoff_most_s",
+        "loop.tick_s",
+        "actions.workers",
+        "actions.drain_s",
+        "actions.evict_request_s",
+        "actions.evict_pause_s",
+        "actions.off_s",
+        "actions.list_s",
+        "actions.attempts",
+        "lease.duration_s",
+        "lease.renew_s",
+        "lease.retry_s",
+        "daemon.stop_s",
+        "policy.max_drain",
+        "policy.max_parallel",
+        "policy.max_provision_s",
+        "report.retention_days",
+    }
+)
+_ANY_SIGN: Final = frozenset({"policy.expendable_below"})
+_MOST: Final = {"policy.utilization_threshold": 1.0, "policy.max_unready_percent": 100.0, "actions.workers": 1000}
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_POOL_NAME: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_SHARE: Final = re.compile(r"[0-9]{1,9}|(100|[0-9]{1,2})%")
+_LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:]*):([0-9]{1,5})")
+_CRON: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_CRON_NAMES: Final[tuple[Mapping[str, int], ...]] = (
+    {},
+    {},
+    {},
+    {name: number for number, name in enumerate(_MONTHS, 1)},
+    {name: number for number, name in enumerate(_DAYS)},
+)
+
+Problem = tuple[str, str]
+"""Dotted name of the setting (for its place), and a sentence."""
+
+
+def problems_of(settings: Settings) -> list[Problem]:
+    """Return all that is wrong, in the order of the settings."""
+    found = list(_numbers(settings, ""))
+    found += _pools(settings)
+    for number, budget in enumerate(settings.policy.budgets):
+        found += [("policy.budgets", f"policy.budgets[{number}]: {said}") for said in _budget(budget, settings)]
+    for number, window in enumerate(settings.policy.schedules):
+        found += [("policy.schedules", f"policy.schedules[{number}]: {said}") for said in _window(window, settings)]
+    found += _lease(settings)
+    found += _daemon(settings)
+    found += [
+        (f"hooks.{name}.veto", f"hooks.{name}.veto: this hook forbids nothing; only {', '.join(sorted(VETOES))} can")
+        for name in HOOKS
+        if getattr(settings.hooks, name).veto and name not in VETOES
+    ]
+    backoff = settings.policy.backoff
+    if backoff.initial_s > backoff.max_s:
+        found.append(("policy.backoff", "policy.backoff: initial_s is more than max_s"))
+    return found
+
+
+def _numbers(value: Any, prefix: str) -> Iterator[Problem]:
+    """Refuse what is no number, negative, or out of the range of its setting; lists are checked by their own rules."""
+    for name in value.__struct_fields__:
+        item, dotted = getattr(value, name), f"{prefix}{name}"
+        if isinstance(item, msgspec.Struct):
+            yield from _numbers(item, f"{dotted}.")
+        elif isinstance(item, int | float) and not isinstance(item, bool):
+            if not math.isfinite(item):
+                yield dotted, f"{dotted} is {item}, and must be a number"
+            elif dotted in _POSITIVE and item <= 0:
+                yield dotted, f"{dotted} is {item:g}, and must be more than 0"
+            elif item < 0 and dotted not in _ANY_SIGN:
+                yield dotted, f"{dotted} is {item:g}, and must not be negative"
+            elif item > _MOST.get(dotted, math.inf):
+                yield dotted, f"{dotted} is {item:g}, and at most {_MOST[dotted]:g}"
+
+
+def _pools(settings: Settings) -> Iterator[Problem]:
+    for name, count in Counter(pool.name for pool in settings.pools).items():
+        if count > 1:
+            yield "pools", f"pool {name} stands {count} times"
+    nodes: dict[str, str] = {}
+    for pool in settings.pools:
+        for said in _pool(pool, settings):
+            yield "pools", f"pool {pool.name or '(without name)'}: {said}"
+        for machine in pool.machines:
+            node, mine = machine.node or machine.name, f"{pool.name}/{machine.name}"
+            if nodes.setdefault(node, mine) != mine:
+                yield "pools", f"machines {nodes[node]} and {mine} have the same node {node!r}"
+
+
+def _pool(pool: Pool, settings: Settings) -> Iterator[str]:
+    if not _POOL_NAME.fullmatch(pool.name):
+        yield f"its name {pool.name[:80]!r} is not one of at most 63 letters, digits, `-`, `_` and `.`"
+    if pool.driver and pool.driver not in settings.drivers:
+        known = ", ".join(sorted(settings.drivers)) or "none"
+        yield f"there is no driver {pool.driver!r} under `drivers` (there: {known})"
+    if pool.min < 0:
+        yield f"min is {pool.min}, and must not be negative"
+    if pool.min > pool.max:
+        yield f"min is {pool.min}, and max is {pool.max}"
+    for name in ("price", "watts_off", "watts_idle", "watts_busy", "boot_s", "min_on_s", "min_off_s", "unneeded_s"):
+        amount = getattr(pool, name)
+        if amount is not None and not 0 <= amount < math.inf:
+            yield f"{name} is {amount}, and must be a number that is not negative"
+    yield from (f"headroom.{said.removeprefix('headroom.')}" for _, said in _numbers(pool.headroom, "headroom."))
+    yield from (f"allocatable.{name} is negative" for name, amount in pool.allocatable.items() if amount < 0)
+    if pool.driver and not pool.allocatable.get("cpu"):
+        yield "allocatable must say what pods may ask of a fresh node, at least `cpu` and `memory`"
+    for taint in (*pool.taints, *pool.startup_taints):
+        if taint.effect not in set(Effect) or not taint.key:
+            yield f"the taint {taint.key!r} needs a key and an effect"
+    if pool.node_label and not re.fullmatch(r"[^=\s]+=[^=\s]*", pool.node_label):
+        yield f"node_label is {pool.node_label!r}, and must be KEY=VALUE"
+    if pool.powered and not pool.machines:
+        yield "it is powered, and has no machines"
+    if pool.machines and not pool.powered:
+        yield "it has machines, and `powered: true` is missing"
+    if pool.powered and pool.max > len(pool.machines) and pool.max != Pool("").max:
+        yield f"max is {pool.max}, and it has {len(pool.machines)} machines"
+    for name, count in Counter(machine.name for machine in pool.machines).items():
+        if count > 1:
+            yield f"machine {name} stands {count} times"
+    for machine in pool.machines:
+        if not _NAME.fullmatch(machine.node or machine.name):
+            yield f"machine {machine.name!r}: {(machine.node or machine.name)[:80]!r} is no name of a Kubernetes node"
+        if not 0 <= machine.port <= 65535:
+            yield f"machine {machine.name}: port is {machine.port}"
+
+
+def _budget(budget: Budgets, settings: Settings) -> Iterator[str]:
+    if not _SHARE.fullmatch(budget.nodes):
+        yield f"nodes is {budget.nodes[:40]!r}, and must be a number or a share such as 20%"
+    yield from (
+        f"there is no reason {reason!r}: empty, underused" for reason in budget.reasons if reason not in _REASONS
+    )
+    if bool(budget.schedule) != (budget.duration_s > 0):
+        yield "schedule and duration_s belong together"
+    yield from _schedule(budget.schedule, budget.duration_s, budget.pool, settings)
+
+
+_REASONS: Final = frozenset({"empty", "underused"})
+
+
+def _window(window: Window, settings: Settings) -> Iterator[str]:
+    if not window.schedule:
+        yield "schedule is missing"
+    if window.duration_s == 0:
+        yield "duration_s must be more than 0"
+    if (window.min or 0) < 0 or (window.max or 0) < 0:
+        yield "min and max must not be negative"
+    if window.min is not None and window.max is not None and window.min > window.max:
+        yield f"min is {window.min}, and max is {window.max}"
+    yield from _schedule(window.schedule, window.duration_s, window.pool, settings)
+
+
+def _schedule(schedule: str, duration_s: float, pool: str, settings: Settings) -> Iterator[str]:
+    if schedule:
+        said = cron_problem(schedule)
+        if said:
+            yield said
+    if not 0 <= duration_s < math.inf:
+        yield f"duration_s is {duration_s}, and must be a number that is not negative"
+    if pool and pool not in {p.name for p in settings.pools}:
+        yield f"there is no pool {pool!r}"
+
+
+def cron_problem(schedule: str) -> str:
+    """Say what is wrong with five cron fields; "" if nothing."""
+    fields = schedule.split()
+    if len(fields) != len(_CRON):
+        return f"schedule {schedule[:60]!r} has {len(fields)} fields: minute hour day month weekday are needed"
+    for field, (least, most), names in zip(fields, _CRON, _CRON_NAMES, strict=True):
+        for part in field.split(","):
+            span, _, step = part.partition("/")
+            ends = [str(names.get(end.lower(), end)) for end in span.split("-")] if span != "*" else []
+            good = all(end.isascii() and end.isdigit() and len(end) < 4 and least <= int(end) <= most for end in ends)
+            if not good or len(ends) > 2 or (len(ends) == 2 and int(ends[0]) > int(ends[1])):
+                return f"schedule {schedule[:60]!r}: {part!r} is not within {least}-{most}"
+            if "/" in part and not (step.isascii() and step.isdigit() and 0 < int(step[:5]) <= most + 1):
+                return f"schedule {schedule[:60]!r}: {part!r} has no step"
+    return ""
+
+
+def _lease(settings: Settings) -> Iterator[Problem]:
+    lease = settings.lease
+    if not lease.retry_s < lease.renew_s < lease.duration_s:
+        yield "lease", "lease: retry_s must be less than renew_s, and that less than duration_s"
+    for name in ("name", "namespace"):
+        if not _NAME.fullmatch(getattr(lease, name)):
+            yield f"lease.{name}", f"lease.{name} is {getattr(lease, name)[:80]!r}, which is no name of Kubernetes"
+
+
+def _daemon(settings: Settings) -> Iterator[Problem]:
+    daemon = settings.daemon
+    levels = ("debug", "info", "warning", "error")
+    if daemon.log_level not in levels:
+        yield "daemon.log_level", f"daemon.log_level is {daemon.log_level!r}; there are: {', '.join(levels)}"
+    found = _LISTEN.fullmatch(daemon.metrics_listen)
+    if daemon.metrics_listen and (found is None or int(found[2]) > 65535):
+        yield "daemon.metrics_listen", f"daemon.metrics_listen is {daemon.metrics_listen!r}, and must be ADDRESS:PORT"
+    namespace, _, name = daemon.status_config_map.partition("/")
+    if daemon.status_config_map and not (_NAME.fullmatch(namespace) and _NAME.fullmatch(name)):
+        yield "daemon.status_config_map", "daemon.status_config_map must be NAMESPACE/NAME"
+    if not settings.daemon.stop_s <= 10:
+        yield "daemon.stop_s", "daemon.stop_s is at most 10: systemd kills the daemon then"

@@ -1,0 +1,166 @@
+"""The settings of cluesd: layers, units, and every problem in one error."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from clues.options import Expander, Pool
+from clues.settings import DOCS, HOOKS, Settings, describe, load_settings, reference
+from infracore.errors import Misconfigured
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def load(tmp_path: Path, text: str, **environ: str) -> Settings:
+    path = tmp_path / "clues.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_settings(environ=environ, config=path).value
+
+
+def test_without_a_file_all_defaults_hold() -> None:
+    loaded = load_settings(environ={"CLUES_DAEMON_DRY_RUN": "true"}, overrides={"policy.expander": "tiers"})
+    assert loaded.value.daemon.dry_run
+    assert loaded.value.policy.expander is Expander.TIERS
+    assert loaded.origins["policy.expander"] == "command line"
+    assert loaded.value.loop.burst_window_s == 0.05
+
+
+def test_every_setting_has_a_sentence_and_every_sentence_a_setting() -> None:
+    names = {option.name for option in describe()}
+    assert names == set(DOCS)
+    assert all(option.doc.endswith(".") for option in describe())
+    assert len(HOOKS) == 14
+
+
+def test_every_duration_names_its_unit() -> None:
+    assert [o.name for o in describe() if o.name.endswith("_s") and o.unit != "s"] == []
+
+
+def test_the_reference_page_is_the_one_of_these_settings() -> None:
+    page = (ROOT / "docs" / "reference" / "clues-settings.md").read_text(encoding="utf-8")
+    assert reference() in page, "run: python scripts/gen_clues_settings_docs.py"
+
+
+def test_the_example_is_valid() -> None:
+    found = load_settings(environ={}, config=ROOT / "systemd" / "clues.yaml").value
+    assert found.daemon.dry_run
+    assert found.pools[0].allocatable == {"cpu": 3900, "memory": 7 * 2**30, "ephemeral-storage": 20 * 2**30}
+    assert [machine.name for machine in found.pools[0].machines] == ["wn-1", "wn-2", "wn-3", "wn-4"]
+
+
+@pytest.mark.parametrize(
+    ("written", "resource", "amount"),
+    [
+        ("4", "cpu", 4000),
+        ('"4"', "cpu", 4000),
+        ("0.5", "cpu", 500),
+        ("1500m", "cpu", 1500),
+        ("8Gi", "memory", 8 * 2**30),
+        ("1e9", "memory", 10**9),
+        ("1", "nvidia.com/gpu", 1),
+        ("110", "pods", 110),
+    ],
+)
+def test_allocatable_is_written_in_kubernetes_quantities(tmp_path, written, resource, amount) -> None:
+    found = load(tmp_path, f"pools: [{{name: p, allocatable: {{{resource}: {written}}}}}]")
+    assert found.pools == (Pool("p", allocatable={resource: amount}),)
+
+
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load(
+            tmp_path,
+            """
+loop: {tick_s: .nan}
+actions: {drain_s: -1}
+policy:
+  utilization_threshold: 1.5
+  budgets: [{nodes: lots, schedule: "61 * * * *", duration_s: 60}]
+  schedules: [{schedule: "0 8 * * *", duration_s: 60, pool: nope}]
+pools:
+  - {name: a, driver: missing, min: 3, max: 2, allocatable: {cpu: 4 apples}}
+  - {name: a}
+  - {name: b, powered: true, machines: [{name: m}, {name: m}, {name: "UPPER CASE"}]}
+lease: {renew_s: 60}
+hooks: {idle: {command: [x], veto: true}}
+daemon: {log_level: loud, metrics_listen: "here"}
+""",
+        )
+    said = caught.value.message
+    for part in (
+        "loop.tick_s is nan",
+        "actions.drain_s is -1",
+        "utilization_threshold is 1.5",
+        "nodes is 'lots'",
+        "'61' is not within 0-59",
+        "no pool 'nope'",
+        "no driver 'missing'",
+        "min is 3, and max is 2",
+        "4 apples",
+        "pool a stands 2 times",
+        "machine m stands 2 times",
+        "no name of a Kubernetes node",
+        "retry_s must be less",
+        "hooks.idle.veto",
+        "'loud'",
+        "ADDRESS:PORT",
+    ):
+        assert part in said
+    assert "clues.yaml:2: loop.tick_s" in said, "the place is named"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nonsense: 1", "there is no setting 'nonsense'"),
+        ("loop: {tik_s: 1}", "did you mean 'loop.tick_s'"),
+        ("pools: [{name: p, colour: red}]", "colour"),
+        ("pools: {}", "pools"),
+        ("pools: [{name: p, min: many}]", "min"),
+        ("policy: {expander: cheapest}", "cheapest"),
+        ("loop: {tick_s: 1}\nloop: {tick_s: 2}", "stands twice"),
+        ("policy: {max_nodes: 1.5}", "max_nodes"),
+        ("hooks: {idle: {command: echo}}", "hooks.idle.command"),
+        ("{", "not YAML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load(tmp_path, text)
+    assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_named_file_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="no settings file"):
+        load_settings(environ={}, config=tmp_path / "none.yaml")
+    with pytest.raises(Misconfigured, match="no settings file"):
+        load_settings(environ={"CLUES_CONFIG": str(tmp_path / "none.yaml")})
+
+
+def test_credentials_become_paths(tmp_path: Path) -> None:
+    text = "kubernetes: {kubeconfig: 'credential:kube'}\ndrivers: {im: {type: im, auth: 'credential:im-auth'}}"
+    found = load(tmp_path, text, CREDENTIALS_DIRECTORY="/run/credentials/cluesd.service")
+    assert found.drivers["im"]["auth"] == "/run/credentials/cluesd.service/im-auth"
+    assert found.kubernetes.kubeconfig == "/run/credentials/cluesd.service/kube"
+    with pytest.raises(Misconfigured, match="not started by systemd"):
+        load(tmp_path, text)
+    with pytest.raises(Misconfigured, match="not the name"):
+        load(tmp_path, "drivers: {im: {auth: 'credential:../x'}}", CREDENTIALS_DIRECTORY="/run")
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(st.text(max_size=30))
+def test_no_cron_text_crashes_the_check(text: str) -> None:
+    from clues.settings.checks import cron_problem
+
+    assert isinstance(cron_problem(text), str)
+
+
+@pytest.mark.parametrize("good", ["* * * * *", "*/5 8-18 1,15 jan-mar mon-fri", "0 0 31 12 7", "5/10 * * * SUN"])
+def test_cron_fields_that_are_valid(good: str) -> None:
+    from clues.settings.checks import cron_problem
+
+    assert cron_problem(good) == ""

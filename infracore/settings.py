@@ -284,5 +284,5 @@ def _wrong(error: msgspec.ValidationError, origins: Mapping[str, str], program: 
     name = re.split(r"[`\[]", path)[0]
     origin = origins.get(name, DEFAULT)
     place = "" if origin == DEFAULT else f"{origin}: "
-    shown = name if re.fullmatch(r"[a-z_.]*`?", path) else path.rstrip("`")
+    shown = path.rstrip("`") if "]." in path else name  # `pools[...].min`: the key within a list is worth saying
     return Misconfigured(f"{place}{shown}: {said}", f"run: {program} config show --origin")

@@ -38,6 +38,7 @@ def test_a_pending_pod_runs_when_a_machine_comes(plane: ControlPlane, tmp_path: 
         until("the pod runs", lambda: plane.get(f"{pods}/one")["status"]["phase"] == "Running")
     finally:
         subprocess.run([*program, "off", *place], check=True, timeout=20)
-    assert subprocess.run([*program, "status", *place], capture_output=True, text=True).stdout.strip() == "off"
+    said = subprocess.run([*program, "status", *place], check=True, capture_output=True, text=True).stdout
+    assert said.strip() == "off"
     plane.delete("/api/v1/namespaces/rig")
     plane.delete("/api/v1/nodes/rig-1")

@@ -32,7 +32,10 @@ def interruptible(notice: Callable[[str], None], *, again: str) -> Iterator[thre
         if cancel.is_set():
             _leave(again)
         cancel.set()
-        notice(FINISHING)
+        try:
+            notice(FINISHING)
+        except RuntimeError:  # the signal came in the middle of a print to the same stream: no reentrant call
+            os.write(2, f"{FINISHING}\n".encode())
 
     before = {number: signal.signal(number, caught) for number in _SIGNALS}
     try:

@@ -5,13 +5,17 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from im_client.cli.interrupt import FINISHING, interruptible
 
 _PROGRAM = """
-import sys, threading
+import os, threading
 from im_client.cli.interrupt import interruptible
-with interruptible(lambda text: print(text, flush=True), again="im deploy t.yaml") as cancel:
-    print("ready", flush=True)
+def notice(text):
+    os.write(1, f"{text}\\n".encode())
+with interruptible(notice, again="im deploy t.yaml") as cancel:
+    os.write(1, b"ready\\n")
     cancel.wait(60)
     threading.Event().wait(60)
 """
@@ -23,6 +27,16 @@ def test_the_first_interrupt_sets_the_event_and_says_so() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         assert cancel.wait(5)
     assert said == [FINISHING]
+
+
+def test_an_interrupt_in_the_middle_of_a_print_is_said_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    def notice(_text: str) -> None:
+        raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stdout>'>")
+
+    with interruptible(notice, again="im deploy t.yaml") as cancel:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert cancel.wait(5)
+    assert FINISHING in capfd.readouterr().err
 
 
 def test_handlers_are_restored() -> None:

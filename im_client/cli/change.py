@@ -1,13 +1,13 @@
 """The common way of every command that changes an infrastructure: show the plan, ask, do, report."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from im_client.cli.console import ask, print_data, print_json, say, say_rendered
 from im_client.cli.interrupt import interruptible
 from im_client.cli.progress import Progress, progress
+from infracore.cli.console import ask, print_data, print_json, say, say_rendered
 from infracore.exitcodes import ExitCode
 
 if TYPE_CHECKING:
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from im_client.services.model import ApplyReport, Prepared
     from im_client.topology.values import Value
 
-__all__ = ["carry_out", "exit_code", "follow", "patience", "wait_option"]
+__all__ = ["SEE_PLAN", "carry_out", "exit_code", "follow", "patience", "wait_option"]
+
+SEE_PLAN: Final = "; `im plan` shows what would be done"
+"""End of the hint where nobody can answer the question."""
 
 wait_option = click.option(
     "--wait",
@@ -76,7 +79,7 @@ def carry_out(
     if prepared.plan.is_empty and not prepared.is_new and not prepared.source_changed and not is_destroy:
         _say_unchanged(ctx, prepared, as_json=as_json)
         return ExitCode.DONE
-    if (not prepared.plan.is_empty or is_destroy) and not ask(question, yes):
+    if (not prepared.plan.is_empty or is_destroy) and not ask(question, yes, also=SEE_PLAN):
         say("nothing was changed")
         return ExitCode.FAILED
     return follow(

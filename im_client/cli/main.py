@@ -1,15 +1,15 @@
-"""`im`: the group of commands, and the one place where every error becomes a message and an exit code."""
+"""`im`: the group of commands, and how its errors read."""
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
 import click
 
-from im_client.cli.lazy import LazyGroup
+from infracore.cli.console import say_error
+from infracore.cli.lazy import LazyGroup
+from infracore.cli.program import Program, version_option
 from infracore.errors import InfraError
-from infracore.exitcodes import ExitCode
 
 __all__ = ["SUMMARIES", "cli", "main"]
 
@@ -37,18 +37,6 @@ SUMMARIES = {
 _DEBUG_VARIABLE = "IM_DEBUG"
 
 
-def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
-    if not wanted or ctx.resilient_parsing:
-        return
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        click.echo(f"im {version('im-clues')}")
-    except PackageNotFoundError:
-        click.echo("im (not installed)")
-    ctx.exit()
-
-
 @click.group(
     cls=LazyGroup,
     package="im_client.cli.commands",
@@ -59,9 +47,7 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
         ("im ssh demo front", "Log in to its front-end."),
     ),
 )
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
-)
+@version_option("im")
 @click.option("--debug", is_flag=True, help=f"Show a traceback where something fails (also {_DEBUG_VARIABLE}=1).")
 @click.option(
     "-o",
@@ -82,75 +68,26 @@ def cli(ctx: click.Context, debug: bool, options: tuple[str, ...]) -> None:
         logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 
 
-def _wants_traceback(words: Sequence[str]) -> bool:
-    before = list(words)[: list(words).index("--")] if "--" in words else words
-    return "--debug" in before or os.environ.get(_DEBUG_VARIABLE, "") not in {"", "0"}
+def _say(error: InfraError) -> None:
+    """Say an error; the problems of a template with the lines that they stand in."""
+    from im_client.tosca.problems import InvalidTemplate
+
+    if isinstance(error, InvalidTemplate):
+        from im_client.cli.problems import say_problems
+
+        say_problems(error.problems)
+    else:
+        say_error(error, say_one=_say)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `im` and exit with a code of `infracore.exitcodes`."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(words))
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
 def run(words: list[str]) -> int:
     """Run one command line and return its exit code; every failure becomes a message on standard error."""
-    from im_client.cli.console import finish_output, prepare_streams, say_error
-
-    prepare_streams()
-    logging.lastResort = None  # what libraries log, tracebacks among it, is shown with --debug only
-    code: int = ExitCode.FAILED
-    try:
-        answer = cli.main(args=words, prog_name="im", standalone_mode=False)
-        code = int(answer) if isinstance(answer, int) else ExitCode.DONE
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("\ninterrupted: nothing more was started", err=True)
-        code = ExitCode.INTERRUPTED
-    except click.ClickException as error:
-        _say_usage(error)
-        code = ExitCode.INVALID
-    except InfraError as error:
-        if _wants_traceback(words):
-            import traceback
-
-            traceback.print_exc()
-        say_error(error)
-        code = error.exit_code
-    except BrokenPipeError:
-        code = ExitCode.DONE  # the reader has what it wanted
-    except Exception as error:  # noqa: BLE001 - the boundary: see STYLE.md, "Errors"
-        _say_bug(error, words)
-    return finish_output(code)
-
-
-def _say_usage(error: click.ClickException) -> None:
-    from im_client.cli.text import clean
-
-    context = getattr(error, "ctx", None)
-    message = error.format_message()
-    click.echo(f"error: {clean(message[:1].lower() + message[1:])}", err=True)
-    if context is not None:
-        click.echo(f"hint: {context.get_usage()}\n      {context.command_path} --help", err=True)
-
-
-def _say_bug(error: Exception, words: Sequence[str]) -> None:
-    import traceback
-
-    from im_client.cli.text import clean
-
-    if _wants_traceback(words):
-        traceback.print_exception(error)
-        return
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{'/'.join(frame.filename.split('/')[-3:])}:{frame.lineno}"
-    click.echo(
-        f"error: im has a defect: {type(error).__name__} at {place}: {clean(str(error))}\n"
-        "hint: what was done is saved, and the same command can be run again.\n"
-        f"      Please report it with the output of: {_DEBUG_VARIABLE}=1 im ...",
-        err=True,
-    )
+    return Program("im", cli, _DEBUG_VARIABLE, say=_say).run(words)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from im_client.cli.console import say
-from im_client.cli.text import clean
 from im_client.tosca.problems import Level, Problem
+from infracore.cli.console import say
+from infracore.cli.text import clean
 
 __all__ = ["problem_lines", "say_problems"]
 

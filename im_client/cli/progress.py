@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from im_client.cli.console import plain_console, print_json, say
-from im_client.cli.text import clean
 from im_client.state.store import RunState
+from infracore.cli.console import plain_console, print_json, say
+from infracore.cli.text import clean
 from infracore.events import Event, EventKind
 from infracore.units import format_duration
 

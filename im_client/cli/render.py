@@ -6,12 +6,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from im_client.cli.text import clean
-from im_client.cli.values import bare_table, cell, counted, first_line, spec_text
+from im_client.cli.values import spec_text
 from im_client.configure.model import Failure
 from im_client.plan.model import Action, Plan, Step
 from im_client.services.model import ApplyReport, NodeReport, Prepared, Timing, ValidateReport
 from im_client.state.store import RunState
+from infracore.cli.tables import bare_table, cell, counted, first_line
+from infracore.cli.text import clean
 from infracore.units import format_duration
 
 __all__ = ["failure_lines", "plan_view", "report_view", "validate_view"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from infracore.cli.options import json_option, split_pairs, yes_option
 from infracore.errors import InfraError, InvalidUsage, NotFound
 
 if TYPE_CHECKING:
@@ -42,21 +43,6 @@ def setting_overrides() -> dict[str, str]:
     """Return the settings that `im -o KEY=VALUE` gives."""
     options: tuple[str, ...] = (click.get_current_context().find_root().obj or {}).get("options", ())
     return split_pairs(options, "-o")
-
-
-def split_pairs(words: tuple[str, ...], flag: str) -> dict[str, str]:
-    """Read `KEY=VALUE` words.
-
-    Raises:
-        InvalidUsage: a word without `=` or without a key.
-    """
-    pairs: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise InvalidUsage(f"{flag} {word!r} is not KEY=VALUE")
-        pairs[key] = value
-    return pairs
 
 
 def which(ctx: "Context", named: str | None) -> str:
@@ -122,11 +108,9 @@ def complete_node(click_ctx: click.Context, _param: click.Parameter, incomplete:
     return [CompletionItem(node.name) for node in nodes if node.name.startswith(incomplete)]
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 stream_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the plan, events and the report as JSON lines on standard output."
 )
-yes_option = click.option("-y", "--yes", is_flag=True, help="Answer yes to the question.")
 infra_argument = click.argument("infra", required=False, shell_complete=complete_infrastructure)
 named_infra_argument = click.argument("infra", shell_complete=complete_infrastructure)
 nodes_argument = click.argument("nodes", nargs=-1, metavar="[NODE]...", shell_complete=complete_node)

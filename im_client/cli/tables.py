@@ -8,13 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from im_client.cli.shapes import run_as_seen
-from im_client.cli.text import clean, clean_lines
-from im_client.cli.values import bare_table, cell, counted, first_line, spec_text, value_text
+from im_client.cli.values import spec_text, value_text
 from im_client.plan.model import Phase
 from im_client.providers.base import Finding, Severity
 from im_client.services.model import DoctorReport, InfrastructureView
 from im_client.state.store import NodeRecord, RunRecord
 from im_client.topology.values import Value
+from infracore.cli.tables import bare_table, cell, counted, first_line
+from infracore.cli.text import clean, clean_lines
 from infracore.units import format_duration
 
 __all__ = ["doctor_table", "infrastructure_table", "outputs_table", "runs_table", "settings_table", "show_view"]

@@ -2,8 +2,9 @@
 
 import click
 
-from im_client.cli.console import print_text
-from im_client.cli.lazy import ExampleCommand
+from infracore.cli.console import print_text
+from infracore.cli.lazy import ExampleCommand
+from infracore.cli.program import completion_script
 
 __all__ = ["command"]
 
@@ -20,10 +21,6 @@ __all__ = ["command"]
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """Print the completion script of a shell: commands, options, names of infrastructures and machines."""
-    from click.shell_completion import get_completion_class
-
     from im_client.cli.main import cli
 
-    found = get_completion_class(shell)
-    assert found is not None, shell  # noqa: S101 - click has these three
-    print_text(found(cli, {}, "im", "_IM_COMPLETE").source().strip("\n"))
+    print_text(completion_script(cli, "im", shell))

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from im_client.cli.console import print_data, print_json, print_text
-from im_client.cli.lazy import ExampleCommand, ExampleGroup
 from im_client.cli.session import json_option, setting_overrides
+from infracore.cli.console import print_data, print_json, print_text
+from infracore.cli.lazy import ExampleCommand, ExampleGroup
 from infracore.secrets import MASK
 
 __all__ = ["command"]

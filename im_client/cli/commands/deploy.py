@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from im_client.cli.change import carry_out, wait_option
-from im_client.cli.console import needs_answer
-from im_client.cli.lazy import ExampleCommand
+from im_client.cli.change import SEE_PLAN, carry_out, wait_option
 from im_client.cli.session import opened, stream_option, yes_option
 from im_client.cli.templates import add_option, input_options, make_request, target_options
+from infracore.cli.console import needs_answer
+from infracore.cli.lazy import ExampleCommand
 from infracore.errors import InvalidUsage
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def command(target: str, yes: bool, wait_s: float | None, as_json: bool, **given
 
     The plan is shown first, and a question asked. Deploying again resumes what was interrupted or failed.
     """
-    needs_answer(yes)
+    needs_answer(yes, also=SEE_PLAN)
     with opened() as ctx:
         prepared = _prepare(ctx, target, given)
         return carry_out(

@@ -2,10 +2,10 @@
 
 import click
 
-from im_client.cli.change import carry_out, wait_option
-from im_client.cli.console import needs_answer
-from im_client.cli.lazy import ExampleCommand
+from im_client.cli.change import SEE_PLAN, carry_out, wait_option
 from im_client.cli.session import named_infra_argument, opened, stream_option, yes_option
+from infracore.cli.console import needs_answer
+from infracore.cli.lazy import ExampleCommand
 
 __all__ = ["command"]
 
@@ -33,7 +33,7 @@ def command(infra: str, skip_hooks: bool, yes: bool, wait_s: float | None, as_js
 
     from im_client.services.prepare import prepare_destroy
 
-    needs_answer(yes)
+    needs_answer(yes, also=SEE_PLAN)
     with opened() as ctx:
         prepared = prepare_destroy(ctx, infra, skip_hooks=skip_hooks)
         return carry_out(

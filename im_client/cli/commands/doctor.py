@@ -2,9 +2,9 @@
 
 import click
 
-from im_client.cli.console import print_data, print_json
-from im_client.cli.lazy import ExampleCommand
 from im_client.cli.session import json_option, opened
+from infracore.cli.console import print_data, print_json
+from infracore.cli.lazy import ExampleCommand
 from infracore.exitcodes import ExitCode
 
 __all__ = ["command"]

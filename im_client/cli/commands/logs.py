@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from im_client.cli.console import print_json, print_text
-from im_client.cli.lazy import ExampleCommand
 from im_client.cli.session import infra_argument, json_option, opened, which
+from infracore.cli.console import print_json, print_text
+from infracore.cli.lazy import ExampleCommand
 from infracore.errors import InvalidUsage
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def command(  # noqa: PLR0917 - click passes them by name
             if as_json:
                 print_json({"runs": [run_shape(one) for one in found]})
             else:
-                from im_client.cli.console import print_data
+                from infracore.cli.console import print_data
 
                 print_data(runs_table(found))
         elif as_json:
@@ -65,9 +65,9 @@ def command(  # noqa: PLR0917 - click passes them by name
 def _print(ctx: "Context", name: str, run: str | None, *, follow: bool, ansible: bool) -> None:
     import threading
 
-    from im_client.cli.text import clean, clean_lines
     from im_client.services.reading import logs
     from im_client.state.store import RunState
+    from infracore.cli.text import clean, clean_lines
 
     never = threading.Event()
     view = logs(ctx, name, run=run)

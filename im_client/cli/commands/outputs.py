@@ -2,9 +2,9 @@
 
 import click
 
-from im_client.cli.console import print_data, print_json, print_text, say
-from im_client.cli.lazy import ExampleCommand
 from im_client.cli.session import infra_argument, json_option, opened, which
+from infracore.cli.console import print_data, print_json, print_text, say
+from infracore.cli.lazy import ExampleCommand
 from infracore.errors import NotFound
 
 __all__ = ["command"]
@@ -37,8 +37,8 @@ def command(infra: str | None, name: str | None, reveal: bool, as_json: bool) ->
         if as_json:
             print_json(value_shape(found[name]))
         else:
-            from im_client.cli.text import clean_lines
             from im_client.cli.values import value_text
+            from infracore.cli.text import clean_lines
 
             print_text(clean_lines(value_text(found[name])))
     elif as_json:

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from im_client.cli.console import print_data, print_json, say
-from im_client.cli.lazy import ExampleCommand
 from im_client.cli.session import json_option, opened
 from im_client.cli.templates import add_option, input_options, make_request, target_options
+from infracore.cli.console import print_data, print_json, say
+from infracore.cli.lazy import ExampleCommand
 from infracore.errors import InvalidUsage
 from infracore.exitcodes import ExitCode
 

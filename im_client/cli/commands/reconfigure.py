@@ -3,8 +3,8 @@
 import click
 
 from im_client.cli.change import carry_out, wait_option
-from im_client.cli.lazy import ExampleCommand
 from im_client.cli.session import named_infra_argument, nodes_argument, opened, stream_option
+from infracore.cli.lazy import ExampleCommand
 
 __all__ = ["command"]
 

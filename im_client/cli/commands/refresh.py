@@ -3,10 +3,10 @@
 import click
 
 from im_client.cli.change import patience, wait_option
-from im_client.cli.console import print_data, print_json, say
 from im_client.cli.interrupt import interruptible
-from im_client.cli.lazy import ExampleCommand
 from im_client.cli.session import infra_argument, json_option, opened, which
+from infracore.cli.console import print_data, print_json, say
+from infracore.cli.lazy import ExampleCommand
 
 __all__ = ["command"]
 

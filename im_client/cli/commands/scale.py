@@ -2,10 +2,10 @@
 
 import click
 
-from im_client.cli.change import carry_out, wait_option
-from im_client.cli.console import needs_answer, say
-from im_client.cli.lazy import ExampleCommand
+from im_client.cli.change import SEE_PLAN, carry_out, wait_option
 from im_client.cli.session import complete_infrastructure, opened, stream_option, which, yes_option
+from infracore.cli.console import needs_answer, say
+from infracore.cli.lazy import ExampleCommand
 from infracore.errors import InvalidUsage
 
 __all__ = ["command"]
@@ -44,7 +44,7 @@ def command(words: tuple[str, ...], remove: tuple[str, ...], yes: bool, wait_s: 
     counts = dict(_count(word) for word in words if "=" in word)
     if not counts and not remove:
         raise InvalidUsage("how many machines?", "example: im scale demo worker=3")
-    needs_answer(yes)
+    needs_answer(yes, also=SEE_PLAN)
     with opened() as ctx:
         name = show(ctx, which(ctx, named[0] if named else None)).record.name
         if not named:

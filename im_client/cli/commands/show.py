@@ -2,9 +2,9 @@
 
 import click
 
-from im_client.cli.console import print_data, print_json
-from im_client.cli.lazy import ExampleCommand
 from im_client.cli.session import infra_argument, json_option, opened, which
+from infracore.cli.console import print_data, print_json
+from infracore.cli.lazy import ExampleCommand
 
 __all__ = ["command"]
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from im_client.cli.console import print_text, say
-from im_client.cli.lazy import UntilDashes
 from im_client.cli.session import complete_infrastructure, is_infrastructure, opened, which
+from infracore.cli.console import print_text, say
+from infracore.cli.lazy import UntilDashes
 from infracore.errors import InvalidUsage
 
 if TYPE_CHECKING:

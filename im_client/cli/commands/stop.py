@@ -3,9 +3,9 @@
 import click
 
 from im_client.cli.change import wait_option
-from im_client.cli.lazy import ExampleCommand
 from im_client.cli.power import change_power
 from im_client.cli.session import named_infra_argument, nodes_argument, stream_option
+from infracore.cli.lazy import ExampleCommand
 
 __all__ = ["command"]
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from im_client.cli.console import print_data, print_json
-from im_client.cli.lazy import ExampleCommand
 from im_client.cli.session import json_option, opened
 from im_client.cli.templates import add_option, input_options, read_inputs
+from infracore.cli.console import print_data, print_json
+from infracore.cli.lazy import ExampleCommand
 from infracore.exitcodes import ExitCode
 
 __all__ = ["command"]

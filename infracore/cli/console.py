@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from im_client.cli.text import clean_lines
+from infracore.cli.text import clean_lines
 from infracore.errors import InfraError, InvalidUsage, Several
 from infracore.exitcodes import ExitCode
 
@@ -88,18 +88,11 @@ def say(text: str) -> None:
         _silence(sys.stderr)
 
 
-def say_error(error: InfraError) -> None:
-    """Say what failed and what to do next."""
-    from im_client.tosca.problems import InvalidTemplate
-
-    if isinstance(error, InvalidTemplate):
-        from im_client.cli.problems import say_problems
-
-        say_problems(error.problems)
-        return
+def say_error(error: InfraError, *, say_one: Callable[[InfraError], None] | None = None) -> None:
+    """Say what failed and what to do next; each of several with `say_one`, if that is given."""
     if isinstance(error, Several):
         for one in error.errors:
-            say_error(one)
+            (say_one or say_error)(one)
         return
     say(f"error: {clean_lines(error.message)}")
     if error.hint:
@@ -141,8 +134,8 @@ def _render(stream: TextIO, parts: "tuple[RenderableType, ...]") -> None:
     (print_text if stream is sys.stdout else say)(text)
 
 
-def needs_answer(yes: bool) -> None:
-    """Fail at once where a question will come up that nobody can answer.
+def needs_answer(yes: bool, *, also: str = "") -> None:
+    """Fail at once where a question will come up that nobody can answer. `also` ends the hint.
 
     Raises:
         InvalidUsage: no terminal, and no `-y`.
@@ -150,15 +143,15 @@ def needs_answer(yes: bool) -> None:
     if not yes and not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
         raise InvalidUsage(
             "this asks before it changes anything, and there is no terminal to ask on",
-            "add -y to answer yes; `im plan` shows what would be done",
+            f"add -y to answer yes{also}",
         )
 
 
-def ask(question: str, yes: bool) -> bool:
+def ask(question: str, yes: bool, *, also: str = "") -> bool:
     """Ask on the terminal; only `y` or `yes` means yes. With `yes` nothing is asked."""
     if yes:
         return True
-    needs_answer(yes)
+    needs_answer(yes, also=also)
     import click
 
     return bool(click.confirm(question, default=False, err=True))

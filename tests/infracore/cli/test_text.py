@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from im_client.cli.text import clean, clean_lines
+from infracore.cli.text import clean, clean_lines
 
 
 @pytest.mark.parametrize(

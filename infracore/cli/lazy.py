@@ -1,4 +1,4 @@
-"""A group whose commands are imported when they are used, so that `im --help` costs nothing but click."""
+"""A group whose commands are imported when they are used, so that `--help` costs nothing but click."""
 
 import importlib
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class ExampleGroup(click.Group):
 class UntilDashes(ExampleCommand):
     """A command that leaves all that follows `--` to another program: see `command_words`."""
 
-    _KEY = "im.after-dashes"
+    _KEY = "infracore.after-dashes"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep what follows the first `--` aside, and parse what stands before it."""

@@ -1,6 +1,7 @@
 """What people read: tables and summaries as rich renderables. Every text from outside is cleaned and never markup."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -117,13 +118,17 @@ def report_view(report: ApplyReport, *, again: str) -> RenderableType:
     return Group(*parts)
 
 
+_FAILURE_LINES: Final = 5
+"""A person reads the first screen only."""
+
+
 def failure_lines(node: NodeReport) -> list[str]:
-    """Return a failure in five lines: machine, task, file and line, message, the last line of output."""
+    """Return a failure in at most five lines: machine, task, file and line, message, end of the output, hint."""
     failure = node.failure
     if failure is None:
         lines = [f"failed: {clean(node.name)}: {clean(first_line(node.error)) or 'no reason was given'}"]
         lines += [f"  {clean(line)}" for line in node.error.splitlines()[1:3]]
-        return lines + ([f"  hint: {clean(node.hint)}"] if node.hint else [])
+        return lines + _hint_lines(node)
     return _task_lines(node, failure)
 
 
@@ -133,11 +138,15 @@ def _task_lines(node: NodeReport, failure: Failure) -> list[str]:
     if failure.file:
         lines.append(f"  at {clean(failure.file)}:{failure.line}, in {clean(failure.play)}")
     lines.append(f"  {clean(first_line(failure.message))}")
+    hint = _hint_lines(node)
+    room = _FAILURE_LINES - len(lines) - len(hint)  # the hint takes the place of output: it says what to do
     said = [line for line in failure.last_lines if line.strip() and line.strip() not in failure.message]
-    lines += [f"  | {clean(line.rstrip())}" for line in said[-2:]]
-    if node.hint:
-        lines[-1:] = [lines[-1], f"  hint: {clean(node.hint)}"]
-    return lines
+    lines += [f"  | {clean(line.rstrip())}" for line in said[-min(room, 2) :]]
+    return lines + hint
+
+
+def _hint_lines(node: NodeReport) -> list[str]:
+    return [f"  hint: {clean(' '.join(node.hint.split()))}"] if node.hint.strip() else []
 
 
 def timing_table(timings: Sequence[Timing], elapsed_s: float) -> Table:

@@ -19,7 +19,7 @@ from infracore.clock import Clock, SystemClock
 from infracore.errors import Misconfigured
 from infracore.secrets import Seal
 
-__all__ = ["Context", "open_context"]
+__all__ = ["Context", "open_context", "provider_settings"]
 
 
 _IN_STATE_DIR: Final = frozenset({"existing", "fake"})
@@ -58,9 +58,7 @@ class Context:
         Raises:
             InvalidUsage: no provider has this name. Misconfigured: a setting is wrong.
         """
-        merged = {**self.settings.providers.get(name, {}), **(settings or {})}
-        if name in _IN_STATE_DIR:
-            merged.setdefault("state_dir", str(self.settings.state_dir / "providers" / name))
+        merged = provider_settings(self.settings, name, settings)
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:
@@ -72,6 +70,14 @@ class Context:
         for provider in self._providers.values():
             provider.close()
         self.store.close()
+
+
+def provider_settings(settings: Settings, name: str, own: Mapping[str, Value] | None = None) -> dict[str, Value]:
+    """Return what a provider is opened with: the settings' table for it, overlaid with an infrastructure's own."""
+    merged = {**settings.providers.get(name, {}), **(own or {})}
+    if name in _IN_STATE_DIR:
+        merged.setdefault("state_dir", str(settings.state_dir / "providers" / name))
+    return merged
 
 
 @contextmanager

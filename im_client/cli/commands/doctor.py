@@ -1,8 +1,11 @@
 """`im doctor`."""
 
+import os
+from pathlib import Path
+
 import click
 
-from im_client.cli.session import json_option, opened
+from im_client.cli.session import json_option, opened, setting_overrides
 from infracore.cli.console import print_data, print_json
 from infracore.cli.lazy import ExampleCommand
 from infracore.exitcodes import ExitCode
@@ -25,9 +28,10 @@ def command(providers: tuple[str, ...], as_json: bool) -> int:
     """Examine this computer, say what is missing and how to get it. Changes nothing; ends with 1 after an error."""
     from im_client.providers.base import Severity
     from im_client.services.doctor import doctor
+    from im_client.settings import load_settings
 
-    with opened() as ctx:
-        report = doctor(ctx, providers)
+    settings = load_settings(overrides=setting_overrides(), environ=os.environ, cwd=Path.cwd()).value
+    report = doctor(settings, providers, opened=opened)
     if as_json:
         from im_client.cli.shapes import doctor_shape
 

@@ -294,3 +294,21 @@ def test_a_defect_becomes_one_message_and_no_traceback(im, deployed: str, tmp_pa
     assert answer.status != 0
     assert "Traceback" not in answer.err
     assert "hint: " in answer.err
+
+
+@pytest.mark.parametrize("broken", ["no database", "no key"])
+def test_doctor_reports_a_broken_state_as_one_finding_and_goes_on(im, tmp_path: Path, broken: str) -> None:
+    state = tmp_path / "state"
+    assert im("list").status == 0
+    if broken == "no key":
+        (state / "key").unlink()
+    else:
+        (state / "state.db").write_bytes(b"this is no database" * 500)
+    assert im("list").status != 0
+    answer = im("doctor", "--provider", "fake", "--json")
+    found = answer.json["findings"]
+    assert answer.status == 1
+    assert [f["check"] for f in found["state"]] == ["store", "disk"]
+    assert found["state"][0]["severity"] == "error"
+    assert found["program"]
+    assert {f["severity"] for f in found["fake"]} == {"ok"}

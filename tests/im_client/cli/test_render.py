@@ -3,6 +3,7 @@
 import dataclasses
 import io
 
+import pytest
 from rich.console import Console, RenderableType
 
 from im_client.cli.render import failure_lines, plan_view, report_view
@@ -84,6 +85,21 @@ def test_a_failed_task_reads_in_five_lines() -> None:
         "  | two",
         "  | three",
     ]
+
+
+@pytest.mark.parametrize("hint", ["", "make room on the disk", "one\ntwo"])
+@pytest.mark.parametrize("output", [(), ("one",), ("one", "two", "three")])
+@pytest.mark.parametrize("file", ["", "roles/slurm/tasks/main.yml"])
+def test_a_failure_with_a_hint_still_reads_in_five_lines_and_the_hint_is_the_last(
+    file: str, output: tuple[str, ...], hint: str
+) -> None:
+    failure = Failure("w-1", "slurm.configure", "install slurmd", file, 12, "No package", output)
+    node = NodeReport("w-1", False, Phase.UNCONFIGURED, error="a\nb\nc\nd", hint=hint, failure=failure)
+    for report in (node, dataclasses.replace(node, failure=None)):
+        lines = failure_lines(report)
+        assert len(lines) <= 5
+        assert lines[-1].startswith("  hint: ") == bool(hint)
+    assert output[-1:] == () or f"  | {output[-1]}" in failure_lines(node)
 
 
 def test_a_report_says_how_to_go_on_after_a_failure() -> None:

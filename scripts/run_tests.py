@@ -34,8 +34,8 @@ def _machines() -> str:
 def _controlplane() -> str:
     """Build the Kubernetes control plane where it is not there yet: before the tests, whose time is limited."""
     argv = [sys.executable, "-m", "tests.controlplane.programs"]
-    done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)  # its progress is seen on stderr
+    return (done.stdout.strip() or "the control plane cannot be built") if done.returncode else ""
 
 
 CONDITIONS: dict[str, Callable[[], str]] = {

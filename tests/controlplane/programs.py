@@ -137,4 +137,8 @@ def _wanted(pattern: str) -> str:
 
 
 if __name__ == "__main__":
-    print(build().origin)
+    try:
+        print(build().origin)
+    except RuntimeError as reason:
+        print(f"no Kubernetes control plane can be had: {' '.join(str(reason).split())[:500]}")
+        sys.exit(1)

@@ -25,8 +25,9 @@ _T = TypeVar("_T")
 _BUSY_S: Final = 5.0
 _PRUNED_AT_ONCE: Final = 5000
 _PUT_ACTION: Final = (
-    "INSERT INTO action VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (token) DO UPDATE SET machine = excluded.machine,"
-    " node = excluded.node, phase = excluded.phase, ended_at = excluded.ended_at, body = excluded.body"
+    "INSERT INTO action VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (token) DO UPDATE SET"
+    " machine = excluded.machine, node = excluded.node, phase = excluded.phase,"
+    " ended_at = excluded.ended_at, body = excluded.body"
 )
 
 

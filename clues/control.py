@@ -96,7 +96,13 @@ class Control(Protocol):
         ...
 
     def why(self, name: str) -> Mapping[str, object]:
-        """Explain a node, machine or pod (`NAME` or `NAMESPACE/NAME`), by keys `kind`, `name`, `summary`, `details`."""
+        """Explain a node, machine or pod (`NAME` or `NAMESPACE/NAME`), by keys `kind`, `name`, `summary`, `details`.
+
+        `kind` is `node` (also of a machine) or `pod`. `details` holds, of a pod, `verdict` (its `PodVerdict`) and of a
+        node `view` (its `NodeView`), `removal` (the `Removal` of the last decision that takes it, if one does) and
+        `action` (the `ActionView` of what is being done to it, if anything is). A pod that is not pending: `verdict`
+        None, and `summary` says where it runs.
+        """
         ...
 
     def last_decision(self) -> Decision | None: ...

@@ -106,6 +106,10 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "lease.retry_s": ("How often the lease is renewed or tried for.", "s"),
     "daemon.state_dir": ("Folder of what a restart must not lose; on a local disk.", ""),
     "daemon.socket": ("Socket on which `clues` asks.", ""),
+    "daemon.socket_group": (
+        "Group whose members may change something by `clues`, besides root; none: root only. Everybody may look.",
+        "",
+    ),
     "daemon.metrics_listen": ("ADDRESS:PORT of /metrics, /healthz and the status page; none: not served.", ""),
     "daemon.dry_run": ("Decide and say so, but change nothing.", ""),
     "daemon.log_level": ("`debug`, `info`, `warning` or `error`.", ""),

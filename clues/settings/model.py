@@ -76,6 +76,7 @@ class DaemonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     state_dir: Path = Path("/var/lib/clues")
     socket: Path = Path("/run/clues/clues.sock")
+    socket_group: str = ""
     metrics_listen: str = "127.0.0.1:9808"
     dry_run: bool = False
     log_level: str = "info"

@@ -1,0 +1,191 @@
+"""Reading files that nobody vouches for: YAML and JSON without duplicate keys, aliases, NaN or bottomless nesting."""
+
+import gzip
+import json
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from infracore.errors import Misconfigured, NotFound
+
+__all__ = ["documents", "json_line", "read_bytes"]
+
+_MOST_BYTES: Final = 1 << 30
+"""After decompression; a dump of 100,000 pods is about 400 MB."""
+_MOST_YAML_BYTES: Final = 1 << 26
+"""YAML takes fifty times as long as JSON: larger dumps are to be made with `-o json`."""
+_DEEPEST: Final = 100
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_GZIP: Final = b"\x1f\x8b"
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content, decompressed where it is gzip; `-` is standard input.
+
+    Raises:
+        NotFound: it is not there.
+        Misconfigured: it cannot be read, is damaged, or is larger than 1 GiB.
+    """
+    name = "standard input" if str(path) == "-" else str(path)
+    try:
+        if str(path) == "-":
+            content = sys.stdin.buffer.read(_MOST_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                content = file.read(_MOST_BYTES + 1)
+        if content[:2] == _GZIP:
+            content = _unzipped(content)
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no file {name}") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise Misconfigured(f"{name} is damaged: {error}") from error
+    except OSError as error:
+        raise Misconfigured(f"cannot read {name}: {error.strerror or error}") from error
+    if len(content) > _MOST_BYTES:
+        raise Misconfigured(f"{name} is larger than 1 GiB")
+    return content
+
+
+def _unzipped(content: bytes) -> bytes:
+    import io
+
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        return file.read(_MOST_BYTES + 1)
+
+
+def documents(content: bytes, where: str) -> Iterator[Any]:
+    """Yield the documents of a YAML or JSON stream as plain values; empty documents are left out.
+
+    Raises:
+        Misconfigured: it is neither, or holds a duplicate key, an alias, NaN, or nesting deeper than 100.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Misconfigured(f"{where} is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}") from error
+    start = text.lstrip()[:1]
+    if not start:
+        return
+    if start in "{[":
+        try:
+            yield from _json_documents(text, where)
+        except _NoJson as error:
+            # flow style YAML looks alike; its own error is the better one unless it is large
+            if len(content) > _MOST_YAML_BYTES:
+                raise Misconfigured(f"{where}: {error}") from error
+        else:
+            return
+    if len(content) > _MOST_YAML_BYTES:
+        raise Misconfigured(f"{where} is larger than {_MOST_YAML_BYTES >> 20} MiB of YAML", "write it as JSON")
+    yield from _yaml_documents(text, where)
+
+
+class _NoJson(Exception):
+    """Never leaves this file."""
+
+
+def json_line(line: bytes | str, where: str) -> Any:
+    """Read one JSON value. Raises Misconfigured."""
+    try:
+        found = list(_json_documents(line.decode() if isinstance(line, bytes) else line, where))
+    except (UnicodeDecodeError, _NoJson) as error:
+        raise Misconfigured(f"{where} is no JSON: {error}") from error
+    if len(found) != 1:
+        raise Misconfigured(f"{where} is not one JSON value")
+    return found[0]
+
+
+def _json_documents(text: str, where: str) -> Iterator[Any]:
+    decoder = json.JSONDecoder(
+        object_pairs_hook=lambda pairs: _without_duplicates(pairs, where), parse_constant=_refuse_constant
+    )
+    at, found = 0, []
+    try:
+        while True:
+            while at < len(text) and text[at].isspace():
+                at += 1
+            if at >= len(text):
+                break
+            value, at = decoder.raw_decode(text, at)
+            found.append(value)
+    except RecursionError as error:
+        raise Misconfigured(f"{where} is nested too deeply") from error
+    except ValueError as error:
+        raise _NoJson(str(error)) from error
+    yield from found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise Misconfigured(f"{where}: the key {twice!r} stands twice in one object")
+    return value
+
+
+def _yaml_documents(text: str, where: str) -> Iterator[Any]:
+    try:
+        _check_events(text, where)
+        for node in yaml.compose_all(text, Loader=_LOADER):
+            value = _plain(node, where)
+            if value is not None:
+                yield value
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
+        raise Misconfigured(f"{where}{place}: not YAML: {getattr(error, 'problem', None) or error}") from error
+
+
+def _check_events(text: str, where: str) -> None:
+    """Refuse aliases and depth before anything is built of them: one line can stand for gigabytes."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise Misconfigured(
+                f"{where}{_line(event)}: aliases (*{event.anchor}) are not read here", "write the value out"
+            )
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                raise Misconfigured(f"{where}{_line(event)}: nested deeper than {_DEEPEST}")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _line(event: yaml.Event) -> str:
+    return "" if event.start_mark is None else f":{event.start_mark.line + 1}"
+
+
+def _plain(node: yaml.Node, where: str) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        value: dict[str, Any] = {}
+        for key_node, item in node.value:
+            place = f"{where}:{key_node.start_mark.line + 1}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise Misconfigured(f"{place}: a key must be one word")
+            if key_node.value in value:
+                raise Misconfigured(f"{place}: the key {key_node.value!r} stands twice in one mapping")
+            value[key_node.value] = _plain(item, where)
+        return value
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, where) for item in node.value]
+    if node.tag.endswith((":int", ":float", ":bool", ":null")):
+        try:
+            read = yaml.SafeLoader("").construct_object(node)
+        except (ValueError, yaml.YAMLError) as error:
+            raise Misconfigured(f"{where}:{node.start_mark.line + 1}: {node.value[:60]!r} is no value") from error
+        if isinstance(read, float) and not abs(read) < float("inf"):
+            raise Misconfigured(f"{where}:{node.start_mark.line + 1}: {node.value[:60]!r} is not a finite number")
+        return read
+    if node.tag.endswith((":str", ":timestamp", ":value", ":merge")):
+        return node.value  # a time stays the text that it is in Kubernetes
+    raise Misconfigured(f"{where}:{node.start_mark.line + 1}: the tag {node.tag} is not read here")

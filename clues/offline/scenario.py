@@ -1,0 +1,495 @@
+"""The format of scenarios: a cluster's state in a few lines, and the one right decision on it.
+
+Its conventions stand at the top of every scenario file (`conventions: |`). Lines of scheduler verdicts use the same
+nodes and pods. Unknown keys are refused. What is expected is not read: decisions are made without it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
+
+from clues.offline.reading import documents, read_bytes
+from infracore.errors import InfraError, Misconfigured
+
+__all__ = [
+    "FitCase",
+    "Scenario",
+    "ScenarioFile",
+    "duration_s",
+    "expanded_names",
+    "long_key",
+    "read_scenarios",
+    "to_fit_case",
+    "word",
+]
+
+Quantity: TypeAlias = str | int | float
+Word: TypeAlias = str | int | bool
+"""A label's value; numbers and truth values are written as Kubernetes would have them quoted."""
+Duration: TypeAlias = str | int | float
+_T = TypeVar("_T")
+_MOST_PODS: Final = 200_000
+_KEYS: Final = {"zone": "topology.kubernetes.io/zone", "host": "kubernetes.io/hostname", "arch": "kubernetes.io/arch"}
+_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class _Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class TaintText(_Text, frozen=True):
+    key: str
+    value: Word = ""
+    effect: str = "NoSchedule"
+
+
+class TolerationText(_Text, frozen=True):
+    key: str = ""
+    operator: str = "Equal"
+    value: Word = ""
+    effect: str = ""
+
+
+class PoolText(_Text, frozen=True):
+    name: str
+    cpu: Quantity = 0
+    memory: Quantity = 0
+    min: int = 0
+    max: int = 10
+    gpu: int = 0
+    max_pods: int = 110
+    labels: Mapping[str, Word] = {}
+    taints: tuple[TaintText, ...] = ()
+    startup_taints: tuple[TaintText, ...] = ()
+    price: float = 1.0
+    zone: str = ""
+    arch: str = "amd64"
+    tier: int = 0
+    powered: bool = False
+
+
+class NodeText(_Text, frozen=True):
+    name: str
+    pool: str = ""
+    cpu: Quantity | None = None
+    memory: Quantity | None = None
+    gpu: int | None = None
+    max_pods: int | None = None
+    labels: Mapping[str, Word] | None = None
+    taints: tuple[TaintText, ...] | None = None
+    zone: str | None = None
+    arch: str | None = None
+    state: str = "ready"
+    since: Duration | None = None
+    unneeded_for: Duration = "1h"
+    annotations: Mapping[str, Word] = {}
+    cordoned: bool = False
+
+
+class Amounts(_Text, frozen=True):
+    cpu: Quantity = 0
+    memory: Quantity = 0
+    gpu: int = 0
+
+
+class ExpressionText(_Text, frozen=True):
+    key: str
+    op: str
+    values: tuple[Word, ...] = ()
+
+
+class TermText(_Text, frozen=True):
+    match: Mapping[str, Word]
+    topology: str
+
+
+class AffinityText(_Text, frozen=True):
+    node: tuple[tuple[ExpressionText, ...], ...] = ()
+    node_preferred: tuple[tuple[ExpressionText, ...], ...] = ()
+    pod: tuple[TermText, ...] = ()
+    anti: tuple[TermText, ...] = ()
+    pod_preferred: tuple[TermText, ...] = ()
+    anti_preferred: tuple[TermText, ...] = ()
+
+
+class SpreadText(_Text, frozen=True):
+    match: Mapping[str, Word]
+    topology: str
+    max_skew: int = 1
+    when: str = "hard"
+    min_domains: int | None = None
+
+
+class PortText(_Text, frozen=True):
+    port: int
+    protocol: str = "TCP"
+
+
+class VolumeText(_Text, frozen=True):
+    pv_zone: str = ""
+    pv_node: str = ""
+    class_zones: tuple[str, ...] | None = None
+
+
+class LocalText(_Text, frozen=True):
+    name: str
+    kind: str = "emptyDir"
+
+
+class PodText(_Text, frozen=True):
+    name: str
+    count: int | None = None
+    namespace: str = "default"
+    labels: Mapping[str, Word] = {}
+    cpu: Quantity = 0
+    memory: Quantity = 0
+    gpu: int = 0
+    init: Amounts | None = None
+    overhead: Amounts | None = None
+    selector: Mapping[str, Word] = {}
+    tolerations: tuple[TolerationText, ...] = ()
+    affinity: AffinityText = AffinityText()
+    spread: tuple[SpreadText, ...] = ()
+    host_ports: tuple[PortText, ...] = ()
+    volumes: tuple[VolumeText, ...] = ()
+    local_storage: tuple[LocalText, ...] = ()
+    priority: int = 0
+    owner: str = "ReplicaSet"
+    annotations: Mapping[str, Word] = {}
+    phase: str = ""
+    node: str = ""
+    nominated_node: str = ""
+    gated: bool = False
+    deleting: bool = False
+    scheduler: str = "default-scheduler"
+    pending_for: Duration = "1m"
+
+
+class DaemonSetText(_Text, frozen=True):
+    name: str
+    namespace: str = "default"
+    cpu: Quantity = 0
+    memory: Quantity = 0
+    selector: Mapping[str, Word] = {}
+    tolerations: tuple[TolerationText, ...] = ()
+    labels: Mapping[str, Word] = {}
+    priority: int = 0
+
+
+class BudgetText(_Text, frozen=True):
+    name: str
+    match: Mapping[str, Word]
+    allowed: int
+    namespace: str = "default"
+
+
+class BackOffText(_Text, frozen=True):
+    initial: Duration = "5m"
+    max: Duration = "30m"
+    reset: Duration = "3h"
+
+
+class DisruptionText(_Text, frozen=True):
+    nodes: str | int
+    pool: str = ""
+    reasons: tuple[str, ...] = ()
+    schedule: str = ""
+    duration: Duration = 0
+
+
+class SettingsText(_Text, frozen=True):
+    expander: str = "price"
+    max_nodes: int | None = None
+    max_cores: Quantity | None = None
+    max_memory: Quantity | None = None
+    min_cores: Quantity = 0
+    balance: bool = False
+    enforce_min: bool = False
+    utilization_threshold: float = 0.5
+    count_daemonsets: bool = True
+    unneeded_time: Duration = "10m"
+    unready_time: Duration = "20m"
+    remove_unready: bool = True
+    delay_after_scale_up: Duration = "10m"
+    last_scale_up: Duration | None = "1h"
+    delay_after_failure: Duration = "3m"
+    max_drain: int = 1
+    max_parallel: int = 10
+    max_provision_time: Duration = "15m"
+    max_booting: int | None = None
+    backoff: BackOffText = BackOffText()
+    expendable_below: int = -10
+    ok_unready: int = 3
+    max_unready_percent: float = 45.0
+    block_local_storage: bool = True
+    block_kube_system: bool = True
+    block_unreplicated: bool = True
+    consolidation: str = "delete"
+    budgets: tuple[DisruptionText, ...] | None = None
+    schedulers: tuple[str, ...] = ("default-scheduler",)
+    exclude: tuple[str, ...] = ()
+    """Names (nodes or machines) that are never turned off."""
+
+
+class HistoryText(_Text, frozen=True):
+    event: str
+    ago: Duration
+    pool: str = ""
+
+
+class MachineText(_Text, frozen=True):
+    name: str
+    pool: str
+    state: str = "powered_off"
+    since: Duration | None = None
+    failures: int = 0
+    cpu: Quantity | None = None
+    memory: Quantity | None = None
+    power_ons: int = 0
+    unneeded_for: Duration = "1h"
+
+
+class PartitionText(_Text, frozen=True):
+    name: str
+    nodes: tuple[str, ...]
+
+
+class SlurmNodeText(_Text, frozen=True):
+    name: str
+    cpus: int = 1
+    mem_mb: int = 0
+    features: tuple[str, ...] | str = ()
+    state: str = "idle"
+    since: Duration = "1h"
+    free_cpus: int | None = None
+    weight: int = 1
+
+
+class SlurmJobText(_Text, frozen=True):
+    id: int
+    partition: str
+    nodes: int = 1
+    cpus_per_node: int = 1
+    mem_per_node_mb: int = 0
+    constraint: str = ""
+    state: str = "pending"
+    reason: str = ""
+    priority: int = 0
+
+
+class SlurmText(_Text, frozen=True):
+    partitions: tuple[PartitionText, ...] = ()
+    nodes: tuple[SlurmNodeText, ...] = ()
+    jobs: tuple[SlurmJobText, ...] = ()
+
+
+class Scenario(_Text, frozen=True):
+    """One scenario, as written."""
+
+    id: str
+    title: str = ""
+    source: tuple[str, ...] = ()
+    checked: tuple[str, ...] = ()
+    note: str = ""
+    pools: tuple[PoolText, ...] = ()
+    nodes: tuple[NodeText, ...] = ()
+    pods: tuple[PodText, ...] = ()
+    daemonsets: tuple[DaemonSetText, ...] = ()
+    pdbs: tuple[BudgetText, ...] = ()
+    settings: SettingsText = SettingsText()
+    history: tuple[HistoryText, ...] = ()
+    machines: tuple[MachineText, ...] = ()
+    slurm: SlurmText | None = None
+    expect: Mapping[str, Any] = {}
+
+
+class FitCase(_Text, frozen=True):
+    """A line of scheduler verdicts: pods with `node` run there, every other one is judged alone."""
+
+    id: str
+    nodes: tuple[NodeText, ...]
+    pods: tuple[PodText, ...]
+    verdict: Mapping[str, Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioFile:
+    """What could be read of a file, and what could not."""
+
+    scenarios: tuple[Scenario, ...]
+    errors: tuple[InfraError, ...]
+
+
+def read_scenarios(path: Path) -> ScenarioFile:
+    """Read every scenario of a file; one that is wrong does not hide the others.
+
+    Raises:
+        Misconfigured, NotFound: the file as a whole cannot be read.
+    """
+    found = list(documents(read_bytes(path), str(path)))
+    if len(found) != 1 or not isinstance(found[0], dict) or not isinstance(found[0].get("scenarios"), list):
+        raise Misconfigured(f"{path} is no scenario file: it needs one mapping with the key `scenarios`, a list")
+    if found[0].get("version", 1) != 1:
+        raise Misconfigured(f"{path}: version {found[0]['version']!r} of the format is not known; 1 is")
+    scenarios: dict[str, Scenario] = {}
+    errors: list[InfraError] = []
+    for number, item in enumerate(found[0]["scenarios"], 1):
+        name = item.get("id") if isinstance(item, dict) else None
+        where = f"{path}: scenario {name if isinstance(name, str) else f'number {number}'}"
+        try:
+            scenario = _converted(item, Scenario, where)
+            if scenario.id in scenarios:
+                raise Misconfigured(f"{where}: there is another one with this id")
+            _check(scenario, where)
+            scenarios[scenario.id] = scenario
+        except InfraError as error:
+            errors.append(error)
+    return ScenarioFile(tuple(scenarios.values()), tuple(errors))
+
+
+def to_fit_case(item: object, where: str) -> FitCase:
+    """Read a line of verdicts that was parsed as JSON. Raises Misconfigured."""
+    case = _converted(item, FitCase, where)
+    _check_unique(where, "node", [node.name for node in case.nodes])
+    _check_unique(where, "pod", [f"{pod.namespace}/{name}" for pod in case.pods for name in expanded_names(pod)])
+    known = {node.name for node in case.nodes}
+    for pod in case.pods:
+        if pod.node and pod.node not in known:
+            raise Misconfigured(f"{where}: pod {pod.name} stands on {pod.node!r}, which is no node of it")
+    return case
+
+
+def _converted(item: object, form: type[_T], where: str) -> _T:
+    try:
+        return msgspec.convert(_cleaned(item), form, strict=True)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise Misconfigured(f"{where}: {_told(error)}", "the format stands under `conventions` of the file") from error
+
+
+def _cleaned(item: object) -> object:
+    """`budgets: none` is said in words."""
+    if isinstance(item, dict) and isinstance(item.get("settings"), dict):
+        settings = {k: (None if v == "none" else v) for k, v in item["settings"].items()}
+        return {**item, "settings": settings}
+    return item
+
+
+def _told(error: Exception) -> str:
+    text = str(error)
+    said, _, place = text.partition(" - at `$.")
+    return f"{place.rstrip('`')}: {said}" if place else text
+
+
+def duration_s(value: Duration, where: str) -> float:
+    """Read `10m`, `1h30m` or a number of seconds. Raises Misconfigured."""
+    if isinstance(value, bool):
+        raise Misconfigured(f"{where}: {value!r} is no time such as 10m")
+    if isinstance(value, int | float):
+        seconds = float(value)
+    elif value == "0":
+        seconds = 0.0
+    elif len(value) <= 40 and _DURATION.fullmatch(value):
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(value))
+    else:
+        raise Misconfigured(f"{where}: {value[:40]!r} is no time such as 10m, 1h30m or 45s")
+    if not 0 <= seconds <= 1e9:
+        raise Misconfigured(f"{where}: {value!r} is negative or longer than thirty years")
+    return seconds
+
+
+def long_key(key: str) -> str:
+    """Return the label key that `zone`, `host` or `arch` stands for; every other key stands for itself."""
+    return _KEYS.get(key, key)
+
+
+def word(value: Word) -> str:
+    """Return a label's value as Kubernetes has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def expanded_names(pod: PodText) -> Sequence[str]:
+    """Return the names of the pods that an entry stands for."""
+    return [pod.name] if pod.count is None else [f"{pod.name}-{number}" for number in range(pod.count)]
+
+
+_NODE_STATES: Final = ("ready", "booting", "unready", "deleting")
+_MACHINE_STATES: Final = ("powered_off", "powered_on", "booting", "failed", "stopping")
+_SLURM_STATES: Final = ("idle", "alloc", "down", "powered_down", "powering_up", "powering_down")
+_OWNERS: Final = ("ReplicaSet", "StatefulSet", "Job", "DaemonSet", "Static", "none")
+_PHASES: Final = ("", "Pending", "Running", "Succeeded", "Failed", "Unknown")
+_EVENTS: Final = ("scale_up_failed", "scale_down_failed", "scale_up")
+
+
+def _check(scenario: Scenario, where: str) -> None:
+    """Refuse names that stand twice or for nothing, and words that are none of the format."""
+    pools = {pool.name for pool in scenario.pools}
+    _check_unique(where, "pool", [pool.name for pool in scenario.pools])
+    _check_unique(where, "node", [node.name for node in scenario.nodes])
+    _check_unique(where, "machine", [machine.name for machine in scenario.machines])
+    _check_unique(where, "DaemonSet", [f"{item.namespace}/{item.name}" for item in scenario.daemonsets])
+    _check_unique(where, "PodDisruptionBudget", [f"{item.namespace}/{item.name}" for item in scenario.pdbs])
+    count = 0
+    for pod in scenario.pods:
+        if pod.count is not None and pod.count < 0:
+            raise Misconfigured(f"{where}: pod {pod.name}: count {pod.count} is negative")
+        count += 1 if pod.count is None else pod.count
+        if count > _MOST_PODS:
+            raise Misconfigured(f"{where}: more than {_MOST_PODS} pods")
+    _check_unique(where, "pod", [f"{pod.namespace}/{name}" for pod in scenario.pods for name in expanded_names(pod)])
+    for pool in scenario.pools:
+        if not 0 <= pool.min <= pool.max:
+            raise Misconfigured(f"{where}: pool {pool.name}: min {pool.min}, max {pool.max}: not 0 <= min <= max")
+    nodes = {node.name for node in scenario.nodes} | {machine.name for machine in scenario.machines}
+    for node in scenario.nodes:
+        _known(node.state, _NODE_STATES, f"{where}: node {node.name}: state")
+        if node.pool:
+            _known(node.pool, pools, f"{where}: node {node.name}: pool")
+        elif node.cpu is None and node.memory is None:
+            raise Misconfigured(f"{where}: node {node.name} is of no pool and has neither cpu nor memory")
+    for machine in scenario.machines:
+        _known(machine.state, _MACHINE_STATES, f"{where}: machine {machine.name}: state")
+        _known(machine.pool, pools, f"{where}: machine {machine.name}: pool")
+    for pod in scenario.pods:
+        _known(pod.owner, _OWNERS, f"{where}: pod {pod.name}: owner")
+        _known(pod.phase, _PHASES, f"{where}: pod {pod.name}: phase")
+        if pod.node:
+            _known(pod.node, nodes, f"{where}: pod {pod.name}: node")
+    for event in scenario.history:
+        _known(event.event, _EVENTS, f"{where}: history: event")
+        if event.pool:
+            _known(event.pool, pools, f"{where}: history: pool")
+    if scenario.slurm is not None:
+        _check_slurm(scenario.slurm, where)
+
+
+def _check_slurm(slurm: SlurmText, where: str) -> None:
+    names = {node.name for node in slurm.nodes}
+    _check_unique(where, "Slurm node", [node.name for node in slurm.nodes])
+    for node in slurm.nodes:
+        _known(node.state, _SLURM_STATES, f"{where}: Slurm node {node.name}: state")
+    for partition in slurm.partitions:
+        for name in partition.nodes:
+            _known(name, names, f"{where}: partition {partition.name}: node")
+    for job in slurm.jobs:
+        _known(job.state, ("pending", "running"), f"{where}: job {job.id}: state")
+        _known(job.partition, {p.name for p in slurm.partitions}, f"{where}: job {job.id}: partition")
+
+
+def _check_unique(where: str, what: str, names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise Misconfigured(f"{where}: the {what} {name} stands twice")
+        seen.add(name)
+
+
+def _known(value: str, known: Any, where: str) -> None:
+    if value not in known:
+        listed = ", ".join(sorted(item for item in known if item)) or "none"
+        raise Misconfigured(f"{where}: {value[:80]!r} is not known; there are: {listed[:300]}")

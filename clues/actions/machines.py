@@ -43,6 +43,8 @@ class MachineBook:
         self._dirty: set[tuple[str, str]] = set()
         self._gone: set[tuple[str, str]] = set()
         self.version = 0
+        self.surprises: list[Surprise] = []
+        """What changed without us, for whoever tells it to take."""
         for record in records:
             self._put(record, stored=True)
         self.configure(pools, now)
@@ -170,6 +172,8 @@ class MachineBook:
                 # its Node was deleted while it runs: it is expected to register again, and given up if it does not
                 state = MachineState.BOOTING
             if state is not machine.state:
+                if state is MachineState.ON and machine.state is MachineState.OFF and not machine.order:
+                    self.surprises.append(Surprise("unexpected_poweron", *key))
                 changed.append(self.change(*key, state=state, since=snapshot.now))
         return changed
 
@@ -193,13 +197,11 @@ class MachineBook:
 
     def report(
         self, pool: str, reports: Sequence[MachineReport], now: float, *, busy: Collection[str] = ()
-    ) -> tuple[list[Surprise], list[str]]:
+    ) -> list[str]:
         """Take over what a driver listed. `busy`: tokens of open actions.
 
-        Returns what changed without us, and the names of machines that an open action waits for and that are not
-        there any more.
+        Returns the names of machines that an open action waits for and that are not there any more.
         """
-        surprises: list[Surprise] = []
         vanished: list[str] = []
         listed = {report.machine: report for report in reports if report.pool in {"", pool} and report.machine}
         for name, report in listed.items():
@@ -213,7 +215,7 @@ class MachineBook:
                 known = self.change(pool, name, node=report.node)
             if known.order in busy and known.order:
                 continue
-            surprises += self._compared(known, report, now)
+            self._compare(known, report, now)
         for key, record in [*self._records.items()]:
             machine = record.machine
             if key[0] != pool or machine.name in listed or key in self._options:
@@ -227,11 +229,11 @@ class MachineBook:
                 vanished.append(machine.name)
                 continue
             if machine.state is MachineState.ON:
-                surprises.append(Surprise("unexpected_poweroff", *key))
+                self.surprises.append(Surprise("unexpected_poweroff", *key))
             self.forget(*key)
-        return surprises, vanished
+        return vanished
 
-    def _compared(self, known: Machine, report: MachineReport, now: float) -> list[Surprise]:
+    def _compare(self, known: Machine, report: MachineReport, now: float) -> None:
         """Compare a machine that no action is about with what its driver says."""
         state, said = known.state, _STATES[report.state]
         seen = self._seen.get((known.pool, known.name))
@@ -242,18 +244,20 @@ class MachineBook:
         elif said in {MachineState.ON, MachineState.BOOTING}:
             said = MachineState.ON if ready or state is MachineState.ON else MachineState.BOOTING
         elif said is MachineState.OFF and ready:
-            return []  # the node answers: the driver is behind
+            return  # the node answers: the driver is behind
         if said is state or (state is MachineState.FAILED and said is MachineState.OFF):
-            return []
+            return
         self.change(known.pool, known.name, state=said, since=now)
         on, off = {MachineState.ON, MachineState.BOOTING}, {MachineState.OFF, MachineState.STOPPING}
+        hook = ""
         if state in off and said in on:
-            return [Surprise("unexpected_poweron", known.pool, known.name)]
-        if state in on and said in off:
-            return [Surprise("unexpected_poweroff", known.pool, known.name)]
-        if report.state is PowerState.FAILED:
-            return [Surprise("unknown", known.pool, known.name)]
-        return []
+            hook = "unexpected_poweron"
+        elif state in on and said in off:
+            hook = "unexpected_poweroff"
+        elif report.state is PowerState.FAILED:
+            hook = "unknown"
+        if hook:
+            self.surprises.append(Surprise(hook, known.pool, known.name))
 
     def unsaved(self) -> tuple[list[MachineRecord], list[tuple[str, str]]]:
         """Return what changed, and what went, since `saved` was called."""

@@ -221,6 +221,9 @@ class Runner:
         if self.suspended:
             return
         self._list_where_due()
+        for surprise in self._book.surprises:
+            self._tell(surprise.hook, surprise.pool, surprise.machine)
+        self._book.surprises.clear()
         mono = self._mono()
         for live in [*self._lives.values()]:
             if live.unsaved:
@@ -328,7 +331,7 @@ class Runner:
                 self._order(pool, driver, lives[:room])
 
     def _order(self, pool: str, driver: PowerDriver, lives: list[Live]) -> None:
-        """Store the intents, then hand the orders over: one call for all of a pool."""
+        """Store the intents, then hand the orders over: one call for all, or one each for individuals."""
         now, mono = self._clock.now(), self._mono()
         records = [
             msgspec.structs.replace(live.record, phase=Phase.ORDERING, since=now)
@@ -342,14 +345,20 @@ class Runner:
                     self._drop(live)
                 live.not_before = mono + _UNSAVED_PAUSE_S
             return
-        orders = []
         for live, record in zip(lives, records, strict=True):
             self._turned(live, record)
             live.busy, live.call = True, live.call + 1
             live.ends_at = live.ends_at or mono + self._policy.max_provision_s
             self._book_order(record)
-            option = self._book.option(pool, record.machine) if record.machine else None
-            orders.append(Order(record.token, pool, option))
+        individual = self._pools[pool].powered
+        for group in [[live] for live in lives] if individual else [lives]:  # one that hangs holds up no other
+            self._hand_over(pool, driver, group)
+
+    def _hand_over(self, pool: str, driver: PowerDriver, lives: list[Live]) -> None:
+        orders = []
+        for live in lives:
+            option = self._book.option(pool, live.record.machine) if live.record.machine else None
+            orders.append(Order(live.record.token, pool, option))
         hooks = self._hooks
         calls = [live.call for live in lives]
 
@@ -910,9 +919,7 @@ class Runner:
             report = by_token.get(live.record.token)
             if report is not None and live.record.machine == "" and not live.busy:
                 self._accepted(live, Receipt(report.token, report.machine, report.node))
-        surprises, vanished = self._book.report(pool, reports, self._clock.now(), busy=busy)
-        for surprise in surprises:
-            self._tell(surprise.hook, surprise.pool, surprise.machine)
+        vanished = self._book.report(pool, reports, self._clock.now(), busy=busy)
         for live in [*self._lives.values()]:
             record = live.record
             lost = record.machine in vanished or (

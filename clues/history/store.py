@@ -17,7 +17,7 @@ import msgspec
 from clues.decision import Decision, Memory
 from clues.history.migrations import known_migrations, migrate
 from clues.history.model import ActionRecord, MachineRecord, NodeChange, PodWait, Unwritable
-from infracore.errors import Misconfigured
+from infracore.errors import Conflict, Misconfigured, NotFound
 
 __all__ = ["History"]
 
@@ -73,6 +73,23 @@ class History:
             )
             self.path.touch(mode=0o600)
             self._db = self._opened()
+
+    @classmethod
+    def for_reading(cls, path: Path) -> "History":
+        """Return the history of a file for `records` alone: nothing is made, mended or set aside, no schema changed.
+
+        Raises:
+            NotFound: there is no such file. Conflict: another version wrote it.
+        """
+        if not path.is_file():
+            raise NotFound(f"there is no history {path}", "cluesd keeps it as history.db in daemon.state_dir")
+        found = cls.__new__(cls)
+        found.path, found.notice = path, ""
+        with found._reading() as db:
+            version, known = int(db.execute("PRAGMA user_version").fetchone()[0]), len(known_migrations())
+        if version != known:
+            raise Conflict(f"{path} has schema {version}, and this version of clues knows {known}")
+        return found
 
     def close(self) -> None:
         """Fold the log into the file and close it. May be repeated."""

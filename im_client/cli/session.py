@@ -41,7 +41,8 @@ def opened() -> "Iterator[Context]":
 
 def setting_overrides() -> dict[str, str]:
     """Return the settings that `im -o KEY=VALUE` gives."""
-    options: tuple[str, ...] = (click.get_current_context().find_root().obj or {}).get("options", ())
+    root = click.get_current_context().find_root()  # its params: while words are completed, no command has run yet
+    options: tuple[str, ...] = (root.obj or root.params).get("options", ())
     return split_pairs(options, "-o")
 
 
@@ -76,14 +77,14 @@ def _names(views: "tuple[InfrastructureView, ...]") -> str:
     return "there are: " + ", ".join(view.record.name for view in views)
 
 
-def complete_infrastructure(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+def complete_infrastructure(click_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
     """Complete the name of an infrastructure."""
     from click.shell_completion import CompletionItem
 
     from im_client.services.reading import listing
 
     try:
-        with opened() as ctx:
+        with click_ctx.scope(cleanup=False), opened() as ctx:
             views = listing(ctx)
     except InfraError:  # completion stays silent where a command would explain
         return []
@@ -101,7 +102,7 @@ def complete_node(click_ctx: click.Context, _param: click.Parameter, incomplete:
     from im_client.services.reading import show
 
     try:
-        with opened() as ctx:
+        with click_ctx.scope(cleanup=False), opened() as ctx:
             nodes = show(ctx, which(ctx, click_ctx.params.get("infra"))).nodes
     except InfraError:
         return []

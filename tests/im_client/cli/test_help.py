@@ -83,3 +83,20 @@ def test_completion_offers_the_commands() -> None:
 
     found = [item.value for item in ShellComplete(cli, {}, "im", "_IM_COMPLETE").get_completions([], "de")]
     assert found == ["deploy", "destroy"]
+
+
+def test_completion_offers_the_infrastructures_and_their_machines(im, tmp_path) -> None:
+    from click.shell_completion import ShellComplete
+
+    def found(*words: str) -> list[str]:
+        return [item.value for item in ShellComplete(cli, {}, "im", "_IM_COMPLETE").get_completions(list(words), "")]
+
+    assert found("show") == []
+    template = tmp_path / "t.yaml"
+    template.write_text(
+        "tosca_definitions_version: tosca_simple_yaml_1_3\n"
+        "topology_template: {node_templates: {web: {type: tosca.nodes.Compute}}}\n"
+    )
+    assert im("deploy", str(template), "--name", "demo", "--provider", "fake", "--no-configure", "-y").status == 0
+    assert found("show") == ["demo"]
+    assert found("stop", "demo") == ["web-1"]

@@ -1,8 +1,10 @@
 """The history: what is stored comes back, damage is set aside, a full disk is said."""
 
+import contextlib
 import os
 import sqlite3
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -202,3 +204,28 @@ def test_a_recording_comes_back_as_it_was(tmp_path: Path) -> None:
             decode_recording(broken)
     with pytest.raises(NotFound):
         read_recording(tmp_path / "none")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_disk_that_is_really_full_is_said_and_ends_when_there_is_room_again(tmp_path: Path) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(tmp_path)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("this machine does not let root mount a tmpfs")
+    history = None
+    try:
+        history = History(tmp_path / "state", now=NOW)
+        filler = tmp_path / "filler"
+        with contextlib.suppress(OSError), filler.open("wb") as out:
+            while True:
+                out.write(b"x" * 512)
+                out.flush()
+        with pytest.raises(Unwritable, match=r"full|disk I/O"):
+            for number in range(200):
+                history.put_actions([action(f"t{number}", reason="x" * 3000)], intent=True)
+        filler.unlink()
+        history.put_actions([action("later")], intent=True)
+        assert history.action("later") is not None
+    finally:
+        if history is not None:
+            history.close()
+        subprocess.run(["umount", str(tmp_path)], check=True)

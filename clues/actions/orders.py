@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from clues.actions.drainer import forgiving
-from clues.actions.engine import UNSAVED_PAUSE_S, Engine
+from clues.actions.engine import CLUSTER, UNSAVED_PAUSE_S, Engine
 from clues.actions.state import Live, PoolFailure
 from clues.actions.workers import Outcome
 from clues.decision import PowerOn

@@ -220,8 +220,7 @@ def test_a_disk_that_is_really_full_is_said_and_ends_when_there_is_room_again(tm
                 out.write(b"x" * 512)
                 out.flush()
         with pytest.raises(Unwritable, match=r"full|disk I/O"):
-            for number in range(200):
-                history.put_actions([action(f"t{number}", reason="x" * 3000)], intent=True)
+            history.put_actions([action(f"t{number}", reason="x" * 3000) for number in range(200)], intent=True)
         filler.unlink()
         history.put_actions([action("later")], intent=True)
         assert history.action("later") is not None

@@ -56,7 +56,7 @@ def format_bytes(count: int) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Write seconds as people say them: `850 ms`, `12.3 s`, `4 m 05 s`, `2 h 10 m`."""
+    """Write seconds as people say them: `850 ms`, `12.3 s`, `4 m 05 s`, `2 h 10 m`, `3 d 04 h`."""
     if seconds < 0.9995:  # what rounds to 1000 ms is a second
         return f"{seconds * 1000:.0f} ms"
     if seconds < 59.95:
@@ -65,4 +65,7 @@ def format_duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} m {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} m"
+    if hours < 48:
+        return f"{hours} h {minutes:02d} m"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours:02d} h"

@@ -5,6 +5,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
@@ -71,10 +72,8 @@ class LimitedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
 
 def _hang_up(connection: socket.socket) -> None:
-    try:
+    with suppress(OSError):  # closed meanwhile
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:  # closed meanwhile
-        pass
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -88,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
         """Return no name: unix peers have none, and none is looked up."""
         return ""
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """Log nothing: whoever changes something is logged by the daemon."""
 
     def split_path(self) -> tuple[str, dict[str, str]]:

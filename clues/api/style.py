@@ -38,13 +38,15 @@ h1{font-size:24px;margin:0;letter-spacing:-.01em}h2{font-size:16px;margin:34px 0
 .sub{color:var(--soft);margin:2px 0 20px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(148px,1fr));gap:12px}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
-.tile b{display:block;font-size:22px;font-weight:600;font-variant-numeric:tabular-nums;letter-spacing:-.01em}
+.tile b{display:block;font-size:21px;white-space:nowrap;
+font-weight:600;font-variant-numeric:tabular-nums;letter-spacing:-.01em}
 .tile span{color:var(--soft);font-size:13px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px;overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{text-align:left;color:var(--soft);font-weight:500;font-size:13px;padding:4px 14px 6px 0;white-space:nowrap}
-td{padding:6px 14px 6px 0;border-top:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
+td{padding:6px 14px 6px 0;border-top:1px solid var(--line);vertical-align:top;overflow-wrap:break-word}
 th.n,td.n{text-align:right;white-space:nowrap}
+td:has(.dot){white-space:nowrap}
 .bar{display:flex;height:12px;min-width:160px;border-radius:6px;overflow:hidden;background:var(--line)}
 .bar i{display:block}
 .legend{display:flex;flex-wrap:wrap;gap:4px 16px;color:var(--soft);font-size:13px;margin:0 0 8px}

@@ -119,6 +119,10 @@ def _state(settings: Settings) -> list[Finding]:
 
 
 def _drivers(settings: Settings) -> list[Finding]:
+    if not settings.drivers:
+        return [
+            Finding("drivers", "drivers", Severity.WARNING, "there are none: nothing can be powered", "add `drivers`")
+        ]
     from clues.power.registry import load_drivers
 
     found = []

@@ -1,22 +1,18 @@
 """Repeating a recorded decision, and what differs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from clues.decide import decide
-from clues.decision import Decision, Memory
+from clues.decision import Decision
 from clues.history import Recording, read_recording
-from clues.options import Policy, Pool
-from clues.snapshot import Snapshot
 from infracore.errors import InfraError
 
 __all__ = ["Replayed", "differences", "repeat", "replayed"]
 
-Decide = Callable[[Snapshot, Sequence[Pool], Policy, Memory], Decision]
 _MOST: Final = 20
 _MOST_TEXT: Final = 160
 
@@ -66,9 +62,11 @@ def replayed(path: Path) -> Replayed:
     return Replayed(path, recording.decision.at, recording.program, found)
 
 
-def repeat(recording: Recording, decide_again: Decide = decide) -> Decision:
+def repeat(recording: Recording) -> Decision:
     """Decide again from all that was decided from then."""
-    return decide_again(recording.snapshot, recording.pools, recording.policy, recording.memory)
+    from clues.decide import decide  # late: it brings numpy
+
+    return decide(recording.snapshot, recording.pools, recording.policy, recording.memory)
 
 
 def differences(before: Decision, after: Decision) -> tuple[str, ...]:

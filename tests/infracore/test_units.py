@@ -46,7 +46,8 @@ def test_what_is_no_quantity_is_refused(read: object, text: str) -> None:
         (245, "4 m 05 s"),
         (3599.7, "1 h 00 m"),
         (7800, "2 h 10 m"),
-        (200000, "55 h 33 m"),
+        (172700, "47 h 58 m"),
+        (200000, "2 d 07 h"),
     ],
 )
 def test_durations_are_written_as_people_say_them(seconds: float, expected: str) -> None:

@@ -19,7 +19,7 @@ def report_page(report: Report) -> str:
     facts = [
         (f"{report.node_hours:,.1f}", "node-hours switched on"),
         (f"{report.kwh:,.2f} kWh", f"energy, {report.kwh_standby:,.2f} of it standby"),
-        (f"{money:,.2f} {report.currency}", "nodes and electricity"),
+        (f"{money:,.2f}", f"{report.currency} for nodes and electricity"),
         (f"{report.power_ons:,}", f"power-ons ({report.power_offs:,} off, {report.failures:,} failed)"),
         (format_duration(waits.p50_s) if waits.count else "none", "a pod waited, median"),
         (format_duration(waits.p95_s) if waits.count else "none", "a pod waited, 95 of 100 at most"),

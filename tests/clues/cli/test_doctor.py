@@ -1,0 +1,68 @@
+"""`clues doctor`: every finding, and none that hides another."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from clues.cli.examine import Finding, Severity, examine
+from clues.settings import Settings
+from infracore.errors import Misconfigured, TimedOut
+from tests.clues.api.fake_control import NOW, FakeControl, a_status
+
+
+def wrong_settings() -> Settings:
+    raise Misconfigured("clues.yaml:3: no", "mend it")
+
+
+def fails(_settings: Settings) -> Sequence[Finding]:
+    raise TimedOut("slow", "wait")
+
+
+def breaks(_settings: Settings) -> Sequence[Finding]:
+    raise PermissionError(13, "denied", "/x")
+
+
+def works(settings: Settings) -> Sequence[Finding]:
+    return [Finding("c", "c", Severity.OK, settings.daemon.metrics_listen)]
+
+
+def test_every_part_is_examined_whatever_fails_before_it() -> None:
+    found = examine(wrong_settings, {"a": fails, "b": breaks, "c": works})
+    assert [(f.area, f.severity.value) for f in found] == [
+        ("settings", "error"), ("a", "error"), ("b", "error"), ("c", "ok"),
+    ]  # fmt: skip
+    assert found[0].remedy == "mend it"
+    assert "denied" in found[2].text
+
+
+def test_it_speaks_of_state_daemon_service_and_clock_without_any_of_them(clues, tmp_path: Path) -> None:
+    answer = clues("doctor", "--json")
+    found = {(f["area"], f["check"]): f for f in answer.json}
+    assert {area for area, _ in found} >= {"settings", "state", "daemon", "service", "clock"}
+    assert found["daemon", "socket"]["severity"] == "warning"
+    assert "systemctl start cluesd" in found["daemon", "socket"]["remedy"]
+    assert found["state", "folder"]["text"].startswith(f"{tmp_path}/state is not there yet")
+
+
+def test_a_daemon_that_makes_no_progress_is_an_error(clues, control: FakeControl) -> None:
+    assert "version 0.1.0" in clues("doctor").out
+    control.state = a_status(last_pass_at=NOW - 600, problems=("watch of pods: 403",))
+    answer = clues("doctor")
+    assert answer.status == 1
+    assert "no pass for 10 m 00 s" in answer.out
+    assert "watch of pods: 403" in answer.out
+
+
+def test_wrong_settings_are_one_finding(clues, tmp_path: Path) -> None:
+    (tmp_path / "clues.yaml").write_text("polcy: {}\n")
+    answer = clues("doctor", "--json")
+    assert answer.status == 1
+    assert answer.json[0]["severity"] == "error"
+    assert "clues.yaml:1" in answer.json[0]["text"]
+    assert len({f["area"] for f in answer.json}) >= 5
+
+
+def test_a_damaged_history_is_found(clues, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "history.db").write_bytes(b"nonsense" * 200)
+    found = {(f["area"], f["check"]): f for f in clues("doctor", "--json").json}
+    assert found["state", "history"]["severity"] == "error"

@@ -1,0 +1,129 @@
+"""How much may go at once: pods under disruption budgets, nodes under the policy's budgets."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from clues.model import Budget, Labels, Operator, Pod, Requirement, Selector
+from clues.options import Policy
+from clues.policy.schedule import in_window
+
+__all__ = ["EMPTY", "UNDERUSED", "NodeBudgets", "PodBudgets", "limit_of"]
+
+EMPTY: Final = "empty"
+UNDERUSED: Final = "underused"
+
+
+class PodBudgets:
+    """What the PodDisruptionBudgets still allow, shared by all removals that are simulated together."""
+
+    def __init__(self, budgets: Iterable[Budget]) -> None:
+        self._budgets: dict[str, list[int]] = {}
+        self._given: list[Budget] = []
+        self._left: list[int] = []
+        for budget in budgets:
+            if budget.selector is not None:
+                self._budgets.setdefault(budget.namespace, []).append(len(self._given))
+                self._given.append(budget)
+                self._left.append(max(0, budget.allowed))
+
+    def covers(self, pod: Pod) -> bool:
+        """Return whether any budget looks at this pod."""
+        return any(True for _ in self._of(pod))
+
+    def lacking(self, pods: Iterable[Pod]) -> tuple[Pod, Budget, int] | None:
+        """Return the first pod whose eviction, with those before it, no budget has left, and that budget; or None."""
+        asked: dict[int, int] = {}
+        for pod in pods:
+            for number in self._of(pod):
+                asked[number] = asked.get(number, 0) + 1
+                if asked[number] > self._left[number]:
+                    return pod, self._given[number], self._left[number]
+        return None
+
+    def take(self, pods: Iterable[Pod]) -> None:
+        """Charge evictions; what is already overdrawn stays at nothing."""
+        for pod in pods:
+            for number in self._of(pod):
+                self._left[number] = max(0, self._left[number] - 1)
+
+    def _of(self, pod: Pod) -> Iterable[int]:
+        for number in self._budgets.get(pod.namespace, ()):
+            selector = self._given[number].selector
+            if selector is not None and _selects(selector, pod.labels):
+                yield number
+
+
+def _selects(selector: Selector, labels: Labels) -> bool:
+    return all(_holds(requirement, labels) for requirement in selector.requirements)
+
+
+def _holds(requirement: Requirement, labels: Labels) -> bool:
+    value = labels.get(requirement.key)
+    match requirement.operator:
+        case Operator.IN:
+            return value is not None and value in requirement.values
+        case Operator.NOT_IN:
+            return value is None or value not in requirement.values
+        case Operator.EXISTS:
+            return value is not None
+        case Operator.DOES_NOT_EXIST:
+            return value is None
+        case _:  # Gt and Lt are for nodes only: the API server refuses them here
+            return False
+
+
+@dataclass(slots=True)
+class _Room:
+    pool: str
+    reasons: tuple[str, ...]
+    text: str
+    limit: int
+    going: set[str]
+
+
+class NodeBudgets:
+    """What the policy's budgets still allow.
+
+    `members` are the registered nodes by pool; `going` are those among them that are being removed or are not ready:
+    they are disrupted already (as Karpenter counts them), and each counts once.
+    """
+
+    def __init__(self, policy: Policy, now: float, members: Mapping[str, Iterable[str]], going: Iterable[str]) -> None:
+        self._rooms: list[_Room] = []
+        disrupted = frozenset(going)
+        for budget in policy.budgets:
+            if not in_window(budget.schedule, budget.duration_s, now):
+                continue
+            pools = [budget.pool] if budget.pool else list(members)
+            nodes = {name for pool in pools for name in members.get(pool, ())}
+            self._rooms.append(
+                _Room(budget.pool, budget.reasons, budget.nodes, limit_of(budget.nodes, len(nodes)), nodes & disrupted)
+            )
+
+    def refusal(self, node: str, pool: str, reason: str) -> str:
+        """Say which budget forbids one more node to go for this reason; "" if none does."""
+        for room in self._matching(pool, reason):
+            if len(room.going - {node}) >= room.limit:
+                what = f"budget of pool {room.pool}" if room.pool else "budget of all pools"
+                return f"{what}: {room.text} ({room.limit} nodes), {len(room.going - {node})} are disrupted already"
+        return ""
+
+    def take(self, node: str, pool: str, reason: str) -> None:
+        """Charge a removal."""
+        for room in self._matching(pool, reason):
+            room.going.add(node)
+
+    def _matching(self, pool: str, reason: str) -> Iterable[_Room]:
+        return (
+            room for room in self._rooms if room.pool in {"", pool} and (not room.reasons or reason in room.reasons)
+        )
+
+
+def limit_of(text: str, nodes: int) -> int:
+    """Read `7` or `20%` (of `nodes`, rounded up); what is neither allows nothing."""
+    share = text.endswith("%")
+    digits = text[:-1] if share else text
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+        return 0
+    return -(-int(digits) * nodes // 100) if share else int(digits)

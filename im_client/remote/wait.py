@@ -17,6 +17,8 @@ _MOST_PAUSE_S: Final = 2.0
 _GROWTH: Final = 1.3
 _TRY_LIMIT_S: Final = 15.0
 _CONNECT_S: Final = 5.0
+_REFUSED_PAUSE_S: Final = 6.0
+"""OpenSSH 9.8 and later drops whoever fails too often: 5 s of penalty a failure (sshd_config(5), PerSourcePenalties)."""
 _GRACE_S: Final = 60.0
 """How long keys may be missing: cloud-init writes authorized_keys some seconds after sshd has started."""
 
@@ -39,18 +41,21 @@ def wait_reachable(
     """
     deadline = clock.monotonic() + timeout_s
     refused_at: float | None = None
-    pause = _FIRST_PAUSE_S
+    pause, is_open = _FIRST_PAUSE_S, False
     with open_shell(access, connect_timeout_s=_CONNECT_S) as shell:
         while True:
             try:
-                _try(access, shell)
+                if not is_open:
+                    _look(access)
+                    is_open = True
+                shell.run("true", timeout_s=_TRY_LIMIT_S)
             except Unauthorised as error:
                 refused_at = clock.monotonic() if refused_at is None else refused_at
                 if clock.monotonic() >= min(refused_at + grace_s, deadline):
                     raise
-                reason = error.message
+                reason, pause = error.message, _REFUSED_PAUSE_S
             except (Transient, TimedOut) as error:
-                refused_at = None
+                refused_at, is_open = None, False
                 reason = error.message
             else:
                 return
@@ -64,12 +69,13 @@ def wait_reachable(
             pause = min(pause * _GROWTH, _MOST_PAUSE_S)
 
 
-def _try(access: Access, shell: Shell) -> None:
-    """Log in once. The cheap look at the port comes first: most tries find it closed."""
-    if access.jump is None:
-        try:
-            with contextlib.closing(socket.create_connection((access.address, access.port), timeout=_CONNECT_S)):
-                pass
-        except OSError as error:
-            raise Transient(f"no connection: {error.strerror or error}") from error
-    shell.run("true", timeout_s=_TRY_LIMIT_S)
+def _look(access: Access) -> None:
+    """Look whether the port is open: cheaper than ssh, and most tries find it closed. Not done once it was open,
+    for a connection without a login is penalised too."""
+    if access.jump is not None:
+        return
+    try:
+        with contextlib.closing(socket.create_connection((access.address, access.port), timeout=_CONNECT_S)):
+            pass
+    except OSError as error:
+        raise Transient(f"no connection: {error.strerror or error}") from error

@@ -49,7 +49,11 @@ class _Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test-ca")])
         constraint = x509.BasicConstraints(ca=True, path_length=None)
+        signs = dict.fromkeys(("key_cert_sign", "crl_sign", "digital_signature"), True)
+        others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only")
+        usage = x509.KeyUsage(**signs, **dict.fromkeys((*others, "decipher_only"), False))
         certificate = self._builder(self._name, self._key).add_extension(constraint, critical=True)
+        certificate = certificate.add_extension(usage, critical=True)
         self._write("ca", certificate.sign(self._key, hashes.SHA256()), self._key)
 
     def issue(self, file: str, name: str, groups: Sequence[str] = (), *, server: bool = False) -> None:
@@ -84,6 +88,9 @@ class _Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))
             .not_valid_after(now + datetime.timedelta(days=2))
+            # Python 3.13 verifies strictly: without these two it refuses the chain
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
 
     def _write(self, file: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:

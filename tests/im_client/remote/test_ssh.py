@@ -201,6 +201,25 @@ def test_a_refused_key_is_waited_for_and_then_reported(server: Loopback) -> None
     assert clock.now() - before >= 1.5
 
 
+class _CountingClock(FakeClock):
+    """Virtual time that counts how often somebody waits."""
+
+    waits = 0
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        self.waits += 1
+        return super().wait(event, timeout_s)
+
+
+def test_a_server_that_refuses_is_not_asked_so_often_that_it_drops_us(server: Loopback) -> None:
+    """sshd adds 5 s of penalty a failed login and drops connections from 15 s on."""
+    clock = _CountingClock()
+    stranger = dataclasses.replace(server.access, private_key=new_key_pair()[1])
+    with pytest.raises(Unauthorised):
+        wait_reachable(stranger, timeout_s=600, clock=clock, cancel=threading.Event(), grace_s=30)
+    assert clock.waits <= 30 / 5
+
+
 def test_a_machine_that_never_answers_is_reported_with_the_last_reason(server: Loopback) -> None:
     absent = dataclasses.replace(server.access, port=free_port())
     with pytest.raises(TimedOut, match="refused"):

@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -40,6 +41,7 @@ from infracore.systemd import Notifier
 __all__ = ["Daemon", "Parts"]
 
 _RELOADABLE: Final = ("pools", "drivers", "policy", "loop", "actions", "hooks", "report")
+_SWITCH_S: Final = 0.0005
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 LoadDrivers = Callable[[Mapping[str, Mapping[str, Any]], Sequence[Pool]], Mapping[str, PowerDriver]]
@@ -103,7 +105,6 @@ class Daemon:
         self._log = structlog.get_logger("cluesd")
         self._flags = _Flags()
         self._drivers_gone: list[PowerDriver] = []
-        self._running = False
         self._closed = False
         self._lock = _take(settings.daemon.state_dir)
         try:
@@ -173,8 +174,11 @@ class Daemon:
 
         Signals are minded when this is the main thread.
         """
-        self._running = True
         before = self._mind_signals()
+        # An order goes from the loop's thread to a worker's. With Python's 5 ms between threads, one that encodes a
+        # recording meanwhile would cost it 5 ms twice; measured at 1,000 nodes: 8 ms instead of 3 (2026).
+        switch_s = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_S)
         close_doors: Callable[[], None] = lambda: None  # noqa: E731
         loop_thread = threading.Thread(target=self._run_loop, name="clues-loop", daemon=True)
         try:
@@ -193,6 +197,7 @@ class Daemon:
         finally:
             self._notifier.stopping()
             self._end(loop_thread, close_doors)
+            sys.setswitchinterval(switch_s)
             for number, handler in before.items():
                 signal.signal(number, handler)
 

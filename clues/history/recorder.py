@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from clues.history.recording import Recording, encode_recording
+from clues.history.recording import Encoder, Recording
 
 __all__ = ["Recorder"]
 
@@ -27,6 +27,7 @@ class Recorder:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._written = 0
+        self._encoder = Encoder()
 
     def put(self, name: str, recording: Recording) -> str:
         """Hand a recording over; returns the path that it will have, "" if recordings are off. Never blocks."""
@@ -60,7 +61,7 @@ class Recorder:
                     self._condition.wait()
                 name, recording = self._waiting.popleft()
             try:
-                self._write(name, encode_recording(recording))
+                self._write(name, self._encoder.encode(recording))
                 self.problem = ""
             except OSError as error:
                 self.problem = f"cannot write recordings in {self._folder}: {error}"

@@ -6,7 +6,7 @@ import threading
 from typing import Final
 
 from im_client.remote.access import Access
-from im_client.remote.shell import Shell, open_shell
+from im_client.remote.shell import open_shell
 from infracore.clock import Clock
 from infracore.errors import Cancelled, TimedOut, Transient, Unauthorised
 
@@ -18,7 +18,7 @@ _GROWTH: Final = 1.3
 _TRY_LIMIT_S: Final = 15.0
 _CONNECT_S: Final = 5.0
 _REFUSED_PAUSE_S: Final = 6.0
-"""OpenSSH 9.8 and later drops whoever fails too often: 5 s of penalty a failure (sshd_config(5), PerSourcePenalties)."""
+"""OpenSSH 9.8 and later drops who fails too often: 5 s of penalty a failure (sshd_config(5), PerSourcePenalties)."""
 _GRACE_S: Final = 60.0
 """How long keys may be missing: cloud-init writes authorized_keys some seconds after sshd has started."""
 

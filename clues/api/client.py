@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from clues.api.wire import PREFIX, ChangeRequest, Fault, error_of
+from clues.api.wire import END_OF_RECORDS, PREFIX, ChangeRequest, Fault, error_of
 from clues.control import NodeView, Status
 from clues.decision import Decision, PodVerdict
 from infracore.errors import InfraError, TimedOut, Unauthorised
@@ -84,7 +84,11 @@ class Client:
         """Yield what happened in a period, as it is read."""
         decode = msgspec.json.Decoder(dict[str, object]).decode
         with self._answer("GET", "records", {"since": repr(since), "until": repr(until)}) as answer:
-            while line := answer.readline(_MOST_LINE_BYTES):
+            while (line := answer.readline(_MOST_LINE_BYTES)).rstrip() != END_OF_RECORDS:
+                if not line:
+                    raise InfraError(
+                        f"the records that cluesd on {self.path} sends were cut off", "try a shorter period (--since)"
+                    )
                 record = self._decoded(line, decode)
                 if "fault" in record and "type" not in record:
                     raise error_of(msgspec.convert(record["fault"], Fault))

@@ -23,7 +23,7 @@ def status_page(
     pods: Sequence[PodVerdict],
     records: Sequence[Mapping[str, object]],
 ) -> str:
-    """Return the page as HTML. `records` are those of the last hours; only actions are shown of them."""
+    """Return the page as HTML. `records` are those of the last hour; only actions are shown of them."""
     last = "never" if status.last_pass_at is None else age(status.now - status.last_pass_at)
     up = format_duration(max(0.0, status.now - status.started_at))
     role = "deciding" if status.leader else f"waiting: {status.holder or 'another'} decides"
@@ -165,5 +165,5 @@ def _actions(status: Status, records: Sequence[Mapping[str, object]]) -> str:
              str(record.get("phase", "")), str(said))
         )  # fmt: skip
     if not rows:
-        return '<p class="soft">nothing was done in the last hours</p>'
+        return '<p class="soft">nothing was done in the last hour</p>'
     return table(("#for", "what", "which", "pool", "phase", "why"), rows)

@@ -19,7 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from clues.api.http import Handler, LimitedServer
 from clues.api.page import status_page
 from clues.api.peer import Rights, peer_of
-from clues.api.wire import CHANGES, PREFIX, READS, ChangeRequest, fault_of, status_of
+from clues.api.wire import CHANGES, END_OF_RECORDS, PREFIX, READS, ChangeRequest, fault_of, status_of
 from clues.control import Control
 from infracore.errors import Conflict, InfraError, InvalidUsage, Misconfigured, NotFound, Unauthorised
 
@@ -29,7 +29,7 @@ _log: Final = structlog.get_logger()
 _MOST_PATH: Final = 107
 """Bytes of a unix socket's name (unix(7), sun_path)."""
 _STUCK_S: Final = 60.0
-_PAGE_RECORDS_S: Final = 6 * 3600.0
+_PAGE_RECORDS_S: Final = 3600.0
 
 
 class Servers:
@@ -68,7 +68,7 @@ def start_servers(
     registry: CollectorRegistry | None = None,
     group: str = "",
     stuck_s: float = _STUCK_S,
-    poll_s: float = 0.5,
+    poll_s: float = 0.2,
 ) -> Servers:
     """Open the unix socket, and with `listen` (`127.0.0.1:9808`, `[::1]:9808`; "": none) the TCP port.
 
@@ -234,6 +234,7 @@ def _record_lines(control: Control, since: float, until: float) -> Iterator[byte
     try:
         for record in control.records(since=since, until=until):
             yield msgspec.json.encode(record) + b"\n"
+        yield END_OF_RECORDS + b"\n"
     except InfraError as error:
         yield msgspec.json.encode({"fault": fault_of(error)}) + b"\n"
 

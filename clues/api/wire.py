@@ -17,6 +17,7 @@ from infracore.errors import (
 
 __all__ = [
     "CHANGES",
+    "END_OF_RECORDS",
     "MOST_BODY_BYTES",
     "PREFIX",
     "READS",
@@ -32,6 +33,8 @@ READS: Final = frozenset({"status", "nodes", "pods", "why", "decision", "records
 CHANGES: Final = frozenset({"power-on", "power-off", "hold", "release", "enable", "disable", "reload"})
 MOST_BODY_BYTES: Final = 1 << 20
 """Of a request: 10,000 names of 100 characters."""
+END_OF_RECORDS: Final = b'{"end":true}'
+"""The last line of records: without it the answer was cut off."""
 
 
 class ChangeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

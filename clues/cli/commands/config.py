@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -41,16 +42,20 @@ def command() -> None:
     short_help="Say all that is wrong with the settings.",
     examples=(
         ("clues config check", "The file in /etc/clues; ends with 2 if anything is wrong."),
-        ("clues --config new.yaml config check --json", "Another file, before it is put in place."),
+        ("clues config check new.yaml --json", "Another file, before it is put in place."),
     ),
 )
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @json_option
-def check(as_json: bool) -> None:
+def check(file: Path | None, as_json: bool) -> None:
     """Say all that is wrong with the settings, each with its place; ends with 2 if anything is."""
     from clues.settings import files
 
+    asked = click.get_current_context().find_root().obj
+    if file is not None:
+        asked["config"] = file
     settings = loaded_settings().value
-    path = files(os.environ, click.get_current_context().find_root().obj.get("config"))[0]
+    path = files(os.environ, asked.get("config"))[0]
     if as_json:
         print_json({"file": str(path), "exists": path.is_file(), "pools": [p.name for p in settings.pools],
                     "drivers": list(settings.drivers)})  # fmt: skip

@@ -49,6 +49,30 @@ def test_what_is_read_comes_back_as_it_was(client: Client, control: FakeControl)
         assert client.why(name) == plain(control.why(name))
 
 
+def test_records_that_are_cut_off_or_fail_in_the_middle_are_not_taken_for_all(
+    client: Client, control: FakeControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(tuple[object, ...]):
+        def __iter__(self) -> Iterator[object]:
+            yield {"type": "started", "at": NOW}
+            raise self.error
+
+        error: BaseException = Conflict("the history is being moved", "wait")
+
+    def records(*, since: float, until: float) -> Failing:
+        return Failing()
+
+    monkeypatch.setattr(control, "records", records)
+    with pytest.raises(Conflict, match="being moved"):
+        client.records(since=0, until=NOW)
+    monkeypatch.setattr(Failing, "error", BrokenPipeError())
+    with pytest.raises(InfraError, match="were cut off"):
+        client.records(since=0, until=NOW)
+    monkeypatch.setattr(Failing, "error", ZeroDivisionError())
+    with pytest.raises(InfraError, match="does not understand"):
+        client.records(since=0, until=NOW)
+
+
 def test_no_decision_yet_is_none(client: Client, control: FakeControl) -> None:
     control.decision = None
     assert client.last_decision() is None

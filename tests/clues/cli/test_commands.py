@@ -135,6 +135,7 @@ def test_config_check_says_all_that_is_wrong(clues, tmp_path: Path) -> None:
     bad = clues("--config", str(tmp_path / "bad.yaml"), "config", "check")
     assert bad.status == 2
     assert "bad.yaml:2" in bad.err
+    assert clues("config", "check", "bad.yaml").err == bad.err.replace(f"{tmp_path}/", "")
     assert "unneeded_s" in bad.err
 
 

@@ -84,6 +84,8 @@ class View:
     pass_ms: float = 0.0
     decide_ms: float = 0.0
     problems: tuple[str, ...] = ()
+    states: Mapping[str, tuple[str, str, str, float]] = field(default_factory=dict)
+    """Node or machine -> pool, machine, word (as in `NodeView.state`), share of it that pods ask for."""
     idle: tuple[str, ...] = ()
     used: tuple[str, ...] = ()
     waits: tuple[float, ...] = ()
@@ -142,6 +144,7 @@ class Loop:
         self._began = clock.monotonic()
         self._skew = clock.now() - clock.monotonic()
         self._last_pass_s = 0.0
+        self._ended_at = 0.0
         self._recordings = 0
         self.errors: dict[str, str] = {}
         """What goes wrong again and again, by where; shown until it ends."""
@@ -194,7 +197,9 @@ class Loop:
         """Make passes until `stop`. `after_pass` is called after each, and at least once a tick."""
         while not self._stop.is_set():
             if self._clock.wait(self._inbox.wake, self._pause_s()) and not self._stop.is_set():
-                window = max(self._settings.loop.burst_window_s, min(self._last_pass_s, 2.0))
+                # passes that take long are made half of the time at most
+                breath = min(self._last_pass_s, 2.0) - (self._clock.monotonic() - self._ended_at)
+                window = max(self._settings.loop.burst_window_s, breath)
                 if self._inbox.source and window > 0:
                     self._clock.wait(self._stop, window)
             if self._stop.is_set():
@@ -220,6 +225,7 @@ class Loop:
             view = dataclasses.replace(self.view, problems=self._problems(self.view.snapshot), decided=False)
             self.view = view
         self._last_pass_s = time.perf_counter() - began
+        self._ended_at = self._clock.monotonic()
         self.passes += 1
         return view
 
@@ -332,6 +338,7 @@ class Loop:
             pass_ms=pass_ms,
             decide_ms=decide_ms,
             problems=self._problems(snapshot),
+            states=self._tracker.states,
             idle=tuple(state.node.name for state in self._tracker.became_idle),
             used=tuple(state.node.name for state in self._tracker.became_used),
             waits=tuple(wait.ended_at - wait.since for wait in waits),

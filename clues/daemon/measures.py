@@ -3,18 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from clues.daemon.views import node_views
 from clues.history import ActionKind, Phase
-from clues.history.tracker import busy_share
 from clues.loop import View
 from clues.options import Pool
-from clues.snapshot import MachineState
 from infracore.metrics import Metrics
 
 __all__ = ["Measures"]
 
 _EVERY_S: Final = 1.0
 """What looks at every node is measured no more often."""
+_OFF: Final = frozenset({"off", "failed", "unknown"})
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _WAITS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
@@ -83,7 +81,7 @@ class Measures:
     def _measure(self, view: View) -> None:
         passed = 0.0 if self._measured_at is None else min(max(0.0, view.now - self._measured_at), 3600.0)
         self._measured_at = view.now
-        self._nodes.show(_counted((node.pool, node.state) for node in node_views(view)))
+        self._nodes.show(_counted((pool, word) for pool, _, word, _ in view.states.values()))
         self._actions.show(_counted((str(a.kind), str(a.phase)) for a in view.actions))
         self._resting.show({(name,): r.until for name, r in view.memory.rests.items() if r.until > view.now})
         if view.decision is not None:
@@ -94,18 +92,20 @@ class Measures:
                 key = (verdict.outcome,)
                 outcomes[key] = outcomes.get(key, 0.0) + len(verdict.pods)
             self._outcomes.show(outcomes)
-        for name, pool in self._pools.items():
-            watts, on = 0.0, 0
-            for machine in view.machines.get(name, ()):
-                state = view.snapshot.nodes.get(machine.node) if machine.node else None
-                if machine.state in {MachineState.OFF, MachineState.FAILED, MachineState.UNKNOWN}:
-                    watts += pool.watts_off
-                    continue
-                busy = busy_share(state) if state is not None and pool.watts_busy > pool.watts_idle else 0.0
-                watts += pool.watts_idle + (max(pool.watts_busy, pool.watts_idle) - pool.watts_idle) * busy
-                on += 1
-            self._energy.labels(name).inc(watts * passed)
-            self._cost.labels(name).inc(pool.price * on * passed / 3600.0)
+        watts: dict[str, float] = {}
+        prices: dict[str, float] = {}
+        for name, _, word, busy in view.states.values():
+            pool = self._pools.get(name)
+            if pool is None:
+                continue
+            draws = pool.watts_off
+            if word not in _OFF:
+                draws = pool.watts_idle + (max(pool.watts_busy, pool.watts_idle) - pool.watts_idle) * busy
+                prices[name] = prices.get(name, 0.0) + pool.price
+            watts[name] = watts.get(name, 0.0) + draws
+        for name in self._pools:
+            self._energy.labels(name).inc(watts.get(name, 0.0) * passed)
+            self._cost.labels(name).inc(prices.get(name, 0.0) * passed / 3600.0)
 
 
 def _counted(items: Iterable[tuple[str, ...]]) -> Mapping[tuple[str, ...], float]:

@@ -47,6 +47,8 @@ class Tracker:
         self._words: Mapping[str, str] = {}
         self._pending: tuple[Pod, ...] = ()
         self._by_uid: dict[str, Pod] = {}
+        self.states: Mapping[str, tuple[str, str, str, float]] = {}
+        """Node or machine -> its pool, machine, word and busy share; another object whenever one changed."""
         self.became_idle: list[NodeState] = []
         self.became_used: list[NodeState] = []
 
@@ -61,14 +63,11 @@ class Tracker:
         gone = len(snapshot.nodes) - len(came) != len(self._nodes)
         if came or gone or words != self._words or snapshot.machines != self._machines:
             changes = list(self._changes(snapshot, words))
+            if changes:
+                self.states = dict(self._states)
         waits = list(self._waits(snapshot, came)) if snapshot.pending is not self._pending else []
         self._nodes, self._machines, self._words = snapshot.nodes, snapshot.machines, dict(words)
         return changes, waits
-
-    def state_of(self, name: str) -> str:
-        """Return the word of a node or machine as last seen; "" if unknown."""
-        found = self._states.get(name)
-        return found[2] if found is not None else ""
 
     def _changes(self, snapshot: Snapshot, words: Mapping[str, str]) -> Iterator[NodeChange]:
         seen: dict[str, tuple[str, str, str, float]] = {}

@@ -3,13 +3,14 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
 from clues.model import Effect
 from clues.options import Budgets, Pool, Window
+from clues.policy.schedule import parse_cron
 from clues.settings.model import HOOKS, VETOES, Settings
 
 __all__ = ["problems_of"]
@@ -47,16 +48,7 @@ _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _POOL_NAME: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SHARE: Final = re.compile(r"[0-9]{1,9}|(100|[0-9]{1,2})%")
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:]*):([0-9]{1,5})")
-_CRON: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
-_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_CRON_NAMES: Final[tuple[Mapping[str, int], ...]] = (
-    {},
-    {},
-    {},
-    {name: number for number, name in enumerate(_MONTHS, 1)},
-    {name: number for number, name in enumerate(_DAYS)},
-)
+_CRON: Final = ("minute", "hour", "day of the month", "month", "weekday")
 
 Problem = tuple[str, str]
 """Dotted name of the setting (for its place), and a sentence."""
@@ -195,15 +187,10 @@ def cron_problem(schedule: str) -> str:
     fields = schedule.split()
     if len(fields) != len(_CRON):
         return f"schedule {schedule[:60]!r} has {len(fields)} fields: minute hour day month weekday are needed"
-    for field, (least, most), names in zip(fields, _CRON, _CRON_NAMES, strict=True):
-        for part in field.split(","):
-            span, _, step = part.partition("/")
-            ends = [str(names.get(end.lower(), end)) for end in span.split("-")] if span != "*" else []
-            good = all(end.isascii() and end.isdigit() and len(end) < 4 and least <= int(end) <= most for end in ends)
-            if not good or len(ends) > 2 or (len(ends) == 2 and int(ends[0]) > int(ends[1])):
-                return f"schedule {schedule[:60]!r}: {part!r} is not within {least}-{most}"
-            if "/" in part and not (step.isascii() and step.isdigit() and 0 < int(step[:5]) <= most + 1):
-                return f"schedule {schedule[:60]!r}: {part!r} has no step"
+    for number, field in enumerate(fields):
+        alone = ["*"] * number + [field] + ["*"] * (len(_CRON) - number - 1)
+        if parse_cron(" ".join(alone)) is None:
+            return f"schedule {schedule[:60]!r}: {field[:40]!r} is no {_CRON[number]}"
     return ""
 
 

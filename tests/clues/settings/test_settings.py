@@ -95,7 +95,7 @@ daemon: {log_level: loud, metrics_listen: "here"}
         "actions.drain_s is -1",
         "utilization_threshold is 1.5",
         "nodes is 'lots'",
-        "'61' is not within 0-59",
+        "'61' is no minute",
         "no pool 'nope'",
         "no driver 'missing'",
         "min is 3, and max is 2",

@@ -30,7 +30,7 @@ from clues.offline.scenario import (
 from infracore.errors import Misconfigured
 from infracore.quantities import quantity_milli, quantity_units
 
-__all__ = ["GPU", "Object", "amount_milli", "amount_units", "node_labels", "objects_of", "stamp"]
+__all__ = ["GPU", "Object", "amount_milli", "amount_units", "node_labels", "node_objects", "objects_of", "stamp"]
 
 Object: TypeAlias = dict[str, Any]
 GPU: Final = "nvidia.com/gpu"
@@ -48,24 +48,28 @@ def objects_of(scenario: Scenario, now: float, where: str) -> Iterator[Object]:
     Raises:
         Misconfigured: a quantity or a time is none.
     """
-    pools = {pool.name: pool for pool in scenario.pools}
     namespaces = {"default", "kube-system", *(pod.namespace for pod in scenario.pods)}
     namespaces |= {item.namespace for item in scenario.daemonsets} | {item.namespace for item in scenario.pdbs}
     for namespace in sorted(namespaces):
         yield _object("v1", "Namespace", namespace, now, labels={"kubernetes.io/metadata.name": namespace})
     shown = [*scenario.nodes, *_machine_nodes(scenario)]
+    yield from (_daemonset(daemon, now, where) for daemon in scenario.daemonsets)
     for node in shown:
         if node.state != "booting":
-            yield _node(node, pools.get(node.pool), now, where)
-    for daemon in scenario.daemonsets:
-        yield _daemonset(daemon, now, where)
-        for node in shown:
-            if node.state != "booting" and _runs_on(daemon, node, pools.get(node.pool)):
-                yield _daemon_pod(daemon, node.name, now, where)
+            yield from node_objects(node, scenario, now, where)
     for budget in scenario.pdbs:
         yield _budget(budget, now)
     for pod in scenario.pods:
         yield from _pods(pod, scenario, now, where)
+
+
+def node_objects(node: NodeText, scenario: Scenario, now: float, where: str) -> Iterator[Object]:
+    """Yield a node and the DaemonSets' pods on it. Raises Misconfigured."""
+    pool = next((pool for pool in scenario.pools if pool.name == node.pool), None)
+    yield _node(node, pool, now, where)
+    for daemon in scenario.daemonsets:
+        if _runs_on(daemon, node, pool):
+            yield _daemon_pod(daemon, node.name, now, where)
 
 
 def _machine_nodes(scenario: Scenario) -> list[NodeText]:

@@ -16,6 +16,11 @@ _MISSES: Final = 2
 """Lists in a row that a machine must be missing from before it is forgotten: a list may be older than an order."""
 
 
+_GRACE_S: Final = 60.0
+"""How long a Node object may say ready after its machine went off: kube-controller-manager's
+--node-monitor-grace-period is 40 s, since Kubernetes 1.32 50 s."""
+
+
 class Surprise(msgspec.Struct, frozen=True):
     """A machine changed without us."""
 
@@ -119,7 +124,11 @@ class MachineBook:
                 new, on_since = msgspec.structs.replace(new, on_seconds=new.on_seconds + spent), None
             if new.state is MachineState.OFF and old.state is not MachineState.UNKNOWN:
                 new = msgspec.structs.replace(new, last_off_at=new.since)
-        record = MachineRecord(new, record.reason if reason is None else reason, on_since)
+        before = record.ready_before
+        if new.state is MachineState.OFF and old.state is not MachineState.OFF:
+            seen = self._seen.get(key)
+            before = seen.node.ready_since if isinstance(seen, NodeState) and seen.node.ready else None
+        record = MachineRecord(new, record.reason if reason is None else reason, on_since, before)
         if record != self._records.get(key):
             self._put(record)
         return new
@@ -147,7 +156,7 @@ class MachineBook:
             machine = msgspec.structs.replace(old, since=old.since + seconds, last_off_at=off)
             on = None if record.on_since is None else record.on_since + seconds
             seen = self._seen.get(key, _NEVER)
-            self._put(MachineRecord(machine, record.reason, on))
+            self._put(MachineRecord(machine, record.reason, on, record.ready_before))
             if seen is not _NEVER:
                 self._seen[key] = seen  # type: ignore[assignment]
 
@@ -162,6 +171,8 @@ class MachineBook:
             node = nodes.get(machine.node) if machine.node else None
             if self._seen.get(key, _NEVER) is node:
                 continue
+            if self._says_old(record, node, snapshot.now):
+                continue  # looked at again in every pass, until the time tells
             self._seen[key] = node
             state = machine.state
             if state is MachineState.STOPPING:
@@ -176,6 +187,23 @@ class MachineBook:
                     self.surprises.append(Surprise("unexpected_poweron", *key))
                 changed.append(self.change(*key, state=state, since=snapshot.now))
         return changed
+
+    def is_ready(self, pool: str, name: str, node: NodeState, now: float) -> bool:
+        """Whether a machine's node is ready since it was last turned off, not still."""
+        record = self._records.get((pool, name))
+        return node.node.ready and (record is None or not self._says_old(record, node, now))
+
+    @staticmethod
+    def _says_old(record: MachineRecord, node: NodeState | None, now: float) -> bool:
+        off_at = record.machine.last_off_at
+        return (
+            node is not None
+            and node.node.ready
+            and record.ready_before is not None
+            and node.node.ready_since == record.ready_before
+            and off_at is not None
+            and 0 <= now - off_at < _GRACE_S
+        )
 
     def rest(self, now: float, backoff: BackOff, most: int) -> float | None:
         """Let individuals that failed be tried again once their rest is over; one that failed `most` times stays.

@@ -236,7 +236,9 @@ class Orders(Engine):
             record = msgspec.structs.replace(record, node=state.node.name)
             self._put(live, record)
             self._book.change(record.pool, record.machine, node=record.node)
-        if state is not None and state.node.ready and not state.node.deleting:
+        now = self._clock.now()
+        ready = state is not None and self._book.is_ready(record.pool, record.machine, state, now)
+        if state is not None and ready and not state.node.deleting:
             if state.node.unschedulable or self._keeps(record.pool):
                 self._move(live, Phase.ADMITTING)
                 self._admit(live)

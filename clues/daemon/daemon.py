@@ -1,6 +1,7 @@
 """The daemon: wires the parts together, runs the loop in a thread of its own, and minds signals in the main one."""
 
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -106,6 +107,7 @@ class Daemon:
         self._flags = _Flags()
         self._drivers_gone: list[PowerDriver] = []
         self._closed = False
+        self._frozen = False
         self._lock = _take(settings.daemon.state_dir)
         try:
             self._history = History(settings.daemon.state_dir, now=self._clock.now())
@@ -356,6 +358,11 @@ class Daemon:
             self._flags.woken.set()
 
     def _after_pass(self, view: View) -> None:
+        if view.snapshot.complete and not self._frozen:
+            # what was listed stays for long: a full collection walks it in 20 ms at 1,000 nodes, frozen it does not
+            self._frozen = True
+            gc.collect()
+            gc.freeze()
         for turn in view.turns:
             record = turn.record
             self._log.info(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from clues.decision import Decision
 from clues.history import ActionKind, Phase
 from clues.loop import View
 from clues.options import Pool
@@ -45,10 +46,15 @@ class Measures:
         self._cost = metrics.counter("cost", "Price of the nodes that were on, by the pools' prices.", ["pool"])
         self._evicted = metrics.counter("evicted_pods", "Pods of nodes that were turned off.", ["pool"])
         self._measured_at: float | None = None
+        self._states: Mapping[str, tuple[str, str, str, float]] | None = None
+        self._decision: Decision | None = None
+        self._watts: Mapping[str, float] = {}
+        self._prices: Mapping[str, float] = {}
 
     def take_pools(self, pools: Sequence[Pool]) -> None:
         """Count by other pools from now on."""
         self._pools = {pool.name: pool for pool in pools}
+        self._states = None
 
     def observe(self, view: View) -> None:
         """Take what one pass leaves behind."""
@@ -81,10 +87,14 @@ class Measures:
     def _measure(self, view: View) -> None:
         passed = 0.0 if self._measured_at is None else min(max(0.0, view.now - self._measured_at), 3600.0)
         self._measured_at = view.now
-        self._nodes.show(_counted((pool, word) for pool, _, word, _ in view.states.values()))
+        if view.states is not self._states:
+            self._states = view.states
+            self._nodes.show(_counted((pool, word) for pool, _, word, _ in view.states.values()))
+            self._rate(view.states)
         self._actions.show(_counted((str(a.kind), str(a.phase)) for a in view.actions))
         self._resting.show({(name,): r.until for name, r in view.memory.rests.items() if r.until > view.now})
-        if view.decision is not None:
+        if view.decision is not None and view.decision is not self._decision:
+            self._decision = view.decision
             blocks = (verdict.block for verdict in view.decision.nodes if verdict.block is not None)
             self._blocks.show(_counted((str(block),) for block in blocks))
             outcomes: dict[tuple[str, ...], float] = {}
@@ -92,9 +102,15 @@ class Measures:
                 key = (verdict.outcome,)
                 outcomes[key] = outcomes.get(key, 0.0) + len(verdict.pods)
             self._outcomes.show(outcomes)
+        for name in self._pools:
+            self._energy.labels(name).inc(self._watts.get(name, 0.0) * passed)
+            self._cost.labels(name).inc(self._prices.get(name, 0.0) * passed / 3600.0)
+
+    def _rate(self, states: Mapping[str, tuple[str, str, str, float]]) -> None:
+        """Add up what the machines of each pool draw and cost now."""
         watts: dict[str, float] = {}
         prices: dict[str, float] = {}
-        for name, _, word, busy in view.states.values():
+        for name, _, word, busy in states.values():
             pool = self._pools.get(name)
             if pool is None:
                 continue
@@ -103,9 +119,7 @@ class Measures:
                 draws = pool.watts_idle + (max(pool.watts_busy, pool.watts_idle) - pool.watts_idle) * busy
                 prices[name] = prices.get(name, 0.0) + pool.price
             watts[name] = watts.get(name, 0.0) + draws
-        for name in self._pools:
-            self._energy.labels(name).inc(watts.get(name, 0.0) * passed)
-            self._cost.labels(name).inc(prices.get(name, 0.0) * passed / 3600.0)
+        self._watts, self._prices = watts, prices
 
 
 def _counted(items: Iterable[tuple[str, ...]]) -> Mapping[tuple[str, ...], float]:

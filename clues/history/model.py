@@ -123,6 +123,8 @@ class MachineRecord(msgspec.Struct, frozen=True):
     reason: str = ""
     """Why it is held, disabled or failed."""
     on_since: float | None = None
+    ready_before: float | None = None
+    """`ready_since` of its node when it went off: for some time after that the Node object still says ready."""
 
 
 class NodeChange(msgspec.Struct, frozen=True):

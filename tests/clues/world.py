@@ -72,6 +72,8 @@ class World:
     obeys: bool = True
     """Whether machines go off when they are told."""
     receipts: bool = True
+    slow_to_notice: bool = False
+    """Whether nodes say ready although their machine is off or booting."""
     at_boundary: Callable[[], None] = lambda: None
     name: str = "fake"
     limits: Limits = field(default_factory=Limits)
@@ -104,6 +106,13 @@ class World:
         now = self.clock.now()
         for name, box in self.boxes.items():
             node = self.nodes.get(name)
+            if self.slow_to_notice:
+                continue
+            if box.on and self.registers and node is not None and node.ready and node.ready_since != box.ready_at:
+                old = box.ready_at > 0 and now >= box.ready_at
+                if old:  # it came back before anybody noticed that it was gone
+                    self.nodes[name] = msgspec.structs.replace(node, ready_since=box.ready_at)
+                    self.version += 1
             if box.on and self.registers and now >= box.ready_at and (node is None or not node.ready):
                 self.add_node(name, box.pool, unschedulable=node is not None and node.unschedulable)
             elif not box.on and node is not None and node.ready:

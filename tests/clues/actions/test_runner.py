@@ -590,3 +590,28 @@ def test_kinds_of_actions_are_told_apart(rig: Rig, world: World) -> None:
     assert {record.kind for record in rig.runner.actions()} == {ActionKind.POWER_ON, ActionKind.POWER_OFF}
     assert rig.runner.of_node("m1").node == "m1"
     assert rig.runner.of_node("m2") is None
+
+
+def test_a_node_that_still_says_ready_after_its_machine_went_off_is_not_believed(world: World, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    hook = Hook(script(tmp_path, f'echo "$CLUES_HOOK $*" >> {log}'))
+    rig = Rig(world, tmp_path / "state", hooks=HookOptions(unexpected_poweron=hook))
+    world.add_node("m1", ready_since=world.clock.now())
+    world.slow_to_notice = True
+    rig.turn()
+    rig.runner.submit(off(world, "m1"))
+    rig.until(rig.quiet)
+    assert world.nodes["m1"].ready, "the controller manager has not noticed yet"
+    rig.turn(3)
+    assert rig.book.get("rack", "m1").state is MachineState.OFF
+    rig.runner.submit(on("rack", "m1"))
+    rig.turn(1)
+    rig.turn(1)
+    assert rig.book.get("rack", "m1").state is MachineState.BOOTING
+    again = Rig(world, tmp_path / "state")
+    again.turn(1)
+    assert again.book.get("rack", "m1").state is MachineState.BOOTING, "nor after a restart"
+    world.slow_to_notice = False
+    again.until(again.quiet)
+    assert again.book.get("rack", "m1").state is MachineState.ON
+    assert not log.exists()

@@ -42,6 +42,7 @@ h1{font-size:24px;margin:0;letter-spacing:-.01em}h2{font-size:16px;margin:34px 0
 font-weight:600;font-variant-numeric:tabular-nums;letter-spacing:-.01em}
 .tile span{color:var(--soft);font-size:13px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px;overflow-x:auto}
+.card>p:first-child{margin-top:0}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{text-align:left;color:var(--soft);font-weight:500;font-size:13px;padding:4px 14px 6px 0;white-space:nowrap}
 td{padding:6px 14px 6px 0;border-top:1px solid var(--line);vertical-align:top;overflow-wrap:break-word}

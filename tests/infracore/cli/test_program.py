@@ -28,7 +28,7 @@ def program(work: object = None, **fields: object) -> Program:
         (NotFound("no x", "make one"), 1, "error: no x\nhint: make one\n"),
         (Locked("busy"), 6, "error: busy\n"),
         (Several([Locked("a"), Locked("b\x1b[2J")]), 6, "error: a\nerror: b\\x1b[2J\n"),
-        (KeyboardInterrupt(), 130, "\ninterrupted: nothing more was started\n"),
+        (click.Abort(), 130, "\ninterrupted: nothing more was started\n"),
         (BrokenPipeError(), 0, ""),
         (click.ClickException("Bad \x07 word"), 2, "error: bad \\x07 word\n"),
     ],

@@ -16,9 +16,10 @@ __all__ = ["Cron", "in_window", "limits_at", "parse_cron", "scale_in_closed"]
 
 _RANGES: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _MONTHS: Final = {
-    name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)
+    name: number + 1
+    for number, name in enumerate(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))
 }
-_DAYS: Final = {name: number for number, name in enumerate("sun mon tue wed thu fri sat".split())}
+_DAYS: Final = {name: number for number, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])}
 _NAMES: Final[tuple[Mapping[str, int], ...]] = ({}, {}, {}, _MONTHS, _DAYS)
 _MOST_DAYS: Final = 1500
 """Looked back at most so far: 29 February comes round within it."""

@@ -132,6 +132,7 @@ class Loop:
         self._stop = threading.Event()
         self._log = structlog.get_logger("clues.loop")
         self.runner = runner(self.post)
+        self.runner.may_act = leads
         self._tracker = Tracker()
         self._memory = history.memory()
         self.paused = history.kept("paused", str) or ""
@@ -349,7 +350,7 @@ class Loop:
     def _act(self, decision: Decision, mono: float) -> bool:
         """Begin what was decided, if this daemon may; returns whether."""
         ready = self.runner.has_listed or mono - self._began > _LIST_FIRST_S
-        if self.paused or self._settings.daemon.dry_run or not ready:
+        if self.paused or self._settings.daemon.dry_run or not ready or not self._leads():
             # what was not done must not be remembered as done
             since = decision.memory.unneeded_since
             self._memory = msgspec.structs.replace(self._memory, unneeded_since=since)

@@ -23,16 +23,21 @@ from clues.settings import ActionOptions
 from clues.snapshot import MachineState
 from infracore.clock import Clock
 from infracore.errors import (
+    Cancelled,
     InfraError,
     Misconfigured,
 )
 from infracore.retry import Backoff
 
-__all__ = ["CLUSTER", "UNSAVED_PAUSE_S", "Engine"]
+__all__ = ["CLUSTER", "UNSAVED_PAUSE_S", "Engine", "NotLeading"]
 
 CLUSTER: Final = None
 """In place of a driver: a call that asks the API server."""
 UNSAVED_PAUSE_S: Final = 5.0
+
+
+class NotLeading(Cancelled):
+    """A call was not made because another daemon may lead. It is made again if this one still does."""
 
 
 class Engine(ABC):
@@ -71,6 +76,8 @@ class Engine(ABC):
         self.driver_problems: dict[str, str] = {}
         self.problem = ""
         """Why nothing is ordered or turned off although it should; "" if nothing."""
+        self.may_act: Callable[[], bool] = lambda: True
+        """Asked again in the worker, right before something is done: an order may have waited for its turn."""
         self.suspended = False
         """Not the leader: nothing is begun and nothing goes on."""
         self.listed: set[str] = set()
@@ -153,7 +160,9 @@ class Engine(ABC):
             if live.call != number or self.suspended:
                 return
             live.busy = False
-            if outcome.error is None:
+            if isinstance(outcome.error, NotLeading):
+                live.not_before = self._mono() + UNSAVED_PAUSE_S
+            elif outcome.error is None:
                 live.failures = 0
                 done(live, outcome.value)
             else:
@@ -161,11 +170,19 @@ class Engine(ABC):
 
         self._workers.submit(
             key,
-            call,
+            self._only_leading(call),
             lambda outcome: self._post(lambda: finish(outcome)),
             parallel=driver.limits.parallel if driver is not None else 1_000_000,
             limit_s=limit_s,
         )
+
+    def _only_leading(self, call: Callable[[], Any]) -> Callable[[], Any]:
+        def guarded() -> Any:
+            if self.suspended or not self.may_act():
+                raise NotLeading("this daemon does not lead any more")
+            return call()
+
+        return guarded
 
     def _failed(self, live: Live, error: InfraError, give_up: Callable[[Live, InfraError], None] | None) -> None:
         """Try the phase's call again after a pause, or give up if that is of no use or was tried often enough."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from clues.actions.drainer import forgiving
-from clues.actions.engine import CLUSTER, UNSAVED_PAUSE_S, Engine
+from clues.actions.engine import CLUSTER, UNSAVED_PAUSE_S, Engine, NotLeading
 from clues.actions.state import Live, PoolFailure
 from clues.actions.workers import Outcome
 from clues.decision import PowerOn
@@ -131,7 +131,11 @@ class Orders(Engine):
             self._post(lambda: self._ordered(pool, lives, calls, outcome))
 
         self._workers.submit(
-            driver.name, call, done, parallel=driver.limits.parallel, limit_s=self._limit(driver, len(orders))
+            driver.name,
+            self._only_leading(call),
+            done,
+            parallel=driver.limits.parallel,
+            limit_s=self._limit(driver, len(orders)),
         )
 
     def _drop(self, live: Live) -> None:
@@ -162,6 +166,9 @@ class Orders(Engine):
             if live.call != call or self.suspended:
                 continue
             live.busy = False
+            if isinstance(error, NotLeading):
+                live.not_before = self._mono() + UNSAVED_PAUSE_S
+                continue
             receipt = said.get(live.record.token)
             option = self._book.option(pool, live.record.machine) if live.record.machine else None
             if receipt is not None and receipt.machine and (option is None or receipt.machine == option.name):

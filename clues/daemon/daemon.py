@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -414,19 +415,23 @@ class Daemon:
 
     def _end(self, loop_thread: threading.Thread, close_doors: Callable[[], None]) -> None:
         """Stop everything, each part with its share of the ten seconds."""
-        limit_s = self.settings.daemon.stop_s
+        ends_at = time.monotonic() + self.settings.daemon.stop_s
+
+        def share(seconds: float) -> float:
+            return max(0.05, min(seconds, ends_at - time.monotonic()))
+
         self._flags.stop.set()
-        close_doors()
         self.loop.stop()
         if loop_thread.is_alive():
-            loop_thread.join(limit_s / 2)
+            loop_thread.join(share(self.settings.daemon.stop_s / 2))
         ended = not loop_thread.is_alive()
-        quiet = self._workers.close(limit_s / 4)
-        if self._announcer is not None:
-            self._announcer.stop(0.5)
+        quiet = self._workers.close(share(self.settings.daemon.stop_s / 4))
         if self._elector is not None:
-            self._elector.stop(1.0)
-        self._recorder.stop(0.5)
+            self._elector.stop(share(1.0))
+        if self._announcer is not None:
+            self._announcer.stop(share(0.5))
+        self._recorder.stop(share(0.5))
+        close_doors()
         self._parts.stop()
         if ended:
             self.loop.note("stopped", {})

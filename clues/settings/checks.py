@@ -43,7 +43,12 @@ _POSITIVE: Final = frozenset(
     }
 )
 _ANY_SIGN: Final = frozenset({"policy.expendable_below"})
-_MOST: Final = {"policy.utilization_threshold": 1.0, "policy.max_unready_percent": 100.0, "actions.workers": 1000}
+_MOST: Final = {
+    "policy.utilization_threshold": 1.0,
+    "policy.max_unready_percent": 100.0,
+    "actions.workers": 1000,
+    "loop.tick_s": 20.0,
+}
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _POOL_NAME: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SHARE: Final = re.compile(r"[0-9]{1,9}|(100|[0-9]{1,2})%")

@@ -86,7 +86,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "policy.scale_in": ("Whether nodes are removed at all.", ""),
     "policy.scale_out": ("Whether nodes are ordered at all.", ""),
     "loop.burst_window_s": ("After a first event so long is waited for more, so that a burst is one decision.", "s"),
-    "loop.tick_s": ("A pass is made at least so often.", "s"),
+    "loop.tick_s": ("A pass is made at least so often; at most 20, for the watchdog's sake.", "s"),
     "actions.workers": ("Orders, drains and hooks that run at once.", "threads"),
     "actions.look_again_s": ("Time between cordoning a node and looking at it again before pods are evicted.", "s"),
     "actions.drain_s": ("A node that is not empty so long after the first eviction is uncordoned and stays.", "s"),

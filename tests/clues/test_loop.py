@@ -417,3 +417,33 @@ def test_a_lease_that_is_given_back_is_taken_at_once() -> None:
     assert second.is_leader
     assert not first.is_leader
     assert lease.state.transitions >= 1
+
+
+def test_leadership_lost_while_it_decided_stops_the_order(world: World, tmp_path: Path) -> None:
+    rig: Rig
+
+    def decide(*arguments: Any) -> Decision:
+        decision = simple(*arguments)
+        if decision.power_on:
+            rig.leads = False
+        return decision
+
+    rig = Rig(world, tmp_path, decide)
+    rig.loop._leads = lambda: rig.leads
+    rig.steps(2)
+    world.add_pod("a")
+    rig.steps(3)
+    assert world.count("on") == 0
+
+
+def test_an_order_that_waited_for_its_turn_is_not_given_by_who_leads_no_more(rig: Rig, world: World) -> None:
+    rig.loop.runner.may_act = lambda: False
+    world.add_pod("a")
+    rig.steps(1)
+    assert world.count("on") == 0
+    assert [record.phase for record in rig.history.open_actions()] == ["ordering"]
+    rig.steps(3)
+    rig.loop.runner.may_act = lambda: True
+    rig.steps(10)
+    assert world.count("on") == 1, "it leads after all"
+    assert rig.loop.memory.rests == {}

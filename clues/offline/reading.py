@@ -1,4 +1,4 @@
-"""Reading files that nobody vouches for: YAML and JSON without duplicate keys, aliases, NaN or bottomless nesting."""
+"""Reading files that nobody vouches for: YAML and JSON without duplicate keys, NaN, bombs or bottomless nesting."""
 
 import gzip
 import json
@@ -19,6 +19,8 @@ _MOST_BYTES: Final = 1 << 30
 _MOST_YAML_BYTES: Final = 1 << 26
 """YAML takes fifty times as long as JSON: larger dumps are to be made with `-o json`."""
 _DEEPEST: Final = 100
+_MOST_BY_ALIASES: Final = 100_000
+"""Values that aliases may stand for, beyond those that are written."""
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _GZIP: Final = b"\x1f\x8b"
 
@@ -61,7 +63,7 @@ def documents(content: bytes, where: str) -> Iterator[Any]:
     """Yield the documents of a YAML or JSON stream as plain values; empty documents are left out.
 
     Raises:
-        Misconfigured: it is neither, or holds a duplicate key, an alias, NaN, or nesting deeper than 100.
+        Misconfigured: it is neither, or holds a duplicate key, NaN, aliases for too much, or nesting deeper than 100.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -134,9 +136,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]], where: str) -> dict[str, A
 
 def _yaml_documents(text: str, where: str) -> Iterator[Any]:
     try:
-        _check_events(text, where)
+        written = _count_events(text, where)
         for node in yaml.compose_all(text, Loader=_LOADER):
-            value = _plain(node, where)
+            value = _Plain(where, written + _MOST_BY_ALIASES).of(node, 0)
             if value is not None:
                 yield value
     except yaml.YAMLError as error:
@@ -145,47 +147,60 @@ def _yaml_documents(text: str, where: str) -> Iterator[Any]:
         raise Misconfigured(f"{where}{place}: not YAML: {getattr(error, 'problem', None) or error}") from error
 
 
-def _check_events(text: str, where: str) -> None:
-    """Refuse aliases and depth before anything is built of them: one line can stand for gigabytes."""
-    depth = 0
+def _count_events(text: str, where: str) -> int:
+    """Count what is written, and refuse depth before anything is composed: that recurses."""
+    depth = count = 0
     for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.AliasEvent):
-            raise Misconfigured(
-                f"{where}{_line(event)}: aliases (*{event.anchor}) are not read here", "write the value out"
-            )
+        count += 1
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _DEEPEST:
-                raise Misconfigured(f"{where}{_line(event)}: nested deeper than {_DEEPEST}")
+                line = "" if event.start_mark is None else f":{event.start_mark.line + 1}"
+                raise Misconfigured(f"{where}{line}: nested deeper than {_DEEPEST}")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+    return count
 
 
-def _line(event: yaml.Event) -> str:
-    return "" if event.start_mark is None else f":{event.start_mark.line + 1}"
+class _Plain:
+    """Turns nodes into plain values; aliases are written out, but only up to a number of values."""
 
+    def __init__(self, where: str, most: int) -> None:
+        self._where = where
+        self._left = most
 
-def _plain(node: yaml.Node, where: str) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        value: dict[str, Any] = {}
-        for key_node, item in node.value:
-            place = f"{where}:{key_node.start_mark.line + 1}"
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise Misconfigured(f"{place}: a key must be one word")
-            if key_node.value in value:
-                raise Misconfigured(f"{place}: the key {key_node.value!r} stands twice in one mapping")
-            value[key_node.value] = _plain(item, where)
-        return value
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, where) for item in node.value]
-    if node.tag.endswith((":int", ":float", ":bool", ":null")):
+    def of(self, node: yaml.Node, depth: int) -> Any:
+        place = f"{self._where}:{node.start_mark.line + 1}"
+        self._left -= 1
+        if self._left < 0:
+            raise Misconfigured(f"{self._where}: its aliases stand for more than {_MOST_BY_ALIASES} values")
+        if depth > _DEEPEST:
+            raise Misconfigured(f"{place}: nested deeper than {_DEEPEST}, or an alias inside of itself")
+        if isinstance(node, yaml.MappingNode) and node.tag.endswith(":map"):
+            value: dict[str, Any] = {}
+            for key_node, item in node.value:
+                place = f"{self._where}:{key_node.start_mark.line + 1}"
+                if not isinstance(key_node, yaml.ScalarNode):
+                    raise Misconfigured(f"{place}: a key must be one word")
+                if key_node.value in value:
+                    raise Misconfigured(f"{place}: the key {key_node.value!r} stands twice in one mapping")
+                value[key_node.value] = self.of(item, depth + 1)
+            return value
+        if isinstance(node, yaml.SequenceNode) and node.tag.endswith(":seq"):
+            return [self.of(item, depth + 1) for item in node.value]
+        if isinstance(node, yaml.ScalarNode):
+            if node.tag.endswith((":int", ":float", ":bool", ":null")):
+                return self._number(node, place)
+            if node.tag.endswith((":str", ":timestamp", ":value", ":merge")):
+                return node.value  # a time stays the text that it is in Kubernetes
+        raise Misconfigured(f"{place}: the tag {node.tag} is not read here")
+
+    @staticmethod
+    def _number(node: yaml.ScalarNode, place: str) -> Any:
         try:
             read = yaml.SafeLoader("").construct_object(node)
         except (ValueError, yaml.YAMLError) as error:
-            raise Misconfigured(f"{where}:{node.start_mark.line + 1}: {node.value[:60]!r} is no value") from error
+            raise Misconfigured(f"{place}: {node.value[:60]!r} is no value") from error
         if isinstance(read, float) and not abs(read) < float("inf"):
-            raise Misconfigured(f"{where}:{node.start_mark.line + 1}: {node.value[:60]!r} is not a finite number")
+            raise Misconfigured(f"{place}: {node.value[:60]!r} is not a finite number")
         return read
-    if node.tag.endswith((":str", ":timestamp", ":value", ":merge")):
-        return node.value  # a time stays the text that it is in Kubernetes
-    raise Misconfigured(f"{where}:{node.start_mark.line + 1}: the tag {node.tag} is not read here")

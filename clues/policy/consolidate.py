@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from clues.decision import Block, PowerOn
 from clues.model import Pod
 from clues.options import Pool
@@ -29,7 +27,7 @@ class Swap:
     """Name of the hypothetical node in `moves`."""
 
 
-def find_swap(
+def find_swap(  # noqa: PLR0917
     field: Field, simulation: Simulation, mover: Mover, sizes: Sizes, pool: Pool, pods: Sequence[Pod]
 ) -> Swap | tuple[Block, str]:
     """Find the cheapest pool of which one node, with the room there is, takes a node's pods; else say why not.
@@ -46,11 +44,9 @@ def find_swap(
         start = simulation.mark()
         name = f"{other.name} (new {len(simulation.names)})"
         index = simulation.add_node(fresh_node(other, name))
-        mover.rank = np.append(mover.rank, 9)
         moves = mover.move(pods)
         if moves is None or add is None:
             simulation.undo(start)
-            mover.rank = mover.rank[: len(simulation.names)]
             if moves is not None and not dearer:
                 dearer = other.name
             continue

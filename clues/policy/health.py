@@ -3,14 +3,35 @@
 from collections.abc import Iterable
 
 from clues.options import Policy
-from clues.snapshot import Snapshot
+from clues.snapshot import MachineState, Snapshot
 
-__all__ = ["is_fresh", "is_healthy", "unready_nodes"]
+__all__ = ["is_fresh", "is_healthy", "nodes_of_machines", "unready_nodes"]
+
+
+def nodes_of_machines(snapshot: Snapshot, *states: MachineState) -> frozenset[str]:
+    """Return the registered nodes that are not ready and whose machine is in one of the states.
+
+    A parked machine (OFF) may keep its Node object; so may one that is being woken (BOOTING).
+    """
+    wanted = {
+        (machine.pool, machine.name): machine.node
+        for listed in snapshot.machines.values()
+        for machine in listed
+        if machine.state in states
+    }
+    if not wanted:
+        return frozenset()
+    names = {node for node in wanted.values() if node}
+    return frozenset(
+        name
+        for name, state in snapshot.nodes.items()
+        if not state.node.ready and (name in names or (state.pool, state.machine) in wanted)
+    )
 
 
 def unready_nodes(snapshot: Snapshot, upcoming: Iterable[str] = ()) -> frozenset[str]:
-    """Return the registered nodes that are not ready, but for those that boot (`upcoming`) or go."""
-    booting = frozenset(upcoming)
+    """Return the registered nodes that are not ready, but for those that boot (`upcoming`), go or are parked."""
+    booting = nodes_of_machines(snapshot, MachineState.OFF, MachineState.BOOTING).union(upcoming)
     return frozenset(
         name
         for name, state in snapshot.nodes.items()
@@ -22,10 +43,13 @@ def is_healthy(snapshot: Snapshot, policy: Policy, upcoming: Iterable[str] = ())
     """Return whether few enough nodes are unready.
 
     Unhealthy means both: more than `ok_unready` nodes, and more than `max_unready_percent` of all that are registered,
-    managed or not. A broken network is no reason to rebuild a cluster.
+    managed or not, without parked ones. A broken network is no reason to rebuild a cluster.
     """
     unready = len(unready_nodes(snapshot, upcoming))
-    return unready <= policy.ok_unready or 100 * unready <= policy.max_unready_percent * len(snapshot.nodes)
+    if unready <= policy.ok_unready:
+        return True
+    total = len(snapshot.nodes) - len(nodes_of_machines(snapshot, MachineState.OFF))
+    return 100 * unready <= policy.max_unready_percent * total
 
 
 def is_fresh(snapshot: Snapshot, policy: Policy) -> bool:

@@ -1,14 +1,17 @@
 """Which nodes go, and why each other one stays.
 
-Every node has one verdict. The reasons that need no simulation come first (`clues.policy.standing`); then, for the
-candidates: the pods that forbid it (and their disruption budgets), consolidation that is off, no place for its pods, or no cheaper node;
-then what only delays: scaling in switched off, cooldown, a window of the schedule, the time that it has to be removable, the time that its machine has to
-be on; then what limits how many go: minimum sizes, minimum cores, the policy's budgets, parallelism. A node that
-passes all goes.
+Every node has one verdict: the first reason that holds, in this order.
 
-Removals are simulated one after another, empty nodes first, with the pending pods placed before and the pods of nodes whose removal is
-under way placed next: so every pod that moves has a place of its own on a ready node that stays. A node that
-took a pod in stays itself.
+1. Those that need no simulation: see `clues.policy.standing`.
+2. The pods that forbid it, and their disruption budgets; consolidation that is off.
+3. No place for its pods; where nodes may be replaced: no cheaper node.
+4. What only delays: scaling in switched off, cooldown, a window of the schedule, the time that it has to be removable,
+   the time that its machine has to be on.
+5. What limits how many go: minimum sizes, minimum cores, the policy's budgets, parallelism.
+
+A node that passes all goes. Removals are simulated one after another, empty nodes first, with the pending pods placed
+before and the pods of nodes whose removal is under way placed next: so every pod that moves has a place of its own on
+a ready node that stays. A node that took a pod in stays itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clues.decision import Block, Memory, NodeVerdict, Removal, RemovalKind, Replacement
 from clues.model import Pod
@@ -67,7 +71,7 @@ class _Candidate:
         return self.state.node.allocatable.get("cpu", 0)
 
 
-def scale_in(
+def scale_in(  # noqa: PLR0917
     snapshot: Snapshot,
     pools: Sequence[Pool],
     policy: Policy,
@@ -99,6 +103,8 @@ class _Pass:
         given_up = {removal.node: removal for removal in out.give_up if removal.node}
         candidates: list[_Candidate] = []
         for name, state in snapshot.nodes.items():
+            if name in known.parked:
+                continue
             if name in given_up:
                 self._verdicts[name] = NodeVerdict(name, None, given_up[name].reason)
                 continue
@@ -115,7 +121,7 @@ class _Pass:
             tuple(self._removals),
             tuple(self._replacements),
             tuple(name for name in snapshot.nodes if name in out.reclaimed),
-            tuple(self._verdicts[name] for name in snapshot.nodes) + self._booting(),
+            tuple(self._verdicts[name] for name in snapshot.nodes if name in self._verdicts) + self._booting(),
             self._since,
             self._notes(),
         )
@@ -161,10 +167,10 @@ class _Pass:
                 continue
             moving = movers(pods, known.policy)
             if moving:
-                if known.policy.consolidation is Consolidation.OFF and candidate.state.node.ready:
-                    if not candidate.disabled:
-                        self._keep(candidate, Block.SCALE_IN_OFF, "consolidation is off: only empty nodes go")
-                        continue
+                empty_only = known.policy.consolidation is Consolidation.OFF and not candidate.disabled
+                if empty_only and candidate.state.node.ready:
+                    self._keep(candidate, Block.SCALE_IN_OFF, "consolidation is off: only empty nodes go")
+                    continue
                 if tried >= _TRIED and candidate.name not in first:
                     if candidate.name in known.memory.unneeded_since:
                         self._since[candidate.name] = candidate.since
@@ -177,13 +183,14 @@ class _Pass:
         """Take the node out of the simulation, place its pods, and let it go unless something delays or limits that."""
         known, simulation = self._field, self._simulation
         start = simulation.mark()
-        rank = self._mover.rank
         simulation.remove_node(candidate.index)
-        moves: dict[str, str] | None = {}
+        moves: dict[str, str] = {}
         swap: Swap | None = None
         if moving:
-            moves = self._mover.move(moving)
-            if moves is None:
+            placed = self._mover.move(moving)
+            if placed is not None:
+                moves = placed
+            else:
                 found: Swap | tuple[Block, str] = (Block.NO_PLACE, self._stuck())
                 if known.policy.consolidation is Consolidation.REPLACE and candidate.state.node.ready:
                     found = find_swap(known, simulation, self._mover, self._sizes, candidate.pool, moving)
@@ -196,7 +203,6 @@ class _Pass:
         wait = candidate.wait or self._limit(candidate)
         if wait is not None:
             simulation.undo(start)
-            self._mover.rank = rank
             self._keep(candidate, wait.block, wait.detail, wait.until)
             return
         self._go(candidate, moving, moves, swap)
@@ -256,9 +262,9 @@ class _Pass:
         members: dict[str, list[str]] = {name: [] for name in known.pools}
         disrupted = set(known.going)
         for name, state in nodes.items():
-            if state.pool in members:
+            if state.pool in members and name not in known.parked:
                 members[state.pool].append(name)
-                if not state.node.ready and name not in known.out.upcoming_nodes:
+                if not state.node.ready and name not in known.booting:
                     disrupted.add(name)
         self._budgets = NodeBudgets(known.policy, known.now, members, disrupted)
         going = [name for name in nodes if name in known.going and nodes[name].pool in known.pools]
@@ -276,7 +282,8 @@ class _Pass:
                 self._drains -= 1
                 moving = movers(pods, known.policy)
                 self._pdbs.take(moving)
-                simulation.remove_node(simulation.index[name])
+                if simulation.alive[simulation.index[name]]:
+                    simulation.remove_node(simulation.index[name])
                 for pod in moving:  # one by one: those that find no place are pending pods of the next pass
                     self._hosts.update((self._mover.move([pod]) or {}).values())
 
@@ -292,7 +299,7 @@ class _Pass:
             candidate.name,
         )
 
-    def _ranks(self, candidates: Sequence[_Candidate]) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    def _ranks(self, candidates: Sequence[_Candidate]) -> NDArray[np.int64]:
         """How readily a node takes pods in: nodes that stay anyhow, used candidates, empty ones at last."""
         rank = np.zeros(len(self._simulation.names), dtype=np.int64)
         for candidate in candidates:

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clues.model import Pod
-from clues.policy.simulation import Simulation
+from clues.policy.simulation import Kind, Simulation
 
 __all__ = ["Mover"]
 
+_NEW: Final = 9
+"""Rank of nodes that were added later: they come last."""
 _STEPS: Final = 400_000
 """Node looks of the exhaustive search in one pass: about a fifth of a second."""
 
@@ -88,7 +90,7 @@ class Mover:
                 if self._steps <= 0:
                     simulation.undo(start)
                     return None
-                trail.append((depth, self._distinct(kinds[depth])))
+                trail.append((depth, self._options(kinds[depth])))
             options = trail[-1][1]
             if options:
                 place = options.pop(0)
@@ -103,8 +105,8 @@ class Mover:
             simulation.undo(marks.pop())
             chosen.pop()
 
-    def _distinct(self, kind: object) -> list[int]:
-        return self._preferred(self._simulation.mask(kind)).tolist()  # type: ignore[arg-type,no-any-return]
+    def _options(self, kind: Kind) -> list[int]:
+        return [int(place) for place in self._preferred(self._simulation.mask(kind))]
 
     def _preferred(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         found = np.flatnonzero(mask)
@@ -112,7 +114,9 @@ class Mover:
             return found.astype(np.int64)
         free = self._simulation.free()
         first = free[found, self._simulation.resources.index("cpu")] if "cpu" in self._simulation.resources else found
-        order = np.lexsort((found, first, self.rank[found]))
+        rank = np.full(len(self._simulation.names), _NEW, dtype=np.int64)
+        rank[: self.rank.size] = self.rank
+        order = np.lexsort((found, first, rank[found]))
         return found[order].astype(np.int64)
 
 

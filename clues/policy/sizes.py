@@ -13,8 +13,8 @@ __all__ = ["Sizes"]
 class Sizes:
     """Counts what stays; every removal is taken off it.
 
-    A pool's size is its registered nodes that stay and its machines that boot; the cluster's cores are those of all registered
-    nodes that stay, managed or not.
+    A pool's size is its registered nodes that stay and its machines that boot; the cluster's cores are those of all
+    registered nodes that stay, managed or not.
     """
 
     def __init__(self, field: Field) -> None:
@@ -26,7 +26,7 @@ class Sizes:
         self.cores_m = 0
         self._least_m = field.policy.min_cores * 1000
         for name, state in snapshot.nodes.items():
-            if name in field.going or state.node.deleting:
+            if name in field.going or name in field.parked or state.node.deleting:
                 continue
             self.cores_m += state.node.allocatable.get("cpu", 0)
             if state.pool in self.pools:

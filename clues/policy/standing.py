@@ -1,8 +1,9 @@
 """What is known of each node before its pods are tried elsewhere: the reasons that need no simulation.
 
-Where several reasons hold, the first of this order is given; the rest of the order is in `clues.policy.idle`:
-demand that takes the node back, not managed, being deleted, booting, the annotations, held by a person, stale picture, unhealthy
-cluster, unready nodes that stay, utilization, needed, headroom. It is that of cluster-autoscaler, as far as that has them.
+Where several reasons hold, the first of this order is given; the rest of the order is in `clues.policy.idle`: demand
+that takes the node back, not managed, being deleted, booting, the annotations, held by a person, stale picture,
+unhealthy cluster, unready nodes that stay, utilization, needed, headroom. It is that of cluster-autoscaler, as far as
+that has them.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from clues.model import Node
 from clues.options import Policy, Pool
 from clues.policy.demand import ScaleOutResult
 from clues.policy.evict import forbids_disruption
-from clues.policy.health import is_fresh, is_healthy
+from clues.policy.health import is_fresh, is_healthy, nodes_of_machines
 from clues.policy.usage import utilizations
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
 
@@ -36,6 +37,10 @@ class Field:
     """Node name -> its machine."""
     going: frozenset[str]
     """Registered nodes that are being removed or deleted, but for those that are taken back."""
+    parked: frozenset[str]
+    """Node objects of machines that are off: no nodes at all to scaling in."""
+    booting: frozenset[str]
+    """Registered nodes that are not ready yet."""
     shares: Mapping[str, float]
     """Node -> utilization."""
     fresh: bool
@@ -74,10 +79,14 @@ def field_of(
             or (name in machines and state.pool and machines[name].state is MachineState.STOPPING)
         )
     )
+    parked = nodes_of_machines(snapshot, MachineState.OFF) - out.upcoming_nodes
+    booting = nodes_of_machines(snapshot, MachineState.BOOTING) | out.upcoming_nodes
     fresh = is_fresh(snapshot, policy)
     healthy = out.healthy and is_healthy(snapshot, policy, out.upcoming_nodes)
     shares = utilizations(snapshot.nodes, policy) if fresh and healthy else {}
-    return Field(snapshot, pools, policy, memory, out, machines, going, shares, fresh, healthy)
+    return Field(
+        snapshot, pools, policy, memory, out, machines, going - parked, parked, booting, shares, fresh, healthy
+    )
 
 
 def first_block(field: Field, name: str, state: NodeState) -> tuple[Block, str] | None:
@@ -89,7 +98,7 @@ def first_block(field: Field, name: str, state: NodeState) -> tuple[Block, str] 
         return Block.NOT_MANAGED, "it belongs to no pool"
     if name in field.going:
         return Block.BEING_DELETED, "its removal is under way"
-    if name in field.out.upcoming_nodes:
+    if name in field.booting:
         return Block.BOOTING, "it has never been ready yet"
     said = _kept_by_people(field, name, node)
     if said is not None:

@@ -12,6 +12,7 @@ from clues.snapshot import Machine, MachineState, NodeState, Snapshot
 
 __all__ = ["MachineBook", "Surprise"]
 
+_POWERED: Final = frozenset({MachineState.ON, MachineState.BOOTING, MachineState.STOPPING})
 _MISSES: Final = 2
 """Lists in a row that a machine must be missing from before it is forgotten: a list may be older than an order."""
 
@@ -122,10 +123,10 @@ class MachineBook:
             elif old.state is MachineState.ON or (on_since is not None and new.state is MachineState.OFF):
                 spent = max(0.0, new.since - (on_since or old.since))
                 new, on_since = msgspec.structs.replace(new, on_seconds=new.on_seconds + spent), None
-            if new.state is MachineState.OFF and old.state is not MachineState.UNKNOWN:
+            if new.state is MachineState.OFF and old.state in _POWERED:
                 new = msgspec.structs.replace(new, last_off_at=new.since)
         before = record.ready_before
-        if new.state is MachineState.OFF and old.state is not MachineState.OFF:
+        if new.state is MachineState.OFF and old.state in _POWERED:
             seen = self._seen.get(key)
             before = seen.node.ready_since if isinstance(seen, NodeState) and seen.node.ready else None
         record = MachineRecord(new, record.reason if reason is None else reason, on_since, before)

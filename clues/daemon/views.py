@@ -106,9 +106,9 @@ def _of_node(
 def pool_views(view: View, pools: Sequence[Pool]) -> tuple[PoolView, ...]:
     """Return every pool with the numbers of its nodes and machines."""
     counts: dict[str, dict[str, int]] = {pool.name: {} for pool in pools}
-    for node in node_views(view):
-        if node.pool in counts:
-            counts[node.pool][node.state] = counts[node.pool].get(node.state, 0) + 1
+    for name, _, word, _ in view.states.values():
+        if name in counts:
+            counts[name][word] = counts[name].get(word, 0) + 1
     found = []
     for pool in pools:
         count, rest = counts[pool.name], view.memory.rests.get(pool.name)
@@ -119,7 +119,7 @@ def pool_views(view: View, pools: Sequence[Pool]) -> tuple[PoolView, ...]:
                 driver=pool.driver,
                 on=sum(count.get(word, 0) for word in ("ready", "unready", "draining")),
                 booting=count.get("booting", 0),
-                off=count.get("off", 0) + count.get("stopping", 0),
+                off=sum(count.get(word, 0) for word in ("off", "stopping", "unknown")),
                 failed=count.get("failed", 0),
                 min=pool.min,
                 max=pool.max,

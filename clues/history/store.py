@@ -23,6 +23,8 @@ __all__ = ["History"]
 
 _T = TypeVar("_T")
 _BUSY_S: Final = 5.0
+_MOST_REFS: Final = 2000
+"""Pods named in a stored decision: with 100,000 of them it would be megabytes, and the recording has all."""
 _PRUNED_AT_ONCE: Final = 5000
 _PUT_ACTION: Final = (
     "INSERT INTO action VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (token) DO UPDATE SET"
@@ -356,7 +358,8 @@ def _within(db: sqlite3.Connection, since: float, until: float) -> Iterator[_Fou
 
 def _short(decision: Decision) -> dict[str, Any]:
     names = ("power_on", "remove", "replace", "cancel", "slurm_on", "slurm_off", "notes")
-    pods = [msgspec.structs.replace(verdict, pods=verdict.pods[:50]) for verdict in decision.pods]
+    most = min(50, max(1, _MOST_REFS // max(1, len(decision.pods))))
+    pods = [msgspec.structs.replace(verdict, pods=verdict.pods[:most]) for verdict in decision.pods]
     return {**{name: getattr(decision, name) for name in names}, "pods": pods}
 
 

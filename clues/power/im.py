@@ -1,0 +1,381 @@
+"""Virtual machines of an infrastructure of the Infrastructure Manager, over its REST API.
+
+The API has no idempotency key, and a VM carries nothing of ours: which order made which VM is kept in a file. The
+intent is written before the order is sent. Where the answer was lost, new VMs of the group are taken for the order's;
+until `settle_s` have passed nothing is ordered again for it, since the server may still be at it.
+"""
+
+import fcntl
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+import urllib3
+import yaml
+
+from clues.options import Pool
+from clues.power.base import MachineReport, Order, PowerState, Receipt
+from clues.power.common import DriverSettings, own
+from clues.power.deadline import Deadline
+from clues.power.secret import SecretSource
+from infracore.clock import Clock, SystemClock
+from infracore.errors import (
+    CommandFailed,
+    InfraError,
+    Locked,
+    Misconfigured,
+    NoCapacity,
+    NotFound,
+    QuotaExceeded,
+    TimedOut,
+    Transient,
+    Unauthorised,
+)
+
+__all__ = ["ImDriver", "ImSettings"]
+
+_MOST_BYTES: Final = 32 * 2**20
+_STATES: Final = {
+    "pending": PowerState.TURNING_ON,
+    "running": PowerState.ON,
+    "configured": PowerState.ON,
+    "unconfigured": PowerState.ON,  # it runs; whether its node is of use is the cluster's word
+    "stopped": PowerState.OFF,
+    "off": PowerState.OFF,
+    "failed": PowerState.FAILED,
+    "deleting": PowerState.TURNING_OFF,
+}
+
+
+class ImSettings(DriverSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings of type `im`."""
+
+    call_s: float = 300.0
+    url: str
+    infrastructure: str
+    auth: SecretSource
+    """IM's authorisation file, one line per `type = ...`."""
+    state_file: str
+    """Which order made which VM; kept between restarts."""
+    groups: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Pool name to the system (RADL) or node template (TOSCA); missing: the pool's name."""
+    language: Literal["radl", "tosca"] = "radl"
+    """How nodes are added. `radl` serves infrastructures made from either; `tosca` raises `count` in the template."""
+    ca_file: str = ""
+    verify: bool = True
+    request_s: float = 240.0
+    settle_s: float = 300.0
+    reconfigure_on_off: bool = False
+    """Whether the others are configured anew after a removal."""
+
+
+class _Intent(msgspec.Struct):
+    pool: str
+    before: list[str]
+    at: float
+
+
+class _Book(msgspec.Struct):
+    intents: dict[str, _Intent] = {}
+    vms: dict[str, str] = {}
+    """VM id to token."""
+
+
+class ImDriver:
+    """Adds and removes VMs of one infrastructure."""
+
+    def __init__(self, name: str, settings: ImSettings, pools: Sequence[Pool], clock: Clock | None = None) -> None:
+        self.name = name
+        self.limits = settings.limits()
+        self._settings = settings
+        self._pools = own(pools, name)
+        self._clock = clock or SystemClock()
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[str, str, dict[str, str]]] = {}
+        settings.auth.check(f"drivers.{name}.auth")
+        if not re.fullmatch(r"https?://[^\s/]+(/[^\s]*)?", settings.url):
+            raise Misconfigured(f"drivers.{name}.url: {settings.url!r} is no http(s) address")
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", settings.infrastructure):
+            raise Misconfigured(f"drivers.{name}.infrastructure: {settings.infrastructure!r} is no id")
+        for pool in self._pools:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", self._group(pool)):
+                raise Misconfigured(f"drivers.{name}.groups: {self._group(pool)!r} is no name of a system")
+        self._http = urllib3.PoolManager(
+            cert_reqs="CERT_REQUIRED" if settings.verify else "CERT_NONE",
+            ca_certs=settings.ca_file or None,
+            retries=False,
+            maxsize=settings.parallel,
+        )
+
+    def on(self, orders: Sequence[Order]) -> Sequence[Receipt]:
+        if not orders:
+            return ()
+        pool = orders[0].pool
+        self._serves(pool)
+        deadline = self._deadline(f"add VMs to {pool}")
+        with self._opened(deadline) as book:
+            reports = self._look(pool, book, deadline)
+            made = {report.token: report for report in reports if report.token}
+            receipts = [_receipt(made[order.token]) for order in orders if order.token in made]
+            missing = [order for order in orders if order.token not in made]
+            now = self._clock.now()
+            fresh = [
+                order
+                for order in missing
+                if order.token not in book.intents
+                or not 0 <= now - book.intents[order.token].at < self._settings.settle_s
+            ]
+            if fresh:
+                receipts += self._add(pool, fresh, [report.machine for report in reports], book, deadline)
+            elif missing:
+                raise Transient("an order's answer was lost, and IM may still be at it", retry_after_s=10.0)
+        return receipts
+
+    def off(self, pool: str, machines: Sequence[str], *, token: str) -> None:
+        self._serves(pool)
+        deadline = self._deadline(f"remove VMs of {pool}")
+        with self._opened(deadline) as book:
+            there = {report.machine for report in self._look(pool, book, deadline)}
+            going = [machine for machine in dict.fromkeys(machines) if machine in there]
+            if going:
+                context = int(self._settings.reconfigure_on_off)
+                self._ask("DELETE", f"/vms/{','.join(going)}?context={context}", deadline)
+
+    def list(self, pool: str) -> Sequence[MachineReport]:
+        self._serves(pool)
+        deadline = self._deadline(f"list VMs of {pool}")
+        with self._opened(deadline) as book:
+            return self._look(pool, book, deadline)
+
+    def check(self) -> Sequence[str]:
+        try:
+            self._ask("GET", "/state", self._deadline("ask IM"))
+        except InfraError as error:
+            return (error.message,)
+        return ()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._http.clear()
+
+    # orders
+
+    def _add(
+        self, pool: str, orders: Sequence[Order], before: Sequence[str], book: _Book, deadline: Deadline
+    ) -> Sequence[Receipt]:
+        for order in orders:
+            book.intents[order.token] = _Intent(pool, [*before], self._clock.now())
+        self._write(book)
+        try:
+            body, kind = self._request(pool, len(orders), len(before), deadline)
+            answer = self._ask("POST", "", deadline, body, kind)
+        except (Transient, TimedOut):
+            raise  # it may have been done
+        except InfraError:
+            for order in orders:
+                book.intents.pop(order.token, None)
+            raise
+        ids = [_last(uri) for uri in _uris(answer)]
+        for order, vm in zip(orders, ids, strict=False):
+            book.vms[vm] = order.token
+        for order in orders:
+            book.intents.pop(order.token, None)
+        self._write(book)
+        if not ids:
+            raise NoCapacity(f"IM made no VM of {self._group(pool)}")
+        return [Receipt(order.token, vm, self._about(vm, deadline)[1]) for order, vm in zip(orders, ids, strict=False)]
+
+    def _request(self, pool: str, count: int, there: int, deadline: Deadline) -> tuple[bytes, str]:
+        group = self._group(pool)
+        if self._settings.language == "radl":
+            return f"system {group}\ndeploy {group} {count}\n".encode(), "text/plain"
+        said = self._ask("GET", "/tosca", deadline)
+        try:
+            template = yaml.load(said["tosca"], Loader=yaml.CSafeLoader)
+            node = template["topology_template"]["node_templates"][group]
+            scalable = node.setdefault("capabilities", {}).setdefault("scalable", {}).setdefault("properties", {})
+            scalable["count"] = there + count
+            scalable.pop("removal_list", None)
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise Misconfigured(f"the infrastructure's template has no node {group!r}", "see `groups`") from error
+        return yaml.safe_dump(template, sort_keys=False).encode(), "text/yaml"
+
+    def _look(self, pool: str, book: _Book, deadline: Deadline) -> Sequence[MachineReport]:
+        """Read states (one request) and what is not known of VMs yet; give lost orders their VMs."""
+        said = self._ask("GET", "/state", deadline).get("state")
+        states = said.get("vm_states") if isinstance(said, dict) else None
+        if not isinstance(states, dict):
+            raise Transient("IM's answer on the state holds no vm_states")
+        for vm in [vm for vm in book.vms if vm not in states]:
+            del book.vms[vm]
+        found = []
+        for vm in sorted(states, key=lambda text: (len(text), text)):
+            try:
+                system, node, facts = self._about(vm, deadline)
+            except NotFound:
+                continue
+            if system == self._group(pool):
+                found.append((vm, node, facts, str(states[vm])))
+        for token, intent in list_of(book.intents):
+            if intent.pool == pool:
+                vm = next((vm for vm, *_ in found if vm not in intent.before and vm not in book.vms), "")
+                if vm:
+                    book.vms[vm] = token
+                    del book.intents[token]
+        return tuple(
+            MachineReport(vm, pool, _STATES.get(state, PowerState.UNKNOWN), node, book.vms.get(vm, ""), state, facts)
+            for vm, node, facts, state in found
+        )
+
+    def _about(self, vm: str, deadline: Deadline) -> tuple[str, str, dict[str, str]]:
+        """Return a VM's system, node name and addresses; asked once, and again while it has no address."""
+        known = self._known.get(vm)
+        if known is not None and known[2]:
+            return known
+        radl = self._ask("GET", f"/vms/{vm}", deadline).get("radl")
+        systems = (
+            [part for part in radl if isinstance(part, dict) and part.get("class") == "system"]
+            if isinstance(radl, list)
+            else []
+        )
+        if not systems:
+            return "", "", {}
+        system = systems[0]
+        name = str(system.get("net_interface.0.dns_name") or "vnode-#N#").replace("#N#", vm).split(".")[0].lower()
+        facts = {key: str(value) for key, value in system.items() if re.fullmatch(r"net_interface\.\d+\.ip", key)}
+        self._known[vm] = str(system.get("id", "")), name, facts
+        return self._known[vm]
+
+    # the book
+
+    @contextmanager
+    def _opened(self, deadline: Deadline) -> Iterator[_Book]:
+        """Hold the book alone, against threads and other processes; what was changed is written also on an error."""
+        path = Path(self._settings.state_file)
+        deadline.hold(self._lock)
+        try:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                with path.with_name(f"{path.name}.lock").open("a") as lock:
+                    while True:
+                        try:
+                            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                            break
+                        except BlockingIOError:
+                            deadline.pause(0.05)
+                    book = self._read(path)
+                    held = msgspec.json.encode(book)
+                    try:
+                        yield book
+                    finally:
+                        if msgspec.json.encode(book) != held:
+                            self._write(book)
+            except OSError as error:
+                raise Locked(f"cannot use {path}: {error.strerror}", "see `state_file` of the driver") from error
+        finally:
+            self._lock.release()
+
+    @staticmethod
+    def _read(path: Path) -> _Book:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=_Book)
+        except FileNotFoundError:
+            return _Book()
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Misconfigured(
+                f"{path} is damaged: {error}", "move it away: VMs are then adopted by `list`"
+            ) from error
+
+    def _write(self, book: _Book) -> None:
+        path = Path(self._settings.state_file)
+        fresh = path.with_name(f".{path.name}.new")
+        with fresh.open("wb") as out:
+            out.write(msgspec.json.encode(book))
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(path)
+
+    # HTTP
+
+    def _ask(
+        self, method: str, path: str, deadline: Deadline, body: bytes | None = None, kind: str = ""
+    ) -> dict[str, Any]:
+        url = f"{self._settings.url.rstrip('/')}/infrastructures/{self._settings.infrastructure}{path}"
+        text = self._settings.auth.read("auth").reveal()
+        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        headers = {"Authorization": "\\n".join(lines).encode().decode("latin-1"), "Accept": "application/json"}
+        if kind:
+            headers["Content-Type"] = kind
+        limit = urllib3.Timeout(total=min(self._settings.request_s, deadline.left()))
+        try:
+            answer = self._http.request(method, url, body=body, headers=headers, timeout=limit, preload_content=False)
+            try:
+                raw = answer.read(_MOST_BYTES)
+            finally:
+                answer.release_conn()
+        except (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError) as error:
+            raise Transient(f"IM at {self._settings.url} does not answer") from error
+        except urllib3.exceptions.TimeoutError as error:
+            raise TimedOut(f"IM did not answer {method} within its time") from error
+        except urllib3.exceptions.SSLError as error:
+            raise Misconfigured(f"IM's certificate is not trusted: {str(error)[:200]}", "see `ca_file`") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise Transient(f"IM at {self._settings.url}: {type(error).__name__}") from error
+        try:
+            said = msgspec.json.decode(raw) if raw.strip() else {}
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            said = {"message": raw[:300].decode(errors="replace")}
+        said = said if isinstance(said, dict) else {}
+        if answer.status < 300:
+            return said
+        raise _error(answer.status, str(said.get("message", ""))[:300])
+
+    def _deadline(self, what: str) -> Deadline:
+        return Deadline(what, self.limits.call_s, self._closing)
+
+    def _group(self, pool: str) -> str:
+        return self._settings.groups.get(pool, pool)
+
+    def _serves(self, pool: str) -> None:
+        if pool not in self._pools:
+            raise NotFound(f"driver {self.name} serves no pool {pool!r}")
+
+
+def list_of(intents: Mapping[str, _Intent]) -> tuple[tuple[str, _Intent], ...]:
+    """Return the intents, oldest first, so that they may be taken out meanwhile."""
+    return tuple(sorted(intents.items(), key=lambda item: item[1].at))
+
+
+def _error(status: int, said: str) -> InfraError:
+    what = f"IM answered HTTP {status}: {said}"
+    low = said.lower()
+    if status in {401, 403}:
+        return Unauthorised(what, "see `auth` of the driver")
+    if status == 404:
+        return NotFound(what, "see `infrastructure` of the driver")
+    if "quota" in low or "limit exceeded" in low:
+        return QuotaExceeded(what)
+    if any(word in low for word in ("capacity", "no valid host", "not enough", "insufficient")):
+        return NoCapacity(what)
+    if status in {409, 429} or status >= 500:
+        return Transient(what)
+    return Misconfigured(what) if status in {415, 422} else CommandFailed(what, status=status)
+
+
+def _uris(said: Mapping[str, Any]) -> list[str]:
+    found = said.get("uri-list")
+    return [str(part.get("uri", "")) for part in found if isinstance(part, dict)] if isinstance(found, list) else []
+
+
+def _last(uri: str) -> str:
+    return uri.rstrip("/").rsplit("/", 1)[-1]
+
+
+def _receipt(report: MachineReport) -> Receipt:
+    return Receipt(report.token, report.machine, report.node)

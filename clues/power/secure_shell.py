@@ -1,0 +1,68 @@
+"""Shutting a machine down by the system's `ssh`."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from clues.power.deadline import Deadline
+from infracore.errors import CommandFailed, Transient, Unauthorised
+from infracore.process import Completed, run
+
+__all__ = ["SshSettings", "shut_down", "ssh"]
+
+
+class SshSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How machines are reached."""
+
+    program: tuple[str, ...] = ("ssh",)
+    user: str = "root"
+    key: str = ""
+    """Path of the private key; "": as ssh's own settings say."""
+    port: int = 22
+    known_hosts: str = ""
+    """Path; "": ssh's own. Host keys are always checked."""
+    connect_s: int = 5
+    options: tuple[str, ...] = ()
+    """More `-o` options (`ProxyJump=...`)."""
+    off_command: tuple[str, ...] = ("sudo", "-n", "systemctl", "poweroff")
+
+
+def ssh(settings: SshSettings, address: str, command: Sequence[str], deadline: Deadline) -> Completed | None:
+    """Run a command on the machine; None: nothing answers there.
+
+    Raises:
+        Unauthorised: it answers, and lets us not in. Transient, TimedOut: it cannot be told.
+    """
+    argv = [*settings.program, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
+    argv += ["-o", f"ConnectTimeout={settings.connect_s}", "-o", "ServerAliveInterval=3", "-p", str(settings.port)]
+    if settings.key:
+        argv += ["-i", settings.key, "-o", "IdentitiesOnly=yes"]
+    if settings.known_hosts:
+        argv += ["-o", f"UserKnownHostsFile={settings.known_hosts}"]
+    for option in settings.options:
+        argv += ["-o", option]
+    done = run([*argv, "-l", settings.user, "--", address, *command], timeout_s=deadline.left(), check=False)
+    if done.status != 255:
+        return done
+    said = " ".join(done.stderr.split())[-300:]
+    low = said.lower()
+    if "closed by remote host" in low or "closed by" in low or "broken pipe" in low or "not responding" in low:
+        return Completed(255, done.stdout, done.stderr)  # it went down under us, which is what was asked for
+    if "permission denied" in low or "host key verification failed" in low:
+        raise Unauthorised(f"ssh to {address} is refused: {said}", "see `ssh` of the driver: user, key, known_hosts")
+    if any(word in low for word in ("refused", "timed out", "no route", "unreachable", "host is down")):
+        return None
+    raise Transient(f"ssh to {address}: {said or 'failed'}")
+
+
+def shut_down(settings: SshSettings, address: str, deadline: Deadline) -> bool:
+    """Ask the machine to go off; return whether something answered. Blocks until the command ends.
+
+    Raises:
+        CommandFailed: the command is refused there.
+    """
+    done = ssh(settings, address, settings.off_command, deadline)
+    if done is not None and done.status not in {0, 255}:
+        said = " ".join((done.stderr or done.stdout).split())[-300:]
+        raise CommandFailed(f"shutting {address} down ended with status {done.status}: {said}", status=done.status)
+    return done is not None

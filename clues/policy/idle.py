@@ -38,7 +38,7 @@ from clues.snapshot import MachineState, NodeState, Snapshot
 
 __all__ = ["ScaleInResult", "scale_in"]
 
-_TRIED: Final = 60
+_TRIED: Final = 30
 """Occupied nodes whose pods are tried elsewhere in one pass; the others have their turn in the next ones."""
 
 

@@ -32,8 +32,8 @@ def test_idle_and_waking_nodes_come_before_those_that_are_off() -> None:
     assert (result.on, result.off) == (("c3",), ())
 
 
-@pytest.mark.parametrize("reason", ["Dependency", "JobHeldUser", "Licenses", "QOSMaxCpuPerUserLimit",
-                                    "PartitionTimeLimit", "AssocGrpCpuLimit", "BeginTime", "(Reservation)"])  # fmt: skip
+@pytest.mark.parametrize("reason", ["Dependency", "JobHeldUser", "Licenses", "BeginTime",
+                                    "PartitionTimeLimit", "AssocGrpCpuLimit", "(Reservation)"])  # fmt: skip
 def test_a_job_that_power_cannot_help_wakes_nothing(reason: str) -> None:
     result = decided([*off(2), SlurmNode("i", 4)], [SlurmJob(1, "batch", 2, 1, reason=reason)])
     assert (result.on, result.off) == ((), ("i",))

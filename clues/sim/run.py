@@ -19,7 +19,7 @@ import numpy as np
 
 from clues.decide import decide as decide_once
 from clues.decision import Decision, Memory, PowerOn, Removal
-from clues.model import Node, Owner, Pod, PodSpec, Toleration
+from clues.model import Node, Owner, Phase, Pod, PodSpec
 from clues.offline.case import NOW
 from clues.offline.objects import GPU
 from clues.offline.record import Decide
@@ -41,6 +41,7 @@ _IDLE_STEP_S: Final = 60.0
 _QUIET: Final = 3
 """Decisions in a row without an action, a timer or an event after which what waits never runs."""
 _NOT_SAFE: Final = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+_NONE: Final[dict[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class _Run:
         self._states: dict[str, NodeState] = {}
         self._stale: set[str] = set()
         """Nodes whose state has to be made anew for the next picture."""
+        self._specs: dict[PodSpec, PodSpec] = {}
         self._waiting: dict[tuple[int, int, int], deque[_Work]] = {}
         """(-priority, kind, pods) -> jobs in order of arrival."""
         self._running = 0
@@ -189,13 +191,11 @@ class _Run:
         amounts = {"cpu": cpu_m, "memory": memory, GPU: gpus}
         requests = tuple(sorted((key, amount) for key, amount in amounts.items() if amount))
         spec = PodSpec(
-            requests=requests,
-            node_selector=job.selector,
-            tolerations=tuple(Toleration(t.key, t.operator, t.value, t.effect) for t in job.tolerations),
-            priority=job.priority,
+            requests=requests, node_selector=job.selector, tolerations=job.tolerations, priority=job.priority
         )
+        spec = self._specs.setdefault(spec, spec)  # equal ones are one object: `decide` groups pods by it
         shown = spec if count == 1 else msgspec.structs.replace(spec, gang=job.name, gang_size=count)
-        notes = {} if job.evictable else _NOT_SAFE
+        notes = _NONE if job.evictable else _NOT_SAFE
         owner = Owner("Job", job.name, job.name)
         names = [job.name] if count == 1 else [f"{job.name}-{number}" for number in range(count)]
         pods = tuple(
@@ -204,7 +204,7 @@ class _Run:
                 pod,
                 pod,
                 shown,
-                {},
+                _NONE,
                 owner=owner,
                 created_at=self.now,
                 unschedulable_since=self.now,
@@ -212,7 +212,7 @@ class _Run:
             )
             for pod in names
         )
-        plain = pods[0] if count == 1 else Pod("default", names[0], names[0], spec, {}, created_at=self.now)
+        plain = pods[0] if count == 1 else Pod("default", names[0], names[0], spec, _NONE, created_at=self.now)
         return _Work(job, pods, self._simulation.kind_of(plain), cpu_m, self.now)
 
     def _key(self, work: _Work) -> tuple[int, int, int]:
@@ -424,7 +424,7 @@ class _Run:
             if place is None:
                 continue
             pods = tuple(
-                msgspec.structs.replace(pod, node=name, phase="Running", unschedulable_since=None)
+                msgspec.structs.replace(pod, node=name, phase=Phase.RUNNING, unschedulable_since=None)
                 for pod, _work in place.pods.values()
             )
             self._states[name] = NodeState(place.node, pods, place.machine.pool.name, name)

@@ -93,6 +93,7 @@ class _Pass:
         self._replacements: list[Replacement] = []
         self._since: dict[str, float] = {}
         self._hosts: set[str] = set()
+        self._placeless: list[_Candidate] = []
         self._pdbs = PodBudgets(known.snapshot.budgets)
         self._cooldown = cooldown(known.policy, known.memory, known.out, known.now)
         self._closed = scale_in_closed(known.policy, known.now)
@@ -178,8 +179,16 @@ class _Pass:
                     continue
                 tried += 1
             self._try(candidate, moving)
+        if known.policy.consolidation is Consolidation.REPLACE:  # where deleting is enough, nothing is bought
+            for candidate in self._placeless:
+                pods = candidate.state.pods
+                again = block_of(pods, known.policy, self._pdbs, known.snapshot.missing_owners, known.now)
+                if again is not None:
+                    self._keep(candidate, *again)
+                elif candidate.name not in self._hosts and candidate.state.node.ready:
+                    self._try(candidate, movers(pods, known.policy), replace=True)
 
-    def _try(self, candidate: _Candidate, moving: list[Pod]) -> None:
+    def _try(self, candidate: _Candidate, moving: list[Pod], *, replace: bool = False) -> None:
         """Take the node out of the simulation, place its pods, and let it go unless something delays or limits that."""
         known, simulation = self._field, self._simulation
         start = simulation.mark()
@@ -192,10 +201,12 @@ class _Pass:
                 moves = placed
             else:
                 found: Swap | tuple[Block, str] = (Block.NO_PLACE, self._stuck())
-                if known.policy.consolidation is Consolidation.REPLACE and candidate.state.node.ready:
+                if replace:
                     found = find_swap(known, simulation, self._mover, self._sizes, candidate.pool, moving)
                 if not isinstance(found, Swap):
                     simulation.undo(start)
+                    if not replace:
+                        self._placeless.append(candidate)
                     self._keep(candidate, *found)
                     return
                 swap, moves = found, found.moves
@@ -288,14 +299,14 @@ class _Pass:
                     self._hosts.update((self._mover.move([pod]) or {}).values())
 
     def _turn(self, candidate: _Candidate) -> tuple[bool, bool, bool, float, float, str]:
-        """Who is tried first: what can go now, empty ones, those that a person gave up, the least used, the dearest."""
+        """Who is tried first: what can go now, empty ones, those that a person gave up, the dearest, the least used."""
         share = self._field.shares.get(candidate.name, 0.0)
         return (
             candidate.wait is not None,
             candidate.occupied,
             not candidate.disabled,
-            share if candidate.occupied else 0.0,
             -candidate.pool.price,
+            share if candidate.occupied else 0.0,
             candidate.name,
         )
 

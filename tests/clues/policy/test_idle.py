@@ -254,6 +254,16 @@ def test_a_dear_node_is_replaced_by_one_cheaper() -> None:
     assert blocks(decided([state], policy, pools=(large, full))) == {"p-1": "not-cheaper"}
 
 
+def test_nothing_is_bought_where_deleting_another_node_is_enough() -> None:
+    large = pool("large", price=4.0, allocatable={"cpu": 8000, "memory": 32 * GIB, "pods": 110})
+    small = pool("small", price=1.0, allocatable={"cpu": 3000, "memory": 8 * GIB, "pods": 110})
+    used = node("p-1", (pod("light", 2500, "p-1"),), "large", allocatable=dict(large.allocatable))
+    other = node("p-2", (pod("there", 1000, "p-2"),), "small", allocatable=dict(small.allocatable))
+    result = decided([used, other], Policy(consolidation=Consolidation.REPLACE), pools=(large, small))
+    assert (gone(result), result.replacements) == (["p-2"], ())
+    assert blocks(result) == {"p-1": "no-place"}
+
+
 def test_pods_leave_in_order_of_priority_then_grace() -> None:
     pods = (
         pod("b", 10, priority=5), pod("a", 10, grace_s=60), pod("c", 10, grace_s=5),

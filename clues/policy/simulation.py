@@ -1,0 +1,666 @@
+"""The cluster as the scheduler would fill it: which pods fit where, now and after every placement; and back again.
+
+`refusal` answers as kube-scheduler 1.36 with its default profile does, plugin by plugin in its order; `mask` and `room`
+answer the same for all nodes at once. Pods come as kinds (clues.policy.kinds). Everything that changes is journalled:
+`mark`, try, `undo`.
+
+Cost: a mask is one pass over arrays of nodes for each rule that the kind has; a placement touches one node and the
+counters that count the kind. Only the first question about a kind looks at its rules.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from clues.decision import Refusal
+from clues.model import DaemonSet, Effect, HostPort, Labels, Node, Pod, PodSpec, PodTerm, Selector, Toleration
+from clues.policy.fit import SLOTS, Amounts, Ports, clamped, shortage
+from clues.policy.kinds import Kind, KindBook
+from clues.policy.nodes import Flags, Lazy, NodeTable
+from clues.policy.selectors import UNSCHEDULABLE, any_term_holds, selects, term_selects, tolerates, untolerated
+from clues.policy.topology import (
+    AffinityRule,
+    AntiRule,
+    Counter,
+    Holders,
+    Matching,
+    SpreadCounted,
+    SpreadRule,
+)
+from clues.policy.volumes import VolumeNeeds, Volumes
+from clues.snapshot import Snapshot
+
+__all__ = ["Kind", "Simulation"]
+
+_NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
+_DAEMON_TOLERATIONS: Final = (
+    *(
+        Toleration(f"node.kubernetes.io/{what}", "Exists", "", Effect.NO_EXECUTE.value)
+        for what in ("not-ready", "unreachable")
+    ),
+    *(
+        Toleration(f"node.kubernetes.io/{what}", "Exists", "", Effect.NO_SCHEDULE.value)
+        for what in ("disk-pressure", "memory-pressure", "pid-pressure", "unschedulable")
+    ),
+)
+"""What the DaemonSet controller adds to its pods (documentation of DaemonSet, v1.36)."""
+
+
+class _Did(IntEnum):
+    PLACE = 0
+    ADD = 1
+    REMOVE = 2
+    CLOSE = 3
+
+
+@dataclass(slots=True)
+class _Rules:
+    """Those of a kind that look at other pods; made when the kind is first asked about."""
+
+    affinity: AffinityRule | None
+    anti: list[AntiRule]
+    spread: list[SpreadRule]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What placing a kind changes and what it needs."""
+
+    charges: tuple[tuple[int, int], ...]
+    """(row of the free matrix, amount), the slot first."""
+    ports: tuple[HostPort, ...]
+    volumes: VolumeNeeds
+    on: dict[int, int]
+    """Node -> pods of the kind."""
+    counters: list[Counter]
+    """That count it."""
+    refused_by: list[Counter]
+    """Holders of anti-affinity that matches it."""
+    special: bool
+    """Ports or volumes are to be counted."""
+    places: Lazy | None = None
+    rules: _Rules | None = None
+    simple: bool | None = None
+
+
+@dataclass(slots=True)
+class _Index:
+    """Finds selectors by a label that they ask for, and kinds by their labels."""
+
+    by_label: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+    others: list[Any] = field(default_factory=list)
+
+    def add(self, selector: Selector | None, item: Any) -> None:
+        for requirement in selector.requirements if selector is not None else ():
+            if requirement.operator == "In":
+                for value in requirement.values:
+                    self.by_label.setdefault((requirement.key, value), []).append(item)
+                return
+        self.others.append(item)
+
+    def near(self, labels: Labels) -> list[Any]:
+        """Return what may match these labels; nothing that does is left out."""
+        found = list(self.others)
+        for pair in labels.items():
+            found += self.by_label.get(pair, ())
+        return found
+
+
+class Simulation:
+    """See the module's docstring.
+
+    All pods that are asked about or placed must be pods of the snapshot, or select by labels that some pod of it selects
+    by. A node that is removed keeps its index and takes nothing any more.
+    """
+
+    def __init__(self, snapshot: Snapshot, *, only_ready: bool = True) -> None:
+        """Take the nodes of the snapshot with their pods; with `only_ready`, others than ready ones are closed."""
+        self._snapshot = snapshot
+        states = list(snapshot.nodes.values())
+        daemon_specs = [_daemon_spec(daemon) for daemon in snapshot.daemonsets]
+        specs: dict[int, PodSpec] = {id(spec): spec for spec in daemon_specs}
+        for pod in snapshot.pending:
+            specs[id(pod.spec)] = pod.spec
+        for state in states:
+            for pod in state.pods:
+                specs[id(pod.spec)] = pod.spec
+        self._specs = specs
+        self.nodes: list[Node] = [state.node for state in states]
+        self.names: list[str] = [node.name for node in self.nodes]
+        self.index: dict[str, int] = {name: index for index, name in enumerate(self.names)}
+        self._table = NodeTable(self.nodes)
+        self._ports = Ports()
+        self._volumes = Volumes(self._table, snapshot.claims)
+        self._spaces: dict[str, Labels] = {}
+        self._plans: list[_Plan] = []
+        self._places: dict[Any, Lazy] = {}
+        self._counters: dict[Any, Counter] = {}
+        self._counted: _Index = _Index()
+        self._holders: dict[PodTerm, Counter] = {}
+        self._held: _Index = _Index()
+        self._kinds_by_label: dict[tuple[str, str], list[Kind]] = {}
+        self._seekers: _Index | None = None
+        self._journal: list[tuple[Any, ...]] = []
+        self.resources: list[str] = [SLOTS]
+        self._rows: dict[str, int] = {SLOTS: 0}
+        self._free: Amounts = np.zeros((8, max(16, len(states))), np.int64)
+        self._load_allocatable()
+        self._book = KindBook(specs.values(), self._meet)
+        self._daemons = [
+            self._book.made(daemon.namespace, daemon.labels, spec)
+            for daemon, spec in zip(snapshot.daemonsets, daemon_specs, strict=True)
+        ]
+        of, plans = self._book.of, self._plans
+        for index, state in enumerate(states):
+            for pod in state.pods:
+                on = plans[of(pod).index].on
+                on[index] = on.get(index, 0) + 1
+        for plan in plans:
+            self._charge_all(plan)
+        if only_ready:
+            for index, node in enumerate(self.nodes):
+                if not node.ready or node.deleting:
+                    self._table.open[index] = False
+
+    # what there is
+
+    @property
+    def alive(self) -> Flags:
+        """Which nodes have not been removed (a copy)."""
+        return self._table.alive[: len(self.nodes)].copy()
+
+    @property
+    def open(self) -> Flags:
+        """Where something new may be placed at all (a copy)."""
+        return self._table.open[: len(self.nodes)] & self._table.alive[: len(self.nodes)]
+
+    def free(self) -> NDArray[np.int64]:
+        """Return what is free, [node, resource] (a copy); negative where a node is over-committed."""
+        return self._free[: len(self.resources), : len(self.nodes)].T.copy()
+
+    def kind_of(self, pod: Pod) -> Kind:
+        """Return the kind of a pod."""
+        return self._book.of(pod)
+
+    def kinds(self, pods: Iterable[Pod]) -> dict[Kind, list[Pod]]:
+        """Group pods by kind, in order of appearance."""
+        return self._book.group(pods)
+
+    def count(self, kind: Kind, index: int) -> int:
+        """Return how many pods of a kind are on a node."""
+        return self._plans[kind.index].on.get(index, 0)
+
+    # changes
+
+    def add_node(self, node: Node, *, daemons: bool = True) -> int:
+        """Add a node that comes or might; with `daemons`, with the pods that the DaemonSets will put on it."""
+        before = self.index.get(node.name)
+        index = self._table.append(node)
+        self.names.append(node.name)
+        self.index[node.name] = index
+        for name in node.allocatable:
+            self._row(name)
+        if index >= self._free.shape[1]:
+            self._free = np.concatenate([self._free, np.zeros_like(self._free)], axis=1)
+        self._free[:, index] = 0
+        for name, amount in node.allocatable.items():
+            self._free[self._rows[name], index] = clamped(amount)
+        self._journal.append((_Did.ADD, index, before))
+        if daemons:
+            for kind in self._daemons:
+                if self._daemon_runs(kind, node):
+                    self.place(kind, index)
+        return index
+
+    def remove_node(self, index: int) -> None:
+        """Take a node with all its pods out of all counts. Repeating it changes nothing."""
+        if not self._table.alive[index]:
+            return
+        gone = [(kind, self._plans[kind.index].on[index]) for kind in self._book.kinds if index in self._on(kind)]
+        for kind, count in gone:
+            self._shift(kind, index, -count)
+        self._table.alive[index] = False
+        for counter in self._counters.values():
+            counter.node_changed(index, -1)
+        self._journal.append((_Did.REMOVE, index, gone))
+
+    def close_node(self, index: int) -> None:
+        """Let nothing new be placed on a node; its pods still count."""
+        if self._table.open[index]:
+            self._table.open[index] = False
+            self._journal.append((_Did.CLOSE, index))
+
+    def place(self, kind: Kind, index: int, count: int = 1) -> None:
+        """Put pods on a node, unchecked."""
+        if count:
+            self._shift(kind, index, count)
+            self._journal.append((_Did.PLACE, kind, index, count))
+
+    def take(self, kind: Kind, index: int, count: int = 1) -> None:
+        """Take pods off a node. Raises ValueError where fewer are there."""
+        if self.count(kind, index) < count:
+            raise ValueError(f"{self.names[index]} has {self.count(kind, index)} pods of the kind, not {count}")
+        self.place(kind, index, -count)
+
+    def mark(self) -> int:
+        """Return the moment, for `undo`."""
+        return len(self._journal)
+
+    def undo(self, mark: int) -> None:
+        """Take back everything since the mark."""
+        journal = self._journal
+        while len(journal) > mark:
+            did = journal.pop()
+            if did[0] == _Did.PLACE:
+                self._shift(did[1], did[2], -did[3])
+            elif did[0] == _Did.CLOSE:
+                self._table.open[did[1]] = True
+            elif did[0] == _Did.REMOVE:
+                _, index, gone = did
+                self._table.alive[index] = True
+                for counter in self._counters.values():
+                    counter.node_changed(index, 1)
+                for kind, count in gone:
+                    self._shift(kind, index, count)
+            else:
+                _, index, before = did
+                for counter in self._counters.values():
+                    counter.node_changed(index, -1)
+                    counter.length = min(counter.length, index)
+                name = self.names.pop()
+                if before is None:
+                    del self.index[name]
+                else:
+                    self.index[name] = before
+                self._free[:, index] = 0
+                self._table.pop()
+
+    # questions
+
+    def refusal(self, kind: Kind, index: int) -> Refusal | None:
+        """Return the first plugin that keeps such a pod off a node, in kube-scheduler's order; None: it fits.
+
+        A node that was closed or removed and would take the pod otherwise is `excluded`.
+        """
+        rule, detail = self._refused(kind, index)
+        return Refusal(self.names[index], rule, detail) if rule else None
+
+    def mask(self, kind: Kind) -> Flags:
+        """Return, per node, whether one more such pod fits now."""
+        count = len(self.nodes)
+        plan = self._plans[kind.index]
+        good = self._where(kind, plan).of(count) & self._table.open[:count]
+        good &= self._table.alive[:count]
+        free = self._free
+        for row, amount in plan.charges:
+            good &= free[row, :count] >= amount
+        if plan.ports:
+            self._ports.narrow(plan.ports, good)
+        if plan.volumes.is_exclusive:
+            self._volumes.narrow(plan.volumes, good)
+        rules = plan.rules or self._make_rules(kind, plan)
+        for spread in rules.spread:
+            good &= spread.good()
+        if rules.affinity is not None:
+            good &= rules.affinity.good()
+        for anti in rules.anti:
+            good &= anti.good()
+        for holders in plan.refused_by:
+            if holders.total > 0:
+                numbers = holders.synced()
+                good &= (numbers < 0) | (holders.counts[numbers] <= 0)
+        return good
+
+    def room(self, kind: Kind) -> NDArray[np.int64]:
+        """Return, per node taken alone, how many more such pods fit; 0 where `mask` is False."""
+        good = np.flatnonzero(self.mask(kind))
+        room = np.zeros(len(self.nodes), np.int64)
+        if not len(good):
+            return room
+        plan = self._plans[kind.index]
+        most = self._free[0, good]
+        for row, amount in plan.charges[1:]:
+            np.minimum(most, self._free[row, good] // amount, out=most)
+        if plan.ports or plan.volumes.once_a_node:
+            np.minimum(most, 1, out=most)
+        rules = plan.rules or self._make_rules(kind, plan)
+        caps = [*(anti.cap() for anti in rules.anti), *(spread.cap() for spread in rules.spread)]
+        for cap in caps:
+            if cap is not None:
+                np.minimum(most, cap[good], out=most)
+        room[good] = most
+        return room
+
+    def is_simple(self, kind: Kind) -> bool:
+        """Return whether placing such a pod changes resources and host ports only, and only they refuse it later on.
+
+        So it has no rule about other pods, no pod of the snapshot has one that could match it, and it has no volume
+        that excludes others.
+        """
+        plan = self._plans[kind.index]
+        if plan.simple is None:
+            spec = kind.spec
+            own = spec.affinity or spec.anti_affinity or plan.volumes.is_exclusive or any(s.hard for s in spec.spread)
+            plan.simple = not own and not plan.refused_by and not self._is_sought(kind)
+        return plan.simple
+
+    # inside
+
+    def _load_allocatable(self) -> None:
+        columns: dict[str, list[int]] = {SLOTS: [0] * len(self.nodes)}
+        for index, node in enumerate(self.nodes):
+            for name, amount in node.allocatable.items():
+                column = columns.get(name)
+                if column is None:
+                    column = columns[name] = [0] * len(self.nodes)
+                column[index] = amount if -1 < amount < 1 << 52 else clamped(amount)
+        for name, column in columns.items():
+            row = self._row(name)
+            self._free[row, : len(column)] = column
+
+    def _row(self, resource: str) -> int:
+        row = self._rows.get(resource)
+        if row is None:
+            row = self._rows[resource] = len(self.resources)
+            self.resources.append(resource)
+            if row >= len(self._free):
+                self._free = np.concatenate([self._free, np.zeros_like(self._free)])
+        return row
+
+    def _on(self, kind: Kind) -> dict[int, int]:
+        return self._plans[kind.index].on
+
+    def _space(self, namespace: str) -> Labels:
+        """Labels of a namespace; one that is not known has the label that the API server gives to every one."""
+        found = self._spaces.get(namespace)
+        if found is None:
+            found = self._snapshot.namespaces.get(namespace) or {_NAMESPACE_NAME: namespace}
+            self._spaces[namespace] = found
+        return found
+
+    def _meet(self, kind: Kind) -> None:
+        """Prepare for a kind that was not seen before."""
+        spec = kind.spec
+        charges = [(0, 1), *((self._row(name), clamped(amount)) for name, amount in spec.requests if amount > 0)]
+        volumes = self._volumes.needs(kind) if spec.volumes else _NO_VOLUMES
+        plan = _Plan(
+            tuple(charges),
+            tuple(port for port in spec.host_ports if port.port > 0),
+            volumes,
+            {},
+            [],
+            [],
+            bool(spec.host_ports) or volumes.is_exclusive,
+        )
+        self._plans.append(plan)
+        space = self._space(kind.namespace)
+        plan.counters += [c for c in _unique(self._counted.near(kind.labels)) if c.counted.includes(kind, space)]
+        for pair in kind.labels.items():
+            self._kinds_by_label.setdefault(pair, []).append(kind)
+        for term in dict.fromkeys(spec.anti_affinity):
+            plan.counters.append(self._holder(term, kind))
+        for term in _unique(self._held.near(kind.labels)):
+            holder = self._holders[term]
+            if holder not in plan.refused_by and term_selects(term, kind.namespace, space, kind.labels):
+                plan.refused_by.append(holder)
+
+    def _holder(self, term: PodTerm, met: Kind) -> Counter:
+        """Return the counter of pods that hold a term of anti-affinity; tell the kinds that it refuses."""
+        found = self._holders.get(term)
+        if found is None:
+            found = self._holders[term] = Counter(self._table, term.topology_key, Holders(term), None)
+            self._counters["holders", term] = found
+            self._held.add(term.selector, term)
+            for kind in self._near(term.selector):
+                if kind is not met and term_selects(term, kind.namespace, self._space(kind.namespace), kind.labels):
+                    plan = self._plans[kind.index]
+                    plan.refused_by.append(found)
+                    plan.simple = None
+        return found
+
+    def _near(self, selector: Selector | None) -> list[Kind]:
+        """Return the kinds that a selector may match, each once; none that it does is left out."""
+        if selector is None:
+            return []
+        for requirement in selector.requirements:
+            if requirement.operator == "In":
+                pairs = ((requirement.key, value) for value in dict.fromkeys(requirement.values))
+                return [kind for pair in pairs for kind in self._kinds_by_label.get(pair, ())]
+        return self._book.kinds
+
+    def _counter(
+        self, key: str, counted: Matching | SpreadCounted, eligible: Lazy | None = None, how: Any = None
+    ) -> Counter:
+        """Return a counter with all pods that are there counted."""
+        identity = (key, counted, how)
+        found = self._counters.get(identity)
+        if found is None:
+            found = self._counters[identity] = Counter(self._table, key, counted, eligible)
+            found.synced()
+            self._counted.add(counted.selector(), found)
+            for kind in self._near(counted.selector()):
+                if counted.includes(kind, self._space(kind.namespace)):
+                    plan = self._plans[kind.index]
+                    plan.counters.append(found)
+                    found.add_all(plan.on)
+        return found
+
+    def _make_rules(self, kind: Kind, plan: _Plan) -> _Rules:
+        spec, space = kind.spec, self._space(kind.namespace)
+        affinity = None
+        if spec.affinity:
+            together = Matching.of(spec.affinity)
+            keys = dict.fromkeys(term.topology_key for term in spec.affinity)
+            counters = [self._counter(key, together) for key in keys]
+            affinity = AffinityRule(counters, self_match=together.includes(kind, space))
+        anti = [
+            AntiRule(
+                self._counter(term.topology_key, Matching.of([term])),
+                self_match=term_selects(term, kind.namespace, space, kind.labels),
+                text=f"anti-affinity: a matching pod is in its {term.topology_key}",
+            )
+            for term in dict.fromkeys(spec.anti_affinity)
+        ]
+        hard = [s for s in spec.spread if s.hard]
+        keys = dict.fromkeys(s.topology_key for s in hard)
+        rules = []
+        for one in hard:
+            counted = SpreadCounted(kind.namespace, one.selector)
+            affinity_part = (spec.node_selector, spec.node_affinity) if one.honor_affinity else None
+            how = (tuple(sorted(keys)), affinity_part, spec.tolerations if one.honor_taints else None)
+            rules.append(
+                SpreadRule(
+                    self._counter(one.topology_key, counted, self._eligible(how), how),
+                    one,
+                    self_match=selects(one.selector, kind.labels),
+                    grows=counted.includes(kind, space),
+                )
+            )
+        plan.rules = _Rules(affinity, anti, rules)
+        return plan.rules
+
+    def _eligible(self, how: tuple[tuple[str, ...], Any, tuple[Toleration, ...] | None]) -> Lazy:
+        """Return which nodes a spread constraint looks at."""
+        found = self._places.get(("spread", how))
+        if found is None:
+            keys, affinity_part, tolerations = how
+            parts = [] if affinity_part is None else [self._table.matched(*affinity_part)]
+            if tolerations is not None:
+                parts.append(self._table.untainted(tolerations))
+
+            def compute(low: int, high: int) -> Flags:
+                good = np.ones(high - low, np.bool_)
+                for key in keys:
+                    good &= self._table.column(key).of()[low:high] >= 0
+                for part in parts:
+                    good &= part.of(high)[low:high]
+                return good
+
+            found = self._places["spread", how] = self._table.lazy(compute)
+        return found
+
+    def _where(self, kind: Kind, plan: _Plan) -> Lazy:
+        """Return where the rules that no placement changes let a kind be."""
+        if plan.places is not None:
+            return plan.places
+        spec = kind.spec
+        has_claims = bool(plan.volumes.claims or plan.volumes.nowhere)
+        identity = (
+            "kind",
+            spec.tolerations,
+            spec.node_selector,
+            spec.node_affinity,
+            spec.node_name,
+            (kind.namespace, spec.volumes) if has_claims else None,
+        )
+        found = self._places.get(identity)
+        if found is None:
+            tolerated = self._table.tolerated(spec.tolerations)
+            selected = spec.node_selector or spec.node_affinity is not None
+            matched = self._table.matched(spec.node_selector, spec.node_affinity) if selected else None
+            name, needs = spec.node_name, plan.volumes
+
+            def compute(low: int, high: int) -> Flags:
+                good: Flags = tolerated.of(high)[low:high].copy()
+                if matched is not None:
+                    good &= matched.of(high)[low:high]
+                if name:
+                    good &= np.array([node.name == name for node in self.nodes[low:high]], np.bool_)
+                if has_claims:
+                    good &= self._volumes.places(needs, low, high)
+                return good
+
+            found = self._places[identity] = self._table.lazy(compute)
+        plan.places = found
+        return found
+
+    def _charge_all(self, plan: _Plan) -> None:
+        """Count the pods of a kind that were there from the beginning."""
+        if not plan.on:
+            return
+        where = np.fromiter(plan.on.keys(), np.int64, len(plan.on))
+        counts = np.fromiter(plan.on.values(), np.int64, len(plan.on))
+        for row, amount in plan.charges:
+            self._free[row, where] -= amount * counts
+        for counter in plan.counters:
+            counter.add_all(plan.on)
+        if plan.special:
+            for index, count in plan.on.items():
+                self._ports.shift(plan.ports, index, count)
+                self._volumes.shift(plan.volumes, index, count)
+
+    def _shift(self, kind: Kind, index: int, count: int) -> None:
+        plan = self._plans[kind.index]
+        free = self._free
+        for row, amount in plan.charges:
+            free[row, index] -= amount * count
+        left = plan.on.get(index, 0) + count
+        if left:
+            plan.on[index] = left
+        else:
+            plan.on.pop(index, None)
+        for counter in plan.counters:
+            counter.add(index, count)
+        if plan.special:
+            self._ports.shift(plan.ports, index, count)
+            self._volumes.shift(plan.volumes, index, count)
+
+    def _daemon_runs(self, kind: Kind, node: Node) -> bool:
+        spec = kind.spec
+        if spec.node_name and spec.node_name != node.name:
+            return False
+        return untolerated(node.taints, spec.tolerations) is None and not _not_selected(spec, node)
+
+    def _is_sought(self, kind: Kind) -> bool:
+        """Whether a rule of any pod of the snapshot may look at such pods."""
+        if self._seekers is None:
+            self._seekers = _Index()
+            for spec in self._specs.values():
+                for term in (*spec.affinity, *spec.anti_affinity):
+                    self._seekers.add(term.selector, term)
+                for spread in spec.spread:
+                    if spread.hard:
+                        self._seekers.add(spread.selector, spread.selector)
+        space = self._space(kind.namespace)
+        for seeker in self._seekers.near(kind.labels):
+            if isinstance(seeker, PodTerm):
+                if term_selects(seeker, kind.namespace, space, kind.labels):
+                    return True
+            elif selects(seeker, kind.labels):
+                return True
+        return False
+
+    def _refused(self, kind: Kind, index: int) -> tuple[str, str]:
+        spec, plan, node = kind.spec, self._plans[kind.index], self.nodes[index]
+        if node.unschedulable and not any(tolerates(t, UNSCHEDULABLE) for t in spec.tolerations):
+            return "NodeUnschedulable", "the node is cordoned"
+        if spec.node_name and spec.node_name != node.name:
+            return "NodeName", f"asks for node {spec.node_name}"
+        taint = untolerated(node.taints, spec.tolerations)
+        if taint is not None:
+            return "TaintToleration", f"{taint.key}{'=' if taint.value else ''}{taint.value}:{taint.effect}"
+        detail = _not_selected(spec, node)
+        if detail:
+            return "NodeAffinity", detail
+        detail = self._ports.conflict(plan.ports, index)
+        if detail:
+            return "NodePorts", detail
+        for row, amount in plan.charges:
+            free = int(self._free[row, index])
+            if free < amount:
+                return "NodeResourcesFit", shortage(self.resources[row], amount, free)
+        if spec.volumes:
+            for rule, detail in (
+                ("VolumeRestrictions", self._volumes.restricted(plan.volumes, index)),
+                ("NodeVolumeLimits", self._volumes.over_limit(plan.volumes, index)),
+                ("VolumeBinding", self._volumes.misplaced(plan.volumes, node)),
+            ):
+                if detail:
+                    return rule, detail
+        rules = plan.rules or self._make_rules(kind, plan)
+        for spread in rules.spread:
+            detail = spread.refuses(index)
+            if detail:
+                return "PodTopologySpread", detail
+        detail = rules.affinity.refuses(index) if rules.affinity is not None else ""
+        if detail:
+            return "InterPodAffinity", detail
+        for anti in rules.anti:
+            if not anti.allows(index):
+                return "InterPodAffinity", anti.text
+        for holders in plan.refused_by:
+            number = holders.synced()[index]
+            if number >= 0 and holders.counts[number] > 0:
+                return "InterPodAffinity", f"anti-affinity of a pod in its {holders.column.key} matches it"
+        if not self._table.alive[index]:
+            return "excluded", "the node is gone"
+        if not self._table.open[index]:
+            return "excluded", "the node takes nothing new" if node.ready else "the node is not ready"
+        return "", ""
+
+
+_NO_VOLUMES: Final = VolumeNeeds()
+
+
+def _not_selected(spec: PodSpec, node: Node) -> str:
+    """Return why selector and required node affinity refuse a node, or ""."""
+    for key, value in spec.node_selector:
+        found = node.labels.get(key)
+        if found != value:
+            return f"asks for {key}={value}, the node has {'none' if found is None else found}"
+    if spec.node_affinity is not None and not any_term_holds(spec.node_affinity, node.labels, node.name):
+        return "required node affinity does not match its labels"
+    return ""
+
+
+def _daemon_spec(daemon: DaemonSet) -> PodSpec:
+    return msgspec.structs.replace(daemon.spec, tolerations=(*daemon.spec.tolerations, *_DAEMON_TOLERATIONS))
+
+
+def _unique(items: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(items))

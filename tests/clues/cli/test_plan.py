@@ -1,4 +1,4 @@
-"""`clues plan` answers files of scenarios, verdict lines and dumps, and says by its exit code what it could not read."""
+"""`clues plan` answers scenarios, verdict lines and dumps, and says by its exit code what it could not read."""
 
 import json
 from pathlib import Path

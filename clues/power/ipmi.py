@@ -1,4 +1,4 @@
-"""Machines with a BMC that speaks IPMI 2.0, through the program `ipmitool`. `address` is the BMC, `port` its UDP port."""
+"""Machines whose BMC speaks IPMI 2.0, by the program `ipmitool`. `address` is the BMC, `port` its UDP port."""
 
 from collections.abc import Sequence
 

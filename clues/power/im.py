@@ -194,7 +194,10 @@ class ImDriver:
     def _request(self, pool: str, count: int, there: int, deadline: Deadline) -> tuple[bytes, str]:
         group = self._group(pool)
         if self._settings.language == "radl":
-            return f"system {group}\ndeploy {group} {count}\n".encode(), "text/plain"
+            said = self._ask("GET", "/radl", deadline)  # IM checks the names of networks before it looks its own up
+            names = dict.fromkeys(re.findall(r"^\s*network\s+([\w.-]+)", str(said.get("radl", "")), re.MULTILINE))
+            networks = "".join(f"network {name}\n" for name in names)
+            return f"{networks}system {group}\ndeploy {group} {count}\n".encode(), "text/plain"
         said = self._ask("GET", "/tosca", deadline)
         try:
             template = yaml.load(said["tosca"], Loader=yaml.CSafeLoader)

@@ -114,8 +114,8 @@ class _Index:
 class Simulation:
     """See the module's docstring.
 
-    All pods that are asked about or placed must be pods of the snapshot, or select by labels that some pod of it selects
-    by. A node that is removed keeps its index and takes nothing any more.
+    All pods that are asked about or placed must be pods of the snapshot, or select by labels that some pod of it
+    selects by. A node that is removed keeps its index and takes nothing any more.
     """
 
     def __init__(self, snapshot: Snapshot, *, only_ready: bool = True) -> None:

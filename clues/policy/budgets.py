@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from clues.model import Budget, Labels, Operator, Pod, Requirement, Selector
+from clues.model import Budget, Pod
 from clues.options import Policy
 from clues.policy.schedule import in_window
+from clues.policy.selectors import selects
 
 __all__ = ["EMPTY", "UNDERUSED", "NodeBudgets", "PodBudgets", "limit_of"]
 
@@ -50,27 +51,8 @@ class PodBudgets:
     def _of(self, pod: Pod) -> Iterable[int]:
         for number in self._budgets.get(pod.namespace, ()):
             selector = self._given[number].selector
-            if selector is not None and _selects(selector, pod.labels):
+            if selector is not None and selects(selector, pod.labels):
                 yield number
-
-
-def _selects(selector: Selector, labels: Labels) -> bool:
-    return all(_holds(requirement, labels) for requirement in selector.requirements)
-
-
-def _holds(requirement: Requirement, labels: Labels) -> bool:
-    value = labels.get(requirement.key)
-    match requirement.operator:
-        case Operator.IN:
-            return value is not None and value in requirement.values
-        case Operator.NOT_IN:
-            return value is None or value not in requirement.values
-        case Operator.EXISTS:
-            return value is not None
-        case Operator.DOES_NOT_EXIST:
-            return value is None
-        case _:  # Gt and Lt are for nodes only: the API server refuses them here
-            return False
 
 
 @dataclass(slots=True)

@@ -1,0 +1,419 @@
+"""The cache: Kubernetes objects as they come in, and the picture made of them.
+
+`apply` costs time in proportion to one object, `snapshot` in proportion to what changed since the last one (and one
+shallow copy of the table of nodes). One thread owns a cache.
+"""
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from clues.kubeapi import forms
+from clues.kubeapi.decode import Decoder, decoding, volume_terms
+from clues.model import (
+    Budget,
+    Claim,
+    DaemonSet,
+    Labels,
+    Node,
+    NodeTerm,
+    Operator,
+    Pod,
+    Requirement,
+)
+from clues.options import Pool
+from clues.snapshot import Machine, MachineState, NodeState, Snapshot
+
+__all__ = ["DELETED", "Cluster", "Key"]
+
+DELETED: Final = "DELETED"
+Key = tuple[str, str]
+"""(namespace, name)."""
+_PARKED: Final = "clues.im-clues/parked"
+_MOST_PROBLEMS: Final = 20
+_LONGEST_PROBLEM: Final = 200
+_CONTROLLERS: Final = ("ReplicaSet", "StatefulSet", "Job", "ReplicationController")
+_NOTHING: Final[Mapping[Any, Any]] = {}
+
+
+@dataclass(eq=False, slots=True)
+class _Pools:
+    """How nodes are told apart, and the answers that were given."""
+
+    pools: tuple[Pool, ...] = ()
+    machines: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Node name -> (pool, machine) of individuals."""
+
+    def __post_init__(self) -> None:
+        for pool in self.pools:
+            for machine in pool.machines:
+                self.machines[machine.node or machine.name] = (pool.name, machine.name)
+
+    def of(self, node: Node) -> tuple[str, str]:
+        """Return (pool, machine); ("", "") for a node that nobody manages."""
+        known = self.machines.get(node.name)
+        if known is not None:
+            return known
+        for pool in self.pools:
+            if pool.node_label:
+                key, _, value = pool.node_label.partition("=")
+                mine = node.labels.get(key) == value
+            elif pool.node_names:
+                mine = fnmatch.fnmatchcase(node.name, pool.node_names)
+            else:
+                mine = node.labels.get("pool") == pool.name
+            if mine and not pool.powered:
+                return pool.name, ""
+        return "", ""
+
+
+class Cluster:
+    """What is known of one cluster."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        """Grows with every change that the picture shows."""
+        self._decoder = Decoder()
+        self._nodes: dict[str, Node] = {}
+        self._pods: dict[Key, Pod] = {}
+        self._on: dict[str, dict[Key, Pod]] = {}
+        self._pending: dict[Key, Pod] = {}
+        self._daemons: dict[Key, DaemonSet] = {}
+        self._budgets: dict[Key, Budget] = {}
+        self._namespaces: dict[str, Labels] = {}
+        self._claims: dict[Key, forms.ClaimForm] = {}
+        self._volumes: dict[str, forms.VolumeForm] = {}
+        self._classes: dict[str, forms.StorageClassForm] = {}
+        self._limits: dict[str, dict[str, int]] = {}
+        self._controllers: dict[Key, tuple[str, int]] = {}
+        self._broken: dict[tuple[str, Key], str] = {}
+        self._dirty: set[str] = set()
+        self._states: dict[str, NodeState] = {}
+        self._made_for: tuple[Pool, ...] | None = None
+        self._pools = _Pools()
+        self._changed: set[str] = set()
+        self._parts: dict[str, Any] = {}
+        self._decode_claim = decoding(forms.ClaimForm)
+        self._decode_volume = decoding(forms.VolumeForm)
+        self._decode_class = decoding(forms.StorageClassForm)
+
+    # in
+
+    def apply(self, kind: str, event: str, raw: bytes) -> Key | None:
+        """Take one object as a watch sends it; `event` is ADDED, MODIFIED or DELETED. Unknown kinds are passed over.
+
+        An object that cannot be read is set aside and named in `Snapshot.problems`; what was known of it before is
+        kept. Returns its (namespace, name) where it can be told.
+        """
+        try:
+            key = self._apply(kind, event, raw)
+        except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            return self._set_aside(kind, raw, error)
+        if key is not None and self._broken:
+            self._broken.pop((kind, key), None)
+        return key
+
+    def replace(self, kind: str, keys: Iterable[Key]) -> None:
+        """Forget objects of a kind that a fresh list does not hold any more."""
+        stay = set(keys)
+        for key in [key for key in self._keys(kind) if key not in stay]:
+            self._delete(kind, key)
+        for broken in [item for item in self._broken if item[0] == kind and item[1] not in stay]:
+            del self._broken[broken]
+
+    def forget(self, kind: str, key: Key) -> None:
+        """Forget one object."""
+        self._delete(kind, key)
+
+    def has(self, kind: str, key: Key) -> bool:
+        """Whether an object is known."""
+        return key in set(self._keys(kind)) if kind != "Pod" else key in self._pods
+
+    def pod(self, key: Key) -> Pod | None:
+        """Return a pod that is known."""
+        return self._pods.get(key)
+
+    def _apply(self, kind: str, event: str, raw: bytes) -> Key | None:
+        if kind == "Pod":
+            pod = self._decoder.pod(raw)
+            key = (pod.namespace, pod.name)
+            if event == DELETED:
+                known = self._pods.get(key)
+                if known is None or not pod.uid or known.uid == pod.uid:
+                    self._delete(kind, key)
+            else:
+                self._put_pod(key, pod)
+            return key
+        if kind == "Node":
+            node = self._decoder.node(raw)
+            key = ("", node.name)
+            if event == DELETED:
+                self._delete(kind, key)
+            elif self._nodes.get(node.name) != node:
+                self._nodes[node.name] = node
+                self._touch(node.name)
+            return key
+        return self._apply_other(kind, event, raw)
+
+    def _apply_other(self, kind: str, event: str, raw: bytes) -> Key | None:
+        meta = msgspec.json.decode(raw, type=forms.NamespaceForm).metadata
+        key = (meta.namespace, meta.name)
+        if event == DELETED:
+            self._delete(kind, key)
+            return key
+        if kind == "DaemonSet":
+            self._daemons[key] = self._decoder.daemon_set(raw)
+        elif kind == "PodDisruptionBudget":
+            self._budgets[key] = self._decoder.budget(raw)
+        elif kind == "Namespace":
+            labels = {"kubernetes.io/metadata.name": meta.name, **(meta.labels or {})}
+            self._namespaces[meta.name] = self._decoder.labels(labels)
+        elif kind == "PersistentVolumeClaim":
+            self._claims[key] = self._decode_claim(raw)
+        elif kind == "PersistentVolume":
+            self._volumes[meta.name] = self._decode_volume(raw)
+        elif kind == "StorageClass":
+            self._classes[meta.name] = self._decode_class(raw)
+        elif kind == "CSINode":
+            self._limits[meta.name] = _limits(msgspec.json.decode(raw, type=forms.CsiNodeForm))
+            self._touch(meta.name)
+        elif kind in _CONTROLLERS:
+            form = msgspec.json.decode(raw, type=forms.ControllerForm)
+            wanted = form.spec.parallelism if form.spec and kind == "Job" else form.spec.replicas if form.spec else None
+            self._controllers[(f"{kind}/{meta.namespace}", meta.name)] = (meta.uid, 1 if wanted is None else wanted)
+        else:
+            return None
+        self._note(kind)
+        return key
+
+    def _put_pod(self, key: Key, pod: Pod) -> None:
+        known = self._pods.get(key)
+        if known is not None:
+            if known == pod:
+                return
+            self._take_pod(key, known)
+        if pod.is_finished:
+            self._pods.pop(key, None)
+        else:
+            self._pods[key] = pod
+            if pod.node:
+                self._on.setdefault(pod.node, {})[key] = pod
+                self._touch(pod.node)
+            else:
+                self._pending[key] = pod
+                self._note("pending")
+        self.version += 1
+
+    def _take_pod(self, key: Key, known: Pod) -> None:
+        if known.node:
+            there = self._on.get(known.node)
+            if there is not None:
+                there.pop(key, None)
+                if not there:
+                    del self._on[known.node]
+            self._touch(known.node)
+        else:
+            self._pending.pop(key, None)
+            self._note("pending")
+
+    def _delete(self, kind: str, key: Key) -> None:
+        if kind == "Pod":
+            known = self._pods.pop(key, None)
+            if known is None:
+                return
+            self._take_pod(key, known)
+        elif kind == "Node":
+            if self._nodes.pop(key[1], None) is None:
+                return
+            self._touch(key[1])
+        elif kind in _CONTROLLERS:
+            if self._controllers.pop((f"{kind}/{key[0]}", key[1]), None) is None:
+                return
+        else:
+            table, by_name = self._table(kind)
+            if table is None or table.pop(key[1] if by_name else key, None) is None:
+                return
+            if kind == "CSINode":
+                self._touch(key[1])
+        self._note(kind)
+
+    def _table(self, kind: str) -> tuple[dict[Any, Any] | None, bool]:
+        tables: Mapping[str, tuple[dict[Any, Any], bool]] = {
+            "DaemonSet": (self._daemons, False),
+            "PodDisruptionBudget": (self._budgets, False),
+            "PersistentVolumeClaim": (self._claims, False),
+            "Namespace": (self._namespaces, True),
+            "PersistentVolume": (self._volumes, True),
+            "StorageClass": (self._classes, True),
+            "CSINode": (self._limits, True),
+        }
+        return tables.get(kind, (None, False))
+
+    def _keys(self, kind: str) -> Iterable[Key]:
+        if kind == "Pod":
+            return list(self._pods)
+        if kind == "Node":
+            return [("", name) for name in self._nodes]
+        if kind in _CONTROLLERS:
+            prefix = f"{kind}/"
+            return [(at.removeprefix(prefix), name) for at, name in self._controllers if at.startswith(prefix)]
+        table, by_name = self._table(kind)
+        return [("", item) if by_name else item for item in table or ()]
+
+    def _set_aside(self, kind: str, raw: bytes, error: Exception) -> Key | None:
+        key: Key | None = None
+        try:
+            meta = msgspec.json.decode(raw, type=forms.NamespaceForm).metadata
+            key = (meta.namespace, meta.name)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass
+        said = " ".join(str(error).split())[:_LONGEST_PROBLEM]
+        self._broken[(kind, key or ("", "?"))] = said
+        self.version += 1
+        return key
+
+    def _touch(self, node: str) -> None:
+        self._dirty.add(node)
+        self.version += 1
+
+    def _note(self, part: str) -> None:
+        self._changed.add(part)
+        self.version += 1
+
+    # out
+
+    def snapshot(
+        self,
+        now: float,
+        pools: Sequence[Pool] = (),
+        machines: Mapping[str, tuple[Machine, ...]] = _NOTHING,
+        *,
+        complete: bool = True,
+        stale_s: float = 0.0,
+    ) -> Snapshot:
+        """Return the picture; what has not changed is shared with earlier ones."""
+        wanted = tuple(pools)
+        if wanted != self._made_for:
+            self._made_for, self._pools = wanted, _Pools(wanted)
+            self._dirty.update(self._nodes)
+        for name in self._dirty:
+            node = self._nodes.get(name)
+            if node is None:
+                self._states.pop(name, None)
+            else:
+                self._states[name] = self._state(node)
+        if self._dirty:
+            self._parts["nodes"] = dict(self._states)
+            self._dirty.clear()
+        nodes: Mapping[str, NodeState] = self._parts.get("nodes", _NOTHING)
+        joined = {pool: tuple(_joined(machine, nodes) for machine in known) for pool, known in machines.items()}
+        return Snapshot(
+            now=now,
+            complete=complete,
+            stale_s=stale_s,
+            nodes=nodes,
+            pending=self._part("pending", ("pending",), self._make_pending),
+            daemonsets=self._part("daemons", ("DaemonSet",), lambda: tuple(self._daemons.values())),
+            budgets=self._part("budgets", ("PodDisruptionBudget",), lambda: tuple(self._budgets.values())),
+            namespaces=self._part("namespaces", ("Namespace",), lambda: dict(self._namespaces)),
+            claims=self._part(
+                "claims", ("PersistentVolumeClaim", "PersistentVolume", "StorageClass"), self._make_claims
+            ),
+            machines=joined,
+            replicas=self._part("replicas", _CONTROLLERS, lambda: dict(self._controllers.values())),
+            problems=self.problems(),
+        )
+
+    def problems(self) -> tuple[str, ...]:
+        """Return the objects that were set aside; at most 20 are named."""
+        named = [f"{kind} {'/'.join(key)}: {said}" for (kind, key), said in list(self._broken.items())[:_MOST_PROBLEMS]]
+        more = len(self._broken) - len(named)
+        return (*named, *([f"{more} more objects cannot be read"] if more > 0 else []))
+
+    def _part(self, name: str, kinds: Iterable[str], make: Any) -> Any:
+        if name not in self._parts or any(kind in self._changed for kind in kinds):
+            self._parts[name] = make()
+        for kind in kinds:
+            self._changed.discard(kind)
+        return self._parts[name]
+
+    def _make_pending(self) -> tuple[Pod, ...]:
+        return tuple(sorted(self._pending.values(), key=_age))
+
+    def _state(self, node: Node) -> NodeState:
+        limits = self._limits.get(node.name)
+        if limits:
+            node = msgspec.structs.replace(node, attached_limits=limits)
+        pool, machine = self._pools.of(node)
+        if pool and not machine:
+            machine = node.name
+        return NodeState(node, tuple(self._on.get(node.name, _NOTHING).values()), pool, machine)
+
+    # volumes
+
+    def _make_claims(self) -> dict[Key, Claim]:
+        free = [form for form in self._volumes.values() if form.spec is None or form.spec.claim_ref is None]
+        return {key: self._claim(key, form, free) for key, form in self._claims.items()}
+
+    def _claim(self, key: Key, form: forms.ClaimForm, free: Sequence[forms.VolumeForm]) -> Claim:
+        spec = form.spec or forms.ClaimSpecForm()
+        only_one = "ReadWriteOncePod" in (spec.access_modes or ())
+        volume = self._volumes.get(spec.volume_name or "")
+        if spec.volume_name:
+            csi = volume.spec.csi if volume is not None and volume.spec is not None else None
+            return Claim(
+                namespace=key[0],
+                name=key[1],
+                bound=volume is not None,
+                node_affinity=volume_terms(volume) if volume is not None else None,
+                driver=csi.driver if csi else "",
+                handle=csi.volume_handle if csi else spec.volume_name,
+                only_one_pod=only_one,
+            )
+        storage = self._classes.get(spec.storage_class_name or "")
+        places = tuple(_topology(item) for item in storage.allowed_topologies or ()) if storage else ()
+        return Claim(
+            namespace=key[0],
+            name=key[1],
+            waits_for_consumer=storage is not None and storage.volume_binding_mode == "WaitForFirstConsumer",
+            provisionable=storage is not None and storage.provisioner != "kubernetes.io/no-provisioner",
+            topologies=places or None,
+            candidates=tuple(
+                volume_terms(item)
+                for item in free
+                if (item.spec.storage_class_name if item.spec else None) == spec.storage_class_name
+            ),
+            driver=storage.provisioner if storage else "",
+            handle=f"{key[0]}/{key[1]}",
+            only_one_pod=only_one,
+        )
+
+
+def _age(pod: Pod) -> tuple[float, str, str]:
+    return pod.created_at, pod.namespace, pod.name
+
+
+def _topology(form: forms.TopologyForm) -> NodeTerm:
+    return NodeTerm(
+        tuple(
+            Requirement(item.key, Operator.IN, tuple(item.values or ())) for item in form.match_label_expressions or ()
+        )
+    )
+
+
+def _limits(form: forms.CsiNodeForm) -> dict[str, int]:
+    drivers = form.spec.drivers if form.spec else None
+    return {d.name: d.allocatable.count for d in drivers or () if d.allocatable and d.allocatable.count is not None}
+
+
+def _joined(machine: Machine, nodes: Mapping[str, NodeState]) -> Machine:
+    """A machine whose node is registered and ready is on, whatever was last written of it."""
+    state = nodes.get(machine.node) if machine.node else None
+    if state is None or machine.state is not MachineState.BOOTING or not state.node.ready:
+        return machine
+    if _PARKED in state.node.annotations:
+        return machine
+    return msgspec.structs.replace(machine, state=MachineState.ON, since=state.node.ready_since or machine.since)

@@ -261,7 +261,6 @@ class Orders(Engine):
             if (
                 state.pool == record.pool
                 and state.node.created_at >= record.created_at
-                and not state.machine
                 and self._book.of_node(state.node.name) is None
             ):
                 return state

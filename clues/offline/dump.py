@@ -22,6 +22,7 @@ __all__ = ["DumpPlan", "objects_in", "plan_dump"]
 
 _READ: Final = frozenset(
     {
+        "CSINode",
         "DaemonSet",
         "Job",
         "Namespace",

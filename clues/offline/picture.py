@@ -1,6 +1,7 @@
 """From objects to a snapshot, through the cache that a live cluster fills."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,9 @@ from clues.snapshot import Machine, MachineState, NodeState, Snapshot
 from clues.sources.wire import Cluster
 
 __all__ = ["feed", "machines_of_nodes", "picture"]
+
+_PARKED: Final = "clues.im-clues/parked"
+"""The mark that `clues.drain` puts on the Node of a machine that was turned off."""
 
 
 def feed(cluster: Cluster, objects: Iterable[Object], event: str = "ADDED") -> None:
@@ -46,6 +50,8 @@ def machines_of_nodes(snapshot: Snapshot, pools: Sequence[Pool]) -> dict[str, tu
 
 def _machine(state: NodeState, machine: str) -> Machine:
     node = state.node
+    if _PARKED in node.annotations:
+        return Machine(machine, state.pool, MachineState.OFF, node.created_at, node=node.name)
     booting = not node.ready and node.ready_since is None and node.not_ready_since is None
     return Machine(
         name=machine,

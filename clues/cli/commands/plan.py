@@ -104,6 +104,8 @@ def _scenarios(path: Path, only: tuple[str, ...], as_json: bool) -> int:
             answers.append(answer(scenario, f"{path}: scenario {scenario.id}"))
         except InfraError as error:
             errors.append(error)
+        except Exception as error:  # noqa: BLE001 - a defect that one scenario shows must not hide the other answers
+            errors.append(InfraError(f"{path}: scenario {scenario.id}: a defect: {type(error).__name__}: {error}"))
     if as_json:
         print_json({item.id: item.shape() for item in answers})
     else:
@@ -113,7 +115,9 @@ def _scenarios(path: Path, only: tuple[str, ...], as_json: bool) -> int:
         print_data(answers_view(answers, titles, explain=bool(only)))
     for problem in errors:
         say_error(problem)
-    return ExitCode.INVALID if errors else ExitCode.DONE
+    if errors and all(error.exit_code == ExitCode.INVALID for error in errors):
+        return ExitCode.INVALID
+    return ExitCode.FAILED if errors else ExitCode.DONE
 
 
 def _fits(path: Path, as_json: bool) -> int:

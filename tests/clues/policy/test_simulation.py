@@ -240,7 +240,7 @@ def seen(simulation: Simulation, pods: list[Pod]) -> Any:
     masks = [simulation.mask(k).tolist() for k in kinds]
     rooms = [simulation.room(k).tolist() for k in kinds]
     names, index = list(simulation.names), dict(simulation.index)
-    used = simulation.free()[:, :4].tolist()
+    used = simulation.free()[:, :3].tolist()  # a resource that a new node brought stays known
     return rules, masks, rooms, names, index, used, simulation.alive.tolist()
 
 

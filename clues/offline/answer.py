@@ -9,10 +9,10 @@ import msgspec
 from clues.decide import decide as decide_once
 from clues.decision import Block, Decision, Removal
 from clues.offline.case import NOW, Case, arrived_node, case_of
+from clues.offline.format import Scenario
 from clues.offline.objects import node_objects, objects_of
 from clues.offline.picture import feed, picture
 from clues.offline.record import Decide
-from clues.offline.scenario import Scenario
 from clues.snapshot import Machine, MachineState, Snapshot
 from clues.sources.wire import Cluster
 from infracore.errors import InfraError

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from clues.decision import Memory, PoolRest
 from clues.model import ARCH, OS, ZONE, Effect, Taint
-from clues.offline.objects import GPU, amount_milli, amount_units
-from clues.offline.scenario import (
+from clues.offline.format import (
     MachineText,
     NodeText,
     PoolText,
@@ -16,9 +15,9 @@ from clues.offline.scenario import (
     SettingsText,
     SlurmText,
     TaintText,
-    duration_s,
-    word,
 )
+from clues.offline.scenario import duration_s, word
+from clues.offline.specs import GPU, amount_milli, amount_units
 from clues.options import BackOff, Budgets, Consolidation, Expander, MachineOption, Policy, Pool
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
 from clues.snapshot import Machine, MachineState

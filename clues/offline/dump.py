@@ -10,9 +10,9 @@ import msgspec
 
 from clues.decide import decide
 from clues.decision import Decision, Memory
-from clues.offline.objects import Object
 from clues.offline.picture import feed, picture
 from clues.offline.reading import documents, read_bytes
+from clues.offline.specs import Object
 from clues.settings import Settings
 from clues.snapshot import Snapshot
 from clues.sources.wire import Cluster
@@ -107,7 +107,7 @@ def plan_dump(path: Path, settings: Settings, *, now: float, unneeded_for_s: flo
     cluster = Cluster()
     try:
         feed(cluster, kept)
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise Misconfigured(f"{path} holds what is no JSON value: {error}") from error
     snapshot = picture(cluster, now, settings.pools)
     since = now - unneeded_for_s

@@ -2,38 +2,27 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from clues.model import ARCH, HOSTNAME, OS, ZONE
-from clues.offline.scenario import (
-    AffinityText,
-    Amounts,
+from clues.offline import specs
+from clues.offline.format import (
     BudgetText,
     DaemonSetText,
-    ExpressionText,
     NodeText,
     PodText,
     PoolText,
-    Quantity,
     Scenario,
-    SpreadText,
     TaintText,
-    TermText,
     TolerationText,
     VolumeText,
-    Word,
-    duration_s,
-    expanded_names,
-    long_key,
-    word,
 )
+from clues.offline.scenario import duration_s, expanded_names, word
+from clues.offline.specs import GPU, Object
 from infracore.errors import Misconfigured
-from infracore.quantities import quantity_milli, quantity_units
 
-__all__ = ["GPU", "Object", "amount_milli", "amount_units", "node_labels", "node_objects", "objects_of", "stamp"]
+__all__ = ["node_labels", "node_objects", "objects_of", "stamp"]
 
-Object: TypeAlias = dict[str, Any]
-GPU: Final = "nvidia.com/gpu"
 _LONG_AGO_S: Final = 86400.0
 _READY_FOR_S: Final = 7200.0
 _CONFIG_MIRROR: Final = "kubernetes.io/config.mirror"
@@ -94,28 +83,6 @@ def stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def amount_milli(value: Quantity, where: str) -> int:
-    """Read a cpu quantity in millicores. Raises Misconfigured."""
-    try:
-        amount = quantity_milli(value)
-    except ValueError as error:
-        raise Misconfigured(f"{where}: cpu: {error}") from error
-    if amount < 0:
-        raise Misconfigured(f"{where}: cpu: {value!r} is negative")
-    return amount
-
-
-def amount_units(value: Quantity, where: str, what: str = "memory") -> int:
-    """Read a quantity of bytes or devices. Raises Misconfigured."""
-    try:
-        amount = quantity_units(value)
-    except ValueError as error:
-        raise Misconfigured(f"{where}: {what}: {error}") from error
-    if amount < 0:
-        raise Misconfigured(f"{where}: {what}: {value!r} is negative")
-    return amount
-
-
 def node_labels(node: NodeText, pool: PoolText | None) -> dict[str, str]:
     """Return the labels of a node as registered."""
     zone = node.zone if node.zone is not None else (pool.zone if pool else "")
@@ -126,15 +93,7 @@ def node_labels(node: NodeText, pool: PoolText | None) -> dict[str, str]:
     if pool:
         labels["pool"] = pool.name
     given = node.labels if node.labels is not None else (pool.labels if pool else {})
-    return {**labels, **_words(given)}
-
-
-def _words(given: Mapping[str, Word]) -> dict[str, str]:
-    return {key: word(value) for key, value in given.items()}
-
-
-def _selected(given: Mapping[str, Word]) -> dict[str, str]:
-    return {long_key(key): word(value) for key, value in given.items()}
+    return {**labels, **specs.words(given)}
 
 
 def _object(
@@ -163,10 +122,6 @@ def _object(
     return {"apiVersion": version, "kind": kind, "metadata": metadata}
 
 
-def _taints(given: Sequence[TaintText]) -> list[Object]:
-    return [{"key": t.key, "value": word(t.value), "effect": t.effect} for t in given]
-
-
 def _node(node: NodeText, pool: PoolText | None, now: float, where: str) -> Object:
     where = f"{where}: node {node.name}"
     taints = node.taints if node.taints is not None else (pool.taints if pool else ())
@@ -175,8 +130,8 @@ def _node(node: NodeText, pool: PoolText | None, now: float, where: str) -> Obje
     gpu = node.gpu if node.gpu is not None else (pool.gpu if pool else 0)
     slots = node.max_pods if node.max_pods is not None else (pool.max_pods if pool else 110)
     amounts = {
-        "cpu": f"{amount_milli(cpu, where)}m",
-        "memory": str(amount_units(memory, where)),
+        "cpu": f"{specs.amount_milli(cpu, where)}m",
+        "memory": str(specs.amount_units(memory, where)),
         "pods": str(slots),
     }
     if gpu:
@@ -188,11 +143,11 @@ def _node(node: NodeText, pool: PoolText | None, now: float, where: str) -> Obje
         node.name,
         now,
         labels=node_labels(node, pool),
-        annotations=_words(node.annotations),
+        annotations=specs.words(node.annotations),
         age_s=_LONG_AGO_S if node.state == "ready" else max(since_s, _LONG_AGO_S),
     )
     spec: Object = {}
-    listed = _taints(taints)
+    listed = specs.taints(taints)
     ready = node.state != "unready"
     if not ready:
         listed.append({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})
@@ -223,108 +178,6 @@ def _node(node: NodeText, pool: PoolText | None, now: float, where: str) -> Obje
     return made
 
 
-def _requests(cpu: Quantity, memory: Quantity, gpu: int, where: str) -> dict[str, str]:
-    amounts: dict[str, str] = {}
-    if milli := amount_milli(cpu, where):
-        amounts["cpu"] = f"{milli}m"
-    if units := amount_units(memory, where):
-        amounts["memory"] = str(units)
-    if gpu:
-        amounts[GPU] = str(gpu)
-    return amounts
-
-
-def _container(name: str, requests: Mapping[str, str], ports: Sequence[Object] = ()) -> Object:
-    made: Object = {"name": name, "image": "registry.k8s.io/pause:3.10", "resources": {"requests": dict(requests)}}
-    if GPU in requests:
-        made["resources"]["limits"] = {GPU: requests[GPU]}  # extended resources: limit and request are one
-    if ports:
-        made["ports"] = list(ports)
-    return made
-
-
-def _tolerations(given: Sequence[TolerationText]) -> list[Object]:
-    listed = []
-    for item in given:
-        made: Object = {"operator": item.operator}
-        if item.key:
-            made["key"] = item.key
-        if item.operator != "Exists":
-            made["value"] = word(item.value)
-        if item.effect:
-            made["effect"] = item.effect
-        listed.append(made)
-    return listed
-
-
-def _expressions(term: Sequence[ExpressionText]) -> Object:
-    made = []
-    for item in term:
-        expression: Object = {"key": long_key(item.key), "operator": item.op}
-        if item.values:
-            expression["values"] = [word(value) for value in item.values]
-        made.append(expression)
-    return {"matchExpressions": made}
-
-
-def _pod_terms(given: Sequence[TermText]) -> list[Object]:
-    return [
-        {"labelSelector": {"matchLabels": _words(item.match)}, "topologyKey": long_key(item.topology)} for item in given
-    ]
-
-
-def _weighted(terms: Sequence[Object], key: str) -> list[Object]:
-    return [{"weight": 1, key: term} for term in terms]
-
-
-_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
-_PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
-
-
-def _affinity(given: AffinityText) -> Object:
-    made: Object = {}
-    node: Object = {}
-    if given.node:
-        node[_REQUIRED] = {"nodeSelectorTerms": [_expressions(term) for term in given.node]}
-    if given.node_preferred:
-        node[_PREFERRED] = _weighted([_expressions(term) for term in given.node_preferred], "preference")
-    if node:
-        made["nodeAffinity"] = node
-    for name, required, preferred in (
-        ("podAffinity", given.pod, given.pod_preferred),
-        ("podAntiAffinity", given.anti, given.anti_preferred),
-    ):
-        part: Object = {}
-        if required:
-            part[_REQUIRED] = _pod_terms(required)
-        if preferred:
-            part[_PREFERRED] = _weighted(_pod_terms(preferred), "podAffinityTerm")
-        if part:
-            made[name] = part
-    return made
-
-
-def _spread(given: Sequence[SpreadText], where: str) -> list[Object]:
-    made = []
-    for item in given:
-        if item.when not in {"hard", "soft"}:
-            raise Misconfigured(f"{where}: spread: when: {item.when[:40]!r} is neither hard nor soft")
-        one: Object = {
-            "maxSkew": item.max_skew,
-            "topologyKey": long_key(item.topology),
-            "whenUnsatisfiable": "DoNotSchedule" if item.when == "hard" else "ScheduleAnyway",
-            "labelSelector": {"matchLabels": _words(item.match)},
-        }
-        if item.min_domains is not None:
-            one["minDomains"] = item.min_domains
-        made.append(one)
-    return made
-
-
-def _overhead(given: Amounts, where: str) -> dict[str, str]:
-    return _requests(given.cpu, given.memory, given.gpu, where)
-
-
 def _owner_reference(kind: str, name: str, namespace: str) -> Object:
     if kind == "Node":
         return {"apiVersion": "v1", "kind": "Node", "name": name, "uid": f"node-{name}", "controller": True}
@@ -352,7 +205,7 @@ def _pods(given: PodText, scenario: Scenario, now: float, where: str) -> Iterato
     node = next((node for node in scenario.nodes if node.name == given.node), None)
     if given.node and node is not None and node.state == "booting":
         raise Misconfigured(f"{where}: nothing can run on {given.node}, which is booting")
-    template = _pod_spec(given, where)
+    template = specs.pod_spec(given, where)
     for name in names:
         claims = []
         for number, volume in enumerate(given.volumes):
@@ -364,46 +217,13 @@ def _pods(given: PodText, scenario: Scenario, now: float, where: str) -> Iterato
 
 def _controller(kind: str, given: PodText, replicas: int, now: float) -> Object:
     made = _object(_API[kind], kind, given.name, now, namespace=given.namespace)
-    labels = _words(given.labels) or {"name": given.name}
+    labels = specs.words(given.labels) or {"name": given.name}
     if kind == "Job":
         made["spec"] = {"parallelism": replicas, "completions": replicas}
     else:
         made["spec"] = {"replicas": replicas, "selector": {"matchLabels": labels}}
         made["status"] = {"replicas": replicas}
     return made
-
-
-def _pod_spec(given: PodText, where: str) -> Object:
-    spec: Object = {"schedulerName": given.scheduler, "priority": given.priority}
-    ports = [
-        {"containerPort": item.port, "hostPort": item.port, "protocol": item.protocol} for item in given.host_ports
-    ]
-    spec["containers"] = [_container("main", _requests(given.cpu, given.memory, given.gpu, where), ports)]
-    if given.init is not None:
-        spec["initContainers"] = [_container("init", _overhead(given.init, f"{where}: init"))]
-    if given.overhead is not None:
-        spec["overhead"] = _overhead(given.overhead, f"{where}: overhead")
-    if given.selector:
-        spec["nodeSelector"] = _selected(given.selector)
-    if given.tolerations:
-        spec["tolerations"] = _tolerations(given.tolerations)
-    if affinity := _affinity(given.affinity):
-        spec["affinity"] = affinity
-    if given.spread:
-        spec["topologySpreadConstraints"] = _spread(given.spread, where)
-    volumes: list[Object] = []
-    for item in given.local_storage:
-        if item.kind == "hostPath":
-            volumes.append({"name": item.name, "hostPath": {"path": f"/data/{item.name}"}})
-        elif item.kind in {"emptyDir", "memory"}:
-            volumes.append({"name": item.name, "emptyDir": {"medium": "Memory"} if item.kind == "memory" else {}})
-        else:
-            raise Misconfigured(f"{where}: local_storage: {item.kind[:40]!r} is not emptyDir, hostPath or memory")
-    if volumes:
-        spec["volumes"] = volumes
-    if given.gated:
-        spec["schedulingGates"] = [{"name": "example.org/gate"}]
-    return spec
 
 
 def _pod(
@@ -418,7 +238,7 @@ def _pod(
 ) -> Object:
     kind, owner = owned
     age_s = _LONG_AGO_S if given.node else duration_s(given.pending_for, f"{where}: pending_for")
-    annotations = _words(given.annotations)
+    annotations = specs.words(given.annotations)
     if kind == "Node":
         annotations[_CONFIG_MIRROR] = f"mirror-{name}"
     made = _object(
@@ -427,7 +247,7 @@ def _pod(
         name,
         now,
         namespace=given.namespace,
-        labels=_words(given.labels),
+        labels=specs.words(given.labels),
         annotations=annotations,
         age_s=age_s,
     )
@@ -496,27 +316,12 @@ def _claim(name: str, namespace: str, given: VolumeText, now: float) -> Iterator
     yield claim
 
 
-def _daemon_spec(given: DaemonSetText, where: str) -> Object:
-    spec: Object = {
-        "schedulerName": "default-scheduler",
-        "priority": given.priority,
-        "containers": [
-            _container("main", _requests(given.cpu, given.memory, 0, f"{where}: DaemonSet {given.name}")),
-        ],
-    }
-    if given.selector:
-        spec["nodeSelector"] = _selected(given.selector)
-    if given.tolerations:
-        spec["tolerations"] = _tolerations(given.tolerations)
-    return spec
-
-
 def _daemonset(given: DaemonSetText, now: float, where: str) -> Object:
-    labels = _words(given.labels) or {"name": given.name}
+    labels = specs.words(given.labels) or {"name": given.name}
     made = _object("apps/v1", "DaemonSet", given.name, now, namespace=given.namespace)
     made["spec"] = {
         "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": _daemon_spec(given, where)},
+        "template": {"metadata": {"labels": labels}, "spec": specs.daemon_spec(given, where)},
     }
     return made
 
@@ -533,10 +338,10 @@ _BY_CONTROLLER: Final = (
 
 
 def _daemon_pod(given: DaemonSetText, node: str, now: float, where: str) -> Object:
-    labels = _words(given.labels) or {"name": given.name}
+    labels = specs.words(given.labels) or {"name": given.name}
     made = _object("v1", "Pod", f"{given.name}-{node}", now, namespace=given.namespace, labels=labels)
     made["metadata"]["ownerReferences"] = [_owner_reference("DaemonSet", given.name, given.namespace)]
-    spec = _daemon_spec(given, where)
+    spec = specs.daemon_spec(given, where)
     spec["tolerations"] = [
         *spec.get("tolerations", []),
         *({"key": key, "operator": "Exists", "effect": effect} for key, effect in _BY_CONTROLLER),
@@ -548,7 +353,7 @@ def _daemon_pod(given: DaemonSetText, node: str, now: float, where: str) -> Obje
 
 def _runs_on(daemon: DaemonSetText, node: NodeText, pool: PoolText | None) -> bool:
     labels = node_labels(node, pool)
-    if any(labels.get(key) != value for key, value in _selected(daemon.selector).items()):
+    if any(labels.get(key) != value for key, value in specs.selected(daemon.selector).items()):
         return False
     taints = node.taints if node.taints is not None else (pool.taints if pool else ())
     return all(
@@ -569,6 +374,6 @@ def _tolerates(toleration: TolerationText, taint: TaintText) -> bool:
 
 def _budget(given: BudgetText, now: float) -> Object:
     made = _object("policy/v1", "PodDisruptionBudget", given.name, now, namespace=given.namespace)
-    made["spec"] = {"selector": {"matchLabels": _words(given.match)}}
+    made["spec"] = {"selector": {"matchLabels": specs.words(given.match)}}
     made["status"] = {"disruptionsAllowed": given.allowed, "observedGeneration": 1}
     return made

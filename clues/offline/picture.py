@@ -1,11 +1,12 @@
 """From objects to a snapshot, through the cache that a live cluster fills."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from clues.offline.objects import Object
+from clues.offline.specs import Object
 from clues.options import Pool
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
 from clues.sources.wire import Cluster
@@ -19,7 +20,11 @@ _PARKED: Final = "clues.im-clues/parked"
 def feed(cluster: Cluster, objects: Iterable[Object], event: str = "ADDED") -> None:
     """Hand objects to a cache as an API server would send them: JSON bytes, one by one."""
     for item in objects:
-        cluster.apply(str(item.get("kind")), event, msgspec.json.encode(item))
+        try:
+            raw = msgspec.json.encode(item)
+        except UnicodeEncodeError:  # half a surrogate pair: the cache will set the object aside and name it
+            raw = json.dumps(item).encode()
+        cluster.apply(str(item.get("kind")), event, raw)
 
 
 def picture(

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clues.offline.case import NOW
+from clues.offline.format import FitCase, Scenario
 from clues.offline.objects import objects_of
 from clues.offline.picture import feed, picture
 from clues.offline.reading import json_line, read_bytes
-from clues.offline.scenario import FitCase, Scenario, to_fit_case
+from clues.offline.scenario import to_fit_case
 from clues.policy.simulation import Simulation
 from clues.sources.wire import Cluster
 from infracore.errors import InfraError

@@ -6,9 +6,20 @@ from dataclasses import dataclass, field
 from clues.options import Pool
 from clues.snapshot import Machine, MachineState
 
-__all__ = ["Account", "Park", "SimMachine"]
+__all__ = ["Account", "Chances", "Park", "SimMachine"]
 
 _J_PER_KWH = 3.6e6
+
+
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """What is random. One seed, one outcome."""
+
+    seed: int = 1
+    fail: float = 0.0
+    """Share of orders that never become a node."""
+    jitter: float = 0.1
+    """Boot times vary by up to this share, both ways."""
 
 
 @dataclass(slots=True, eq=False)
@@ -159,3 +170,15 @@ class Park:
 
     def on_count(self) -> int:
         return sum(m.state is not MachineState.OFF for listed in self.machines.values() for m in listed.values())
+
+    def bill(self, price_per_kwh: float) -> dict[str, dict[str, float]]:
+        """Return what each pool used, and what that costs."""
+        return {
+            name: {
+                "node_hours": account.on_s / 3600,
+                "energy_kwh": account.energy_kwh,
+                "cost": account.on_s / 3600 * self.pools[name].price + account.energy_kwh * price_per_kwh,
+                "power_ons": float(account.power_ons),
+            }
+            for name, account in self.accounts.items()
+        }

@@ -11,7 +11,7 @@ import itertools
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -19,15 +19,15 @@ import numpy as np
 
 from clues.decide import decide as decide_once
 from clues.decision import Decision, Memory, PowerOn, Removal
-from clues.model import Node, Owner, Phase, Pod, PodSpec
+from clues.model import Phase
 from clues.offline.case import NOW
-from clues.offline.objects import GPU
 from clues.offline.record import Decide
 from clues.options import Pool
-from clues.policy.simulation import Kind, Simulation
+from clues.policy.simulation import Simulation
 from clues.policy.template import fresh_node
 from clues.settings import Settings
-from clues.sim.machines import Park, SimMachine
+from clues.sim.jobs import JobMaker, Place, Work
+from clues.sim.machines import Chances, Park, SimMachine
 from clues.sim.report import Result, percentile
 from clues.sim.workload import Job, Workload
 from clues.snapshot import MachineState, NodeState, Snapshot
@@ -40,45 +40,6 @@ _IDLE_STEP_S: Final = 60.0
 """How often it is decided at least while something waits or a node is free, as the daemon does every 30 s or so."""
 _QUIET: Final = 3
 """Decisions in a row without an action, a timer or an event after which what waits never runs."""
-_NOT_SAFE: Final = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
-_NONE: Final[dict[str, str]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Chances:
-    """What is random. One seed, one outcome."""
-
-    seed: int = 1
-    fail: float = 0.0
-    """Share of orders that never become a node."""
-    jitter: float = 0.1
-    """Boot times vary by up to this share, both ways."""
-
-
-@dataclass(slots=True, eq=False)
-class _Work:
-    """A job in the simulation."""
-
-    job: Job
-    pods: tuple[Pod, ...]
-    kind: Kind
-    cpu_m: int
-    """Of a pod."""
-    arrived_at: float
-    started_at: float | None = None
-    places: tuple[str, ...] = ()
-    run: int = 0
-    """Grows with every start, so that the end of an evicted run is told from that of a later one."""
-
-
-@dataclass(slots=True, eq=False)
-class _Place:
-    """A node that is there."""
-
-    machine: SimMachine
-    node: Node
-    index: int
-    pods: dict[str, tuple[Pod, _Work]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -124,12 +85,11 @@ class _Run:
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._number = itertools.count()
         self._simulation = Simulation(Snapshot(begin))
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, Place] = {}
         self._states: dict[str, NodeState] = {}
         self._stale: set[str] = set()
         """Nodes whose state has to be made anew for the next picture."""
-        self._specs: dict[PodSpec, PodSpec] = {}
-        self._waiting: dict[tuple[int, int, int], deque[_Work]] = {}
+        self._waiting: dict[tuple[int, int, int], deque[Work]] = {}
         """(-priority, kind, pods) -> jobs in order of arrival."""
         self._running = 0
         self._to_come = len(workload.jobs)
@@ -141,7 +101,7 @@ class _Run:
         self._finished = self._evictions = self._decisions = 0
         self._most_nodes = 0
         self._ended_at = begin
-        self._largest = self._largest_cpu_m()
+        self._maker = JobMaker(settings.pools, self._simulation.kind_of)
         for pool in settings.pools:
             self._start_minimum(pool)
         self._arrivals = iter(workload.jobs)
@@ -169,56 +129,19 @@ class _Run:
 
     # jobs
 
-    def _largest_cpu_m(self) -> int:
-        return max(pool.allocatable.get("cpu", 0) for pool in self._settings.pools)
-
     def _arrive(self, job: Job) -> None:
         self._to_come -= 1
-        work = self._work(job)
+        work = self._maker.work(job, self.now)
         self._queue(work)
         self._schedule([self._key(work)])
         if work.started_at is None:
             self._want_decision(self.now + self._settings.loop.burst_window_s)
         self._next_arrival()
 
-    def _work(self, job: Job) -> _Work:
-        count, cpu_m, memory, gpus = job.tasks, job.cpu_m, job.memory_bytes, job.gpus
-        if job.joinable:
-            cores = max(1, self._largest // cpu_m)
-            count = -(-job.tasks // cores)
-            each = -(-job.tasks // count)
-            cpu_m, memory = cpu_m * each, memory * each
-        amounts = {"cpu": cpu_m, "memory": memory, GPU: gpus}
-        requests = tuple(sorted((key, amount) for key, amount in amounts.items() if amount))
-        spec = PodSpec(
-            requests=requests, node_selector=job.selector, tolerations=job.tolerations, priority=job.priority
-        )
-        spec = self._specs.setdefault(spec, spec)  # equal ones are one object: `decide` groups pods by it
-        shown = spec if count == 1 else msgspec.structs.replace(spec, gang=job.name, gang_size=count)
-        notes = _NONE if job.evictable else _NOT_SAFE
-        owner = Owner("Job", job.name, job.name)
-        names = [job.name] if count == 1 else [f"{job.name}-{number}" for number in range(count)]
-        pods = tuple(
-            Pod(
-                "default",
-                pod,
-                pod,
-                shown,
-                _NONE,
-                owner=owner,
-                created_at=self.now,
-                unschedulable_since=self.now,
-                annotations=notes,
-            )
-            for pod in names
-        )
-        plain = pods[0] if count == 1 else Pod("default", names[0], names[0], spec, _NONE, created_at=self.now)
-        return _Work(job, pods, self._simulation.kind_of(plain), cpu_m, self.now)
-
-    def _key(self, work: _Work) -> tuple[int, int, int]:
+    def _key(self, work: Work) -> tuple[int, int, int]:
         return -work.job.priority, work.kind.index, len(work.pods)
 
-    def _queue(self, work: _Work, *, first: bool = False) -> None:
+    def _queue(self, work: Work, *, first: bool = False) -> None:
         queue = self._waiting.setdefault(self._key(work), deque())
         if first:
             queue.appendleft(work)
@@ -243,7 +166,7 @@ class _Run:
             else:
                 del self._waiting[key]
 
-    def _bind(self, work: _Work) -> bool:
+    def _bind(self, work: Work) -> bool:
         simulation, count = self._simulation, len(work.pods)
         if not self._places:
             return False
@@ -254,7 +177,7 @@ class _Run:
             if not len(feasible):
                 simulation.undo(mark)
                 return False
-            free = self._free_cpu(feasible)
+            free = simulation.free()[feasible, simulation.resources.index("cpu")]
             index = int(feasible[int(np.argmax(free))])
             simulation.place(work.kind, index)
             indices.append(index)
@@ -275,11 +198,7 @@ class _Run:
         self._at(self.now + work.job.run_s, self._end, work, work.run)
         return True
 
-    def _free_cpu(self, indices: Any) -> Any:
-        free = self._simulation.free()
-        return free[indices, self._simulation.resources.index("cpu")]
-
-    def _end(self, work: _Work, run: int) -> None:
+    def _end(self, work: Work, run: int) -> None:
         if run != work.run or not work.places:
             return  # it was evicted; another run of it ends later
         emptied = self._unbind(work)
@@ -290,7 +209,7 @@ class _Run:
         if emptied or work.job.evictable or self._waiting:
             self._want_decision(self.now + max(self._settings.loop.burst_window_s, self._settings.loop.tick_s))
 
-    def _unbind(self, work: _Work) -> bool:
+    def _unbind(self, work: Work) -> bool:
         emptied = False
         for pod, name in zip(work.pods, work.places, strict=True):
             place = self._places[name]
@@ -331,7 +250,7 @@ class _Run:
             fresh_node(machine.pool, machine.name), ready=True, ready_since=self.now, created_at=self.now
         )
         index = self._simulation.add_node(node)
-        self._places[machine.name] = _Place(machine, node, index)
+        self._places[machine.name] = Place(machine, node, index)
         self._stale.add(machine.name)
         self._most_nodes = max(self._most_nodes, self._park.on_count())
         self._quiet = 0
@@ -351,7 +270,7 @@ class _Run:
         if machine is None or machine.state is MachineState.OFF:
             return
         place = self._places.pop(machine.name, None)
-        evicted: list[_Work] = []
+        evicted: list[Work] = []
         if place is not None:
             self._places[machine.name] = place
             works = dict.fromkeys(work for _pod, work in place.pods.values())
@@ -446,16 +365,7 @@ class _Run:
         self._park.finish(end)
         waits = sorted(self._waits)
         accounts = self._park.accounts
-        per_kwh = self._settings.report.price_per_kwh
-        pools = {
-            pool: {
-                "node_hours": account.on_s / 3600,
-                "energy_kwh": account.energy_kwh,
-                "cost": account.on_s / 3600 * self._pools[pool].price + account.energy_kwh * per_kwh,
-                "power_ons": float(account.power_ons),
-            }
-            for pool, account in accounts.items()
-        }
+        pools = self._park.bill(self._settings.report.price_per_kwh)
         ready = sum(account.ready_cpu_s for account in accounts.values())
         stuck = sum(len(queue) for queue in self._waiting.values())
         return Result(

@@ -14,8 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from clues.model import Toleration
+from clues.offline.format import Duration, Quantity, TolerationText, Word
 from clues.offline.reading import documents, read_bytes
-from clues.offline.scenario import Duration, Quantity, TolerationText, Word, duration_s, long_key, word
+from clues.offline.scenario import duration_s, long_key, word
 from infracore.errors import Misconfigured
 from infracore.quantities import quantity_milli, quantity_units
 

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from clues.offline.case import NOW, case_of
+from clues.offline.format import Scenario
 from clues.offline.objects import objects_of
-from clues.offline.scenario import Scenario, duration_s, read_scenarios, to_fit_case
+from clues.offline.scenario import duration_s, read_scenarios, to_fit_case
 from infracore.errors import Misconfigured
 
 GOOD: dict[str, Any] = {

@@ -52,7 +52,7 @@ def simulate(
     workload: Workload,
     settings: Settings,
     *,
-    chances: Chances = Chances(),
+    chances: Chances | None = None,
     name: str = "",
     decide: Decide = decide_once,
     begin: float = NOW,
@@ -65,7 +65,7 @@ def simulate(
     """
     if not settings.pools:
         raise Misconfigured("the settings have no pools: nothing could run", "see: clues config show")
-    run = _Run(workload, settings, chances, decide, begin)
+    run = _Run(workload, settings, chances or Chances(), decide, begin)
     run.go()
     return run.result(name)
 

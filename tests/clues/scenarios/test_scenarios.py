@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from clues.offline.answer import answer
-from clues.offline.scenario import Scenario, read_scenarios
+from clues.offline.format import Scenario
+from clues.offline.scenario import read_scenarios
 from tests.clues.scenarios.compare import differences
 from tests.clues.scenarios.places import OWN, SCENARIOS, VERDICTS
 

@@ -132,6 +132,19 @@ class Cluster:
         """Whether an object is known."""
         return key in set(self._keys(kind)) if kind != "Pod" else key in self._pods
 
+    def is_bound(self, key: Key) -> bool:
+        """Whether a pod is known to have a node."""
+        known = self._pods.get(key)
+        return known is not None and bool(known.node)
+
+    def name_of(self, raw: bytes) -> Key | None:
+        """Return the (namespace, name) of an object; None where it cannot be told."""
+        try:
+            meta = msgspec.json.decode(raw, type=forms.NamespaceForm).metadata
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        return meta.namespace, meta.name
+
     def pod(self, key: Key) -> Pod | None:
         """Return a pod that is known."""
         return self._pods.get(key)
@@ -264,12 +277,7 @@ class Cluster:
         return [("", item) if by_name else item for item in table or ()]
 
     def _set_aside(self, kind: str, raw: bytes, error: Exception) -> Key | None:
-        key: Key | None = None
-        try:
-            meta = msgspec.json.decode(raw, type=forms.NamespaceForm).metadata
-            key = (meta.namespace, meta.name)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            pass
+        key = self.name_of(raw)
         said = " ".join(str(error).split())[:_LONGEST_PROBLEM]
         self._broken[(kind, key or ("", "?"))] = said
         self.version += 1
@@ -293,8 +301,9 @@ class Cluster:
         *,
         complete: bool = True,
         stale_s: float = 0.0,
+        more: Sequence[str] = (),
     ) -> Snapshot:
-        """Return the picture; what has not changed is shared with earlier ones."""
+        """Return the picture; what has not changed is shared with earlier ones. `more` are problems of others."""
         wanted = tuple(pools)
         if wanted != self._made_for:
             self._made_for, self._pools = wanted, _Pools(wanted)
@@ -324,7 +333,7 @@ class Cluster:
             ),
             machines=joined,
             replicas=self._part("replicas", _CONTROLLERS, lambda: dict(self._controllers.values())),
-            problems=self.problems(),
+            problems=(*self.problems(), *more),
         )
 
     def problems(self) -> tuple[str, ...]:

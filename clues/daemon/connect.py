@@ -1,0 +1,62 @@
+"""The real parts of a daemon: the API server and the drivers of the settings."""
+
+import os
+import socket
+
+from clues.actions.lease import LeaseStore
+from clues.daemon.cluster_objects import KubernetesLease, KubernetesSink
+from clues.daemon.daemon import Parts
+from clues.decide import decide
+from clues.drain.kubernetes import KubernetesDrain
+from clues.kubeapi.api import Api, connection_of
+from clues.power.registry import load_drivers
+from clues.settings import Settings
+from clues.sources.kubernetes import KubernetesSource
+from clues.sources.listwatch import Timing
+from infracore.clock import Clock
+
+__all__ = ["connect"]
+
+
+def connect(settings: Settings, clock: Clock) -> Parts:
+    """Make the parts; nothing is sent before the daemon runs.
+
+    Raises:
+        Misconfigured: there is no Kubernetes configuration, or it cannot be used.
+    """
+    options = settings.kubernetes
+    connection = connection_of(options.kubeconfig, options.context, os.environ)
+    api = Api(connection, connect_s=options.connect_s, request_s=options.request_s)
+    timing = Timing(
+        watch_s=options.watch_s,
+        idle_s=options.idle_s,
+        page=options.page,
+        backoff_first_s=options.backoff_first_s,
+        backoff_most_s=options.backoff_most_s,
+    )
+    source = KubernetesSource(api, clock, timing)
+    source.take_pools(settings.pools)
+    lease: LeaseStore | None = None
+    lease_api: Api | None = None
+    if settings.lease.enabled:
+        # its own connections and a short limit: a renewal must not wait behind others
+        lease_api = Api(connection, connect_s=settings.lease.retry_s, request_s=settings.lease.retry_s)
+        lease = KubernetesLease(lease_api.call, settings.lease.namespace, settings.lease.name)
+
+    def stop() -> None:
+        source.stop()
+        api.close()
+        if lease_api is not None:
+            lease_api.close()
+
+    return Parts(
+        source=source,
+        drain=KubernetesDrain(api.call),
+        load_drivers=load_drivers,
+        decide=decide,
+        lease=lease,
+        sink=KubernetesSink(api.call, socket.gethostname()),
+        start=source.start,
+        take_pools=source.take_pools,
+        stop=stop,
+    )

@@ -1,0 +1,333 @@
+"""Keeping a copy of one kind of object: list, then watch, for ever, through everything that goes wrong.
+
+After the protocol of the Kubernetes documentation, "Efficient detection of changes" and "Retrieving large result sets
+in chunks": a paged list, a watch from its resource version with bookmarks, a fresh list after 410. Where the server
+has streaming lists (sendInitialEvents, KEP-3157) the list itself is a watch. What comes is handed on as raw bytes.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+
+from clues.kubeapi.api import Api, Gone, Stream
+from infracore.clock import Clock
+from infracore.errors import Conflict, InfraError, InvalidUsage, Transient, Unauthorised
+
+__all__ = ["Change", "Listed", "Resource", "Sink", "Timing", "Watch", "WatchState"]
+
+_T = TypeVar("_T")
+MOST_LINE_BYTES: Final = 16 * 1024 * 1024
+"""An object of Kubernetes is at most 3 MiB as the server sends it; more is a broken connection."""
+_BOOKMARK: Final = "BOOKMARK"
+_INITIAL_END: Final = "k8s.io/initial-events-end"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What is watched."""
+
+    kind: str
+    path: str
+    """`/api/v1/pods`."""
+    field_selector: str = ""
+    optional: bool = False
+    """A server without it (404) or that does not let us (403) is no reason to wait: it counts as empty."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.field_selector}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Limits, in seconds."""
+
+    watch_s: float = 300.0
+    idle_s: float = 90.0
+    page: int = 500
+    backoff_first_s: float = 0.5
+    backoff_most_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object that came, changed or went."""
+
+    event: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A whole list: whatever is not in it does not exist any more."""
+
+    objects: tuple[bytes, ...]
+
+
+Sink = Callable[["Watch", Change | Listed], None]
+"""Called from the watch's thread; must be quick and must not raise."""
+
+
+class WatchState(StrEnum):
+    """Of a watch, for people."""
+
+    LISTING = "listing"
+    WATCHING = "watching"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    annotations: dict[str, str] | None = None
+    # of a list
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _ObjectMeta(msgspec.Struct):
+    metadata: _Meta = msgspec.field(default_factory=_Meta)
+    code: int = 0
+    message: str = ""
+
+
+class _Page(msgspec.Struct):
+    metadata: _Meta = msgspec.field(default_factory=_Meta)
+    items: list[msgspec.Raw] | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Random(Protocol):
+    def random(self) -> float: ...
+
+
+class Watch:
+    """One resource, watched by a thread of its own; what it tells (`state`, `heard_at` ...) may be read from any."""
+
+    def __init__(
+        self,
+        api: Api,
+        resource: Resource,
+        sink: Sink,
+        clock: Clock,
+        timing: Timing,
+        *,
+        chance: _Random | None = None,
+    ) -> None:
+        self.resource = resource
+        self.state = WatchState.STOPPED
+        self.is_listed = False
+        """Whether a whole list has been handed on since the start."""
+        self.heard_at = clock.monotonic()
+        """When the server last said something, monotonic."""
+        self.problem = ""
+        """Why it waits; "" while all is well."""
+        self.relists = 0
+        self._api, self._sink, self._clock, self._timing = api, sink, clock, timing
+        self._chance = chance or random.Random()  # noqa: S311 (jitter)
+        self._stop = threading.Event()
+        self._stream: Stream | None = None
+        self._thread: threading.Thread | None = None
+        self._version = ""
+        self._streams_lists: bool | None = None
+        """Whether the server has streaming lists; None: not tried yet."""
+        self._event = msgspec.json.Decoder(_Event)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, name=f"watch {self.resource.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 1.0) -> None:
+        """End, and wait for the thread; a request that hangs is cut."""
+        self._stop.set()
+        stream = self._stream
+        if stream is not None:
+            stream.close()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def stale_s(self) -> float:
+        """Return for how long the server has said nothing; 0 while the watch is open and within its silence limit."""
+        return max(0.0, self._clock.monotonic() - self.heard_at)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                if not self._version:
+                    self._list()
+                failures = 0
+                self.problem = ""
+                self._watch()
+            except Gone:
+                self._version = ""
+                self.relists += 1
+            except InfraError as error:
+                if self._counts_as_empty(error):
+                    continue
+                if self._stop.is_set():
+                    break
+                failures += 1
+                self.problem = error.message
+                self._wait(error, failures)
+        self.state = WatchState.STOPPED
+
+    def _counts_as_empty(self, error: InfraError) -> bool:
+        """An optional resource that is not there, or not for us, is looked for again only now and then."""
+        missing = error.code == "not-found" or isinstance(error, Unauthorised)
+        if not (self.resource.optional and missing and not self._version):
+            return False
+        if not self.is_listed:
+            self._hand_on(Listed(()))
+            self.is_listed = True
+        self.state, self.problem = WatchState.WAITING, error.message
+        self._heard()
+        self._clock.wait(self._stop, self._timing.idle_s / 2)
+        return True
+
+    def _wait(self, error: InfraError, failures: int) -> None:
+        self.state = WatchState.WAITING
+        asked = error.retry_after_s if isinstance(error, Transient) and error.retry_after_s else 0.0
+        pause = min(self._timing.backoff_first_s * 2 ** min(failures - 1, 16), self._timing.backoff_most_s)
+        self._clock.wait(self._stop, max(asked, pause * (0.5 + self._chance.random() / 2)))
+
+    # list
+
+    def _list(self) -> None:
+        self.state = WatchState.LISTING
+        if self._streams_lists is not False:
+            try:
+                self._stream_list()
+            except InvalidUsage:  # a server before 1.32, or with the feature off
+                self._streams_lists = False
+            else:
+                self._streams_lists = True
+                return
+        objects: list[bytes] = []
+        token = ""
+        while True:
+            query = {"limit": str(self._timing.page), **self._selected()}
+            if token:
+                query["continue"] = token
+            answer = self._api.request("GET", self.resource.path, query=query)
+            page = _decoded(answer.body, _Page)
+            self._heard()
+            objects += [bytes(item) for item in page.items or ()]
+            token = page.metadata.continue_
+            if not token:
+                break
+            if self._stop.is_set():
+                return
+        self._listed(objects, page.metadata.resource_version)
+
+    def _stream_list(self) -> None:
+        query = {
+            "sendInitialEvents": "true",
+            "resourceVersionMatch": "NotOlderThan",
+            **self._watching(""),
+        }
+        objects: dict[bytes, bytes] = {}
+        with self._opened(query) as events:
+            for event, raw in events:
+                if event == _BOOKMARK:
+                    meta = _decoded(raw, _ObjectMeta).metadata
+                    if (meta.annotations or {}).get(_INITIAL_END) == "true":
+                        self._listed(list(objects.values()), meta.resource_version)
+                        self._follow(events)
+                        return
+                elif event == "ADDED":
+                    objects[raw] = raw
+        raise Transient("the server ended a streaming list before its end")
+
+    def _listed(self, objects: Sequence[bytes], version: str) -> None:
+        if not version:
+            raise Transient("the server gave a list without a resource version")
+        self._version = version
+        self._hand_on(Listed(tuple(objects)))
+        self.is_listed = True
+
+    # watch
+
+    def _watch(self) -> None:
+        """Follow until the server ends the watch, which it does every few minutes by our own wish."""
+        if self._stop.is_set():
+            return
+        with self._opened(self._watching(self._version)) as events:
+            self._follow(events)
+
+    def _follow(self, events: Iterator[tuple[str, bytes]]) -> None:
+        self.state = WatchState.WATCHING
+        for event, raw in events:
+            version = _decoded(raw, _ObjectMeta).metadata.resource_version
+            if event != _BOOKMARK:
+                self._hand_on(Change(event, raw))
+            if version:
+                self._version = version
+
+    @contextmanager
+    def _opened(self, query: Mapping[str, str]) -> Iterator[Iterator[tuple[str, bytes]]]:
+        """Open a watch that `stop` can close from another thread."""
+        with self._api.stream(self.resource.path, query, idle_s=self._timing.idle_s) as stream:
+            self._heard()
+            self._stream = stream
+            try:
+                if self._stop.is_set():
+                    stream.close()
+                yield self._events(stream)
+            finally:
+                self._stream = None
+
+    def _events(self, stream: Stream) -> Iterator[tuple[str, bytes]]:
+        for line in stream.lines(MOST_LINE_BYTES):
+            if self._stop.is_set():
+                return
+            self._heard()
+            try:
+                event = self._event.decode(line)
+            except (msgspec.MsgspecError, RecursionError) as error:
+                raise Conflict(f"a line of the watch is no event: {error}") from error
+            if event.type == "ERROR":
+                status = _decoded(bytes(event.object), _ObjectMeta)
+                if status.code == 410:
+                    raise Gone(f"the watch is too old: {status.message}")
+                raise Transient(f"the watch ended with an error: {status.code} {status.message}")
+            yield event.type, bytes(event.object)
+
+    def _watching(self, version: str) -> dict[str, str]:
+        seconds = self._timing.watch_s * (0.75 + self._chance.random() / 2)
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(max(1, round(seconds))),
+            **self._selected(),
+        }
+        if version:
+            query["resourceVersion"] = version
+        return query
+
+    def _selected(self) -> dict[str, str]:
+        return {"fieldSelector": self.resource.field_selector} if self.resource.field_selector else {}
+
+    def _heard(self) -> None:
+        self.heard_at = self._clock.monotonic()
+
+    def _hand_on(self, item: Change | Listed) -> None:
+        self._heard()
+        self._sink(self, item)
+
+
+def _decoded(raw: bytes, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Transient(f"the server's answer cannot be read: {error}") from error

@@ -72,12 +72,10 @@ class Connection:
         """Return the headers that say who we are."""
         if self.configuration is None:
             return {}
-        token = self.configuration.get_api_key_with_prefix("authorization")
-        if token:
-            return {"authorization": token}
-        if self.configuration.username or self.configuration.password:
-            return dict(urllib3.make_headers(basic_auth=self.configuration.get_basic_auth_token()))
-        return {}
+        settings = self.configuration.auth_settings()  # asks for a fresh token where it rotates
+        return {
+            item["key"]: item["value"] for item in settings.values() if item.get("in") == "header" and item.get("value")
+        }
 
 
 def connection_of(kubeconfig: str, context: str, environ: Mapping[str, str]) -> Connection:

@@ -1,4 +1,4 @@
-"""Pure rules: demand, fit, pack, choose, limits, scale-in. No I/O, no clock, no log; may import decision, snapshot, options, model.
+"""Pure rules: demand, fit, pack, choose, limits, scale-in. No I/O, no clock, no log.
 
-Tests: `tests/clues/policy/`.
+May import decision, snapshot, options, slurm_model, model. Tests: `tests/clues/policy/`.
 """

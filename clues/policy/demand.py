@@ -39,7 +39,7 @@ class ScaleOutResult:
     limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Pool -> (min, max) at this moment."""
     healthy: bool = True
-    memory: Memory = Memory()
+    memory: Memory = Memory()  # noqa: RUF009 (immutable)
     """With `planned`, `rests`, `given_up`, `probes` and `last_scale_up` as of now; the rest as it came."""
     notes: tuple[str, ...] = ()
 

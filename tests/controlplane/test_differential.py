@@ -91,7 +91,7 @@ def _bound(plane: ControlPlane, scenario: Scenario, ordered: Mapping[str, int], 
     made: list[str] = []
     waiting: list[str] = []
     try:
-        for item in sorted(objects, key=lambda one: _order(one)):
+        for item in sorted(objects, key=_order):
             path = _create(plane, item)
             if path:
                 made.append(path)

@@ -1,0 +1,43 @@
+"""The decision: from one picture, the settings and what is remembered to all that is to be done, with reasons. Pure."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from clues.decision import Decision, Memory
+from clues.options import Policy, Pool
+from clues.policy.idle import scale_in
+from clues.policy.scale_out import scale_out
+from clues.policy.slurm import decide_slurm
+from clues.snapshot import Snapshot
+
+__all__ = ["decide"]
+
+
+def decide(snapshot: Snapshot, pools: Sequence[Pool], policy: Policy, memory: Memory) -> Decision:
+    """Decide what is turned on and off now.
+
+    The same arguments give the same decision; nothing is read but them. Scaling out comes first, and scaling in sees
+    the pending pods on their places: a node that they need stays.
+    """
+    out, simulation = scale_out(snapshot, pools, policy, memory)
+    result = scale_in(snapshot, pools, policy, memory, simulation, out)
+    slurm_on: Sequence[str] = ()
+    slurm_off: Sequence[str] = ()
+    nodes = result.nodes
+    if snapshot.slurm is not None:
+        slurm_on, slurm_off, said = decide_slurm(snapshot.slurm, snapshot.now, policy)
+        nodes = (*nodes, *said)
+    return Decision(
+        at=snapshot.now,
+        power_on=out.power_on,
+        remove=(*out.give_up, *result.removals),
+        replace=result.replacements,
+        cancel=result.cancel,
+        pods=out.pods,
+        nodes=nodes,
+        slurm_on=tuple(slurm_on),
+        slurm_off=tuple(slurm_off),
+        memory=msgspec.structs.replace(out.memory, unneeded_since=result.unneeded_since),
+        notes=(*out.notes, *result.notes),
+    )

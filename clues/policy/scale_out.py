@@ -1,0 +1,511 @@
+"""Which pending pods have a place, and which nodes are ordered for the others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+import msgspec
+import numpy as np
+
+from clues.decision import Memory, PodVerdict, PowerOn, Refusal
+from clues.model import Node, Pod, PodRef
+from clues.options import Policy, Pool
+from clues.policy.choose import balanced, choose
+from clues.policy.demand import Demand, ScaleOutResult, demand_of, is_expendable
+from clues.policy.health import is_fresh, is_healthy
+from clues.policy.kinds import Kind
+from clues.policy.pack import Group, fill, pack
+from clues.policy.simulation import Simulation
+from clues.policy.supply import Supply, supply_of
+from clues.policy.template import fresh_node
+from clues.snapshot import NodeState, Snapshot
+
+__all__ = ["scale_out"]
+
+_REMOVING = "clues.im-clues/removing"
+_MOST_NAMED = 50
+
+
+def scale_out(
+    snapshot: Snapshot, pools: Sequence[Pool], policy: Policy, memory: Memory
+) -> tuple[ScaleOutResult, Simulation]:
+    """Decide what is ordered. The simulation is left as `ScaleOutResult` says, for scaling in.
+
+    Pods go first onto nodes that are there (used ones before empty ones), then onto those that are coming, those that
+    were planned for one onto that; for what is left fresh nodes are chosen over all pools in one pass.
+    """
+    return _ScaleOut(snapshot, pools, policy, memory).run()
+
+
+@dataclass(slots=True)
+class _Verdicts:
+    found: list[PodVerdict] = field(default_factory=list)
+    unhelped: list[PodRef] = field(default_factory=list)
+
+    def add(
+        self, pods: Sequence[Pod], outcome: str, place: str = "", refusals: Sequence[Refusal] = (), reason: str = ""
+    ) -> None:
+        if pods:
+            refs = tuple(pod.ref for pod in pods)
+            self.found.append(PodVerdict(refs, outcome, place, tuple(refusals), reason))
+            if outcome in {"unschedulable", "resting", "limit", "waiting"}:
+                self.unhelped += refs
+
+
+class _ScaleOut:
+    def __init__(self, snapshot: Snapshot, pools: Sequence[Pool], policy: Policy, memory: Memory) -> None:
+        self._snapshot, self._pools, self._policy = snapshot, pools, policy
+        self._by_name = {pool.name: pool for pool in pools}
+        self._supply: Supply = supply_of(snapshot, pools, policy, memory)
+        self._simulation = Simulation(snapshot)
+        self._verdicts = _Verdicts()
+        self._needed: set[str] = set()
+        self._notes: list[str] = []
+        self._coming: dict[int, str] = {}
+        """Index in the simulation -> slot of a machine that is coming."""
+        self._slots: dict[str, int] = {}
+        self._planned: dict[str, str] = {}
+        self._upcoming = frozenset(item.registered for item in self._supply.coming if item.registered)
+        self._healthy = is_healthy(snapshot, policy, self._upcoming)
+        self._probes: dict[str, float] = {}
+
+    def run(self) -> tuple[ScaleOutResult, Simulation]:
+        snapshot, policy, simulation = self._snapshot, self._policy, self._simulation
+        demand = demand_of(snapshot, policy)
+        self._tell_ignored(demand)
+        self._make_room()
+        self._seat_nominated(demand.nominated)
+        self._add_coming()
+        unseen = {pod.uid or f"{pod.namespace}/{pod.name}" for pod in demand.unseen}
+        groups = self._groups([*demand.counting, *demand.unseen])
+        left = self._seat_all(groups)
+        reclaimed, left = self._reclaim(left)
+        left = self._without_unseen(left, unseen)
+        orders = self._order(left)
+        spare, more = self._headroom(orders)
+        for name, number in more.items():
+            orders[name] = orders.get(name, 0) + number
+        power_on = self._power_on(orders)
+        for index in self._coming:
+            simulation.remove_node(index)
+        memory = msgspec.structs.replace(self._supply.memory, planned=self._planned, probes=self._probes)
+        if power_on:
+            memory = msgspec.structs.replace(memory, last_scale_up=snapshot.now)
+        result = ScaleOutResult(
+            power_on=power_on,
+            give_up=tuple(self._supply.give_up),
+            needed_nodes=frozenset(self._needed),
+            upcoming_nodes=self._upcoming,
+            spare_nodes=spare,
+            reclaimed=reclaimed,
+            unhelped=tuple(self._verdicts.unhelped),
+            pods=tuple(self._verdicts.found),
+            sizes=dict(self._supply.sizes),
+            limits=self._supply.limits,
+            healthy=self._healthy,
+            memory=memory,
+            notes=tuple(self._notes),
+        )
+        return result, simulation
+
+    # what there is
+
+    def _tell_ignored(self, demand: Demand) -> None:
+        for standing, pods in demand.ignored.items():
+            self._verdicts.add(pods, "ignored", reason=standing.value)
+
+    def _make_room(self) -> None:
+        """Take expendable pods off, and pods of nodes that were given up."""
+        simulation, policy = self._simulation, self._policy
+        for name, state in self._snapshot.nodes.items():
+            for pod in state.pods:
+                if is_expendable(pod, policy) and not pod.stays_with_node:
+                    simulation.take(simulation.kind_of(pod), simulation.index[name])
+        for name in self._snapshot.nodes:
+            if self._is_going(name):
+                simulation.close_node(simulation.index[name])
+
+    def _is_going(self, name: str) -> bool:
+        state = self._snapshot.nodes[name]
+        return state.node.deleting or name in self._supply.memory.removing
+
+    def _seat_nominated(self, pods: Sequence[Pod]) -> None:
+        for pod in pods:
+            index = self._simulation.index[pod.nominated]
+            self._simulation.place(self._simulation.kind_of(pod), index)
+            self._needed.add(pod.nominated)
+        self._verdicts.add(pods, "fits", reason="the scheduler makes room for it")
+
+    def _add_coming(self) -> None:
+        simulation = self._simulation
+        for item in self._supply.coming:
+            if item.registered:
+                old = simulation.index[item.registered]
+                here = [pod for pod in self._snapshot.nodes[item.registered].pods if not pod.is_daemon]
+                simulation.remove_node(old)
+                index = simulation.add_node(item.node)
+                for pod in here:
+                    simulation.place(simulation.kind_of(pod), index)
+            else:
+                index = simulation.add_node(item.node)
+            self._coming[index] = item.slot
+            self._slots[item.slot] = index
+
+    # who has a place
+
+    def _groups(self, pods: Sequence[Pod]) -> list[Group]:
+        """Group pods by kind, most important first, then the largest."""
+        simulation = self._simulation
+        groups = [Group(kind, found) for kind, found in simulation.kinds(pods).items()]
+        largest: dict[str, int] = {}
+        for pool in self._pools:
+            for name, amount in pool.allocatable.items():
+                largest[name] = max(largest.get(name, 0), amount)
+        for group in groups:
+            shares = [amount / largest[name] for name, amount in group.kind.spec.requests if largest.get(name)]
+            group.size = max(shares, default=0.0)
+        return sorted(groups, key=lambda item: (-item.priority, -item.size))
+
+    def _seat_all(self, groups: Sequence[Group]) -> list[Group]:
+        simulation = self._simulation
+        known = [simulation.index[name] for name in self._snapshot.nodes if name not in self._upcoming]
+        used = [index for index in known if self._is_used(self._snapshot.nodes[simulation.names[index]])]
+        empty = [index for index in known if not self._is_used(self._snapshot.nodes[simulation.names[index]])]
+        order = np.array([*used, *empty, *self._coming], dtype=np.int64)
+        groups = self._seat_planned(groups)
+        for _again in (1, 2):  # what looks at other pods may find them placed the second time
+            left = []
+            for group in groups:
+                found = fill(simulation, group.kind, len(group.pods), order)
+                rest = self._seated(group, found)
+                if rest:
+                    left.append(Group(group.kind, rest, group.size))
+            if len(left) == len(groups) or all(simulation.is_simple(group.kind) for group in left):
+                break
+            groups = left
+        return left
+
+    def _is_used(self, state: NodeState) -> bool:
+        return any(not pod.stays_with_node and not is_expendable(pod, self._policy) for pod in state.pods)
+
+    def _seat_planned(self, groups: Sequence[Group]) -> list[Group]:
+        """Give pods the coming node that they were planned for, where it still fits."""
+        planned = self._supply.memory.planned
+        if not planned or not self._slots:
+            return list(groups)
+        rest = []
+        for group in groups:
+            left = []
+            for pod in group.pods:
+                index = self._slots.get(planned.get(pod.uid, ""), -1)
+                if index >= 0 and self._simulation.refusal(group.kind, index) is None:
+                    self._simulation.place(group.kind, index)
+                    self._seated(Group(group.kind, [pod], group.size), {index: 1})
+                else:
+                    left.append(pod)
+            if left:
+                rest.append(Group(group.kind, left, group.size))
+        return rest
+
+    def _seated(self, group: Group, found: dict[int, int]) -> list[Pod]:
+        """Note who sits where; return those without a place."""
+        pods = list(group.pods)
+        for index, number in found.items():
+            here, pods = pods[:number], pods[number:]
+            slot = self._coming.get(index)
+            if slot is None:
+                self._needed.add(self._simulation.names[index])
+                self._verdicts.add(here, "fits", self._simulation.names[index], reason="there is room for it")
+            else:
+                for pod in here:
+                    self._planned[pod.uid] = slot
+                self._verdicts.add(here, "upcoming", slot, reason="a node for it is coming")
+        return pods
+
+    def _reclaim(self, groups: list[Group]) -> tuple[frozenset[str], list[Group]]:
+        """Look whether nodes whose removal has begun would help; their machines must still be on."""
+        simulation = self._simulation
+        going = [
+            state
+            for name, state in self._snapshot.nodes.items()
+            if name in self._supply.memory.removing and not state.node.deleting and state.node.ready
+        ]
+        if not groups or not going:
+            return frozenset(), groups
+        added = {}
+        for state in going:
+            here = [pod for pod in state.pods if not is_expendable(pod, self._policy)]
+            simulation.remove_node(simulation.index[state.node.name])
+            index = simulation.add_node(_taken_back(state.node), daemons=False)
+            for pod in here:
+                simulation.place(simulation.kind_of(pod), index)
+            added[index] = state.node.name
+        order = np.array(list(added), dtype=np.int64)
+        left: list[Group] = []
+        used: set[str] = set()
+        for group in groups:
+            found = fill(simulation, group.kind, len(group.pods), order)
+            used.update(added[index] for index in found)
+            rest = self._seated(group, found)
+            if rest:
+                left.append(Group(group.kind, rest, group.size))
+        for index, name in added.items():
+            if name not in used:
+                simulation.close_node(index)
+        return frozenset(used), left
+
+    def _without_unseen(self, groups: Sequence[Group], unseen: set[str]) -> list[Group]:
+        left = []
+        for group in groups:
+            waiting = [pod for pod in group.pods if (pod.uid or f"{pod.namespace}/{pod.name}") in unseen]
+            rest = [pod for pod in group.pods if (pod.uid or f"{pod.namespace}/{pod.name}") not in unseen]
+            self._verdicts.add(waiting, "waiting", reason="the scheduler has not looked at it yet")
+            if rest:
+                left.append(Group(group.kind, rest, group.size))
+        return left
+
+    # what is ordered
+
+    def _order(self, groups: list[Group]) -> dict[str, int]:
+        closed = self._why_nothing()
+        if closed:
+            self._notes.append(closed)
+            for group in groups:
+                self._verdicts.add(group.pods, "unschedulable", refusals=self._refusals(group), reason=closed)
+            return {}
+        groups = self._with_pools(groups)
+        groups, probed = self._probe(groups)
+        simulation = self._simulation
+        others = np.array(list(self._coming), dtype=np.int64)
+        excluded: set[tuple[str, str]] = set()
+        while True:
+            mark = simulation.mark()
+            asked = [group for group in groups if _gang(group.kind) not in excluded]
+            choice = choose(simulation, asked, self._pools, self._supply, self._policy, others)
+            broken = {
+                _gang(group.kind)
+                for group in asked
+                if group.kind.spec.gang and choice.packing.placed.get(group.kind, 0) < len(group.pods)
+            }
+            if not broken:
+                break
+            excluded |= broken
+            simulation.undo(mark)
+        self._tell_ordered(groups, choice.packing.places, excluded)
+        self._coming.update({index: f"{pool}/new" for pool, index in choice.packing.nodes})
+        counts = dict(choice.counts)
+        for name, number in probed.items():
+            counts[name] = counts.get(name, 0) + number
+        if self._policy.balance and counts:
+            shared = balanced(counts, self._pools, self._supply)
+            if self._still_holds(groups, excluded, shared, choice.packing.total()):
+                counts = shared
+        return self._with_minimum(counts)
+
+    def _still_holds(
+        self, groups: Sequence[Group], excluded: set[tuple[str, str]], counts: dict[str, int], wanted: int
+    ) -> bool:
+        fresh = Simulation(self._snapshot)
+        asked = [
+            Group(fresh.kind_of(group.pods[0]), group.pods, group.size, group.pools)
+            for group in groups
+            if group.pools and _gang(group.kind) not in excluded
+        ]
+        mix = [(pool, counts.get(pool.name, 0)) for pool in self._pools]
+        none = np.array([], dtype=np.int64)
+        return pack(fresh, asked, mix, count(), others=none, wanted=wanted).total() >= wanted
+
+    def _why_nothing(self) -> str:
+        if not self._policy.scale_out:
+            return "policy.scale_out is false"
+        if not self._snapshot.complete:
+            return "the picture is not complete yet"
+        if not is_fresh(self._snapshot, self._policy):
+            return f"the picture is {self._snapshot.stale_s:.0f} s old"
+        if not self._healthy:
+            return "too many nodes are not ready"
+        return ""
+
+    def _with_pools(self, groups: Sequence[Group]) -> list[Group]:
+        """Find out whose fresh node would take one pod of each kind; others can never be helped by one node."""
+        simulation = self._simulation
+        takes: dict[Kind, list[str]] = {group.kind: [] for group in groups}
+        for pool in self._pools:
+            mark = simulation.mark()
+            index = simulation.add_node(fresh_node(pool, f"look-{pool.name}"))
+            for group in groups:
+                refusal = simulation.refusal(group.kind, index)
+                if refusal is None or refusal.rule in {"InterPodAffinity", "PodTopologySpread"}:
+                    takes[group.kind].append(pool.name)
+            simulation.undo(mark)
+        for group in groups:
+            group.pools = tuple(takes[group.kind])
+        return list(groups)
+
+    def _probe(self, groups: Sequence[Group]) -> tuple[list[Group], dict[str, int]]:
+        """Order one node for pods beyond simulation, and wait what comes of it."""
+        now, rest = self._snapshot.now, []
+        ordered: dict[str, int] = {}
+        for group in groups:
+            if not group.kind.spec.beyond:
+                rest.append(group)
+                continue
+            key = f"{group.kind.namespace}/{'+'.join(group.kind.spec.beyond)}/{group.pods[0].name}"
+            tried = self._supply.memory.probes.get(key)
+            why = f"{', '.join(group.kind.spec.beyond)} cannot be answered for a node that is not there: one is tried"
+            fitting = [name for name in group.pools if self._supply.room[name] > 0]
+            if tried is not None and now - tried < self._policy.backoff.reset_s:
+                self._probes[key] = tried
+                self._verdicts.add(group.pods, "waiting", reason=why)
+            elif fitting:
+                cheapest = min(fitting, key=lambda name: (self._by_name[name].price, name))
+                ordered[cheapest] = ordered.get(cheapest, 0) + 1
+                self._supply.room[cheapest] -= 1
+                self._probes[key] = now
+                self._verdicts.add(group.pods, "waiting", cheapest, reason=why)
+            else:
+                self._verdicts.add(group.pods, "unschedulable", refusals=self._refusals(group))
+        return rest, ordered
+
+    def _tell_ordered(
+        self,
+        groups: Sequence[Group],
+        places: dict[Kind, dict[int, int]],
+        excluded: set[tuple[str, str]],
+    ) -> None:
+        for group in groups:
+            pods = list(group.pods)
+            for index, number in places.get(group.kind, {}).items():
+                here, pods = pods[:number], pods[number:]
+                pool = self._simulation.nodes[index].labels.get("pool", "")
+                self._verdicts.add(here, "ordered", pool, reason=f"a node of {pool} is ordered for it")
+            if pods:
+                in_gang = _gang(group.kind) in excluded
+                reason = "not the whole gang would fit" if in_gang else ""
+                self._verdicts.add(pods, self._outcome(group), refusals=self._refusals(group), reason=reason)
+
+    def _outcome(self, group: Group) -> str:
+        states = {self._supply.closed.get(name, "") for name in group.pools}
+        if not group.pools:
+            return "unschedulable"
+        if "resting" in states:
+            return "resting"
+        return "limit"
+
+    def _refusals(self, group: Group) -> list[Refusal]:
+        """Return the first rule of each pool that refuses."""
+        simulation, found = self._simulation, []
+        for pool in self._pools:
+            mark = simulation.mark()
+            refusal = simulation.refusal(group.kind, simulation.add_node(fresh_node(pool, f"look-{pool.name}")))
+            simulation.undo(mark)
+            closed = self._supply.closed.get(pool.name)
+            if refusal is not None:
+                found.append(Refusal(pool.name, refusal.rule, refusal.detail))
+            elif closed == "resting":
+                found.append(Refusal(pool.name, "resting", self._supply.memory.rests[pool.name].reason))
+            elif closed == "limit":
+                found.append(Refusal(pool.name, "limit", f"it has {self._supply.sizes[pool.name]} nodes already"))
+            else:
+                found.append(Refusal(pool.name, "limit", "more nodes than the limits allow would be needed"))
+        return found
+
+    def _with_minimum(self, counts: dict[str, int]) -> dict[str, int]:
+        if not self._policy.enforce_min:
+            return counts
+        for pool in self._pools:
+            least = self._supply.limits[pool.name][0]
+            missing = least - self._supply.sizes[pool.name] - counts.get(pool.name, 0)
+            room = self._supply.room[pool.name] - counts.get(pool.name, 0)
+            if missing > 0 and room > 0:
+                counts[pool.name] = counts.get(pool.name, 0) + min(missing, room)
+        return counts
+
+    def _headroom(self, orders: dict[str, int]) -> tuple[frozenset[str], dict[str, int]]:
+        """Keep empty nodes spare; order what is missing."""
+        spare: set[str] = set()
+        more: dict[str, int] = {}
+        if not is_fresh(self._snapshot, self._policy) or not self._healthy:
+            return frozenset(), {}
+        wishes = [(pool.name, pool.headroom) for pool in self._pools] + [("", self._policy.headroom)]
+        for name, wish in wishes:
+            wanted = wish.nodes + self._nodes_for_slots(name, wish.pods, wish.cpu_m, wish.memory_bytes)
+            if wanted <= 0:
+                continue
+            idle = [
+                node
+                for node, state in self._snapshot.nodes.items()
+                if (state.pool == name or (not name and state.pool))
+                and state.node.ready
+                and not state.node.unschedulable
+                and node not in self._needed
+                and node not in spare
+                and not self._is_used(state)
+            ]
+            coming = [
+                index
+                for index, slot in self._coming.items()
+                if (not name or slot.startswith(f"{name}/"))
+                and slot not in self._planned.values()
+                and not slot.endswith("/new")
+            ]
+            spare.update(idle[:wanted])
+            missing = wanted - len(idle[:wanted]) - len(coming)
+            for pool in sorted(self._pools, key=lambda item: (item.price, item.name)):
+                if missing <= 0:
+                    break
+                if name in {"", pool.name}:
+                    room = self._supply.room[pool.name] - orders.get(pool.name, 0) - more.get(pool.name, 0)
+                    number = max(0, min(missing, room))
+                    if number:
+                        more[pool.name] = more.get(pool.name, 0) + number
+                        missing -= number
+        return frozenset(spare), more
+
+    def _nodes_for_slots(self, name: str, pods: int, cpu_m: int, memory_bytes: int) -> int:
+        """Return the nodes that so many slots need, counted on the largest pool in question."""
+        if pods <= 0:
+            return 0
+        holds = 0
+        for pool in self._pools:
+            if name in {"", pool.name}:
+                each = [pool.allocatable.get("pods", 110)]
+                each += [pool.allocatable.get("cpu", 0) // cpu_m] if cpu_m else []
+                each += [pool.allocatable.get("memory", 0) // memory_bytes] if memory_bytes else []
+                holds = max(holds, min(each))
+        return -(-pods // holds) if holds else 0
+
+    def _power_on(self, counts: dict[str, int]) -> tuple[PowerOn, ...]:
+        made = []
+        left = self._supply.booting_left
+        for pool in self._pools:
+            number = min(counts.get(pool.name, 0), self._supply.room[pool.name] if pool.powered else 10**9)
+            if left is not None:
+                if number > left:
+                    self._notes.append(f"{number - left} nodes of {pool.name} wait: max_booting is reached")
+                number = min(number, left)
+                left -= number
+            if number <= 0:
+                continue
+            machines: tuple[str, ...] = ()
+            if pool.powered:
+                machines = tuple(item.name for item in self._supply.machines[pool.name][:number])
+            pods = [
+                ref
+                for verdict in self._verdicts.found
+                if verdict.outcome == "ordered" and verdict.place == pool.name
+                for ref in verdict.pods
+            ]
+            reason = f"{len(pods)} pending pods need {number} more" if pods else "the minimum or headroom asks for it"
+            made.append(PowerOn(pool.name, number, machines, tuple(pods[:_MOST_NAMED]), reason))
+        return tuple(made)
+
+
+def _gang(kind: Kind) -> tuple[str, str]:
+    return (kind.namespace, kind.spec.gang) if kind.spec.gang else ("", "")
+
+
+def _taken_back(node: Node) -> Node:
+    """Return a node as it is once its removal is cancelled."""
+    taints = tuple(taint for taint in node.taints if taint.key not in {_REMOVING, "node.kubernetes.io/unschedulable"})
+    return msgspec.structs.replace(node, unschedulable=False, taints=taints)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,18 @@ from clues.policy.template import fresh_node
 from clues.snapshot import Machine, MachineState, Snapshot
 
 __all__ = ["Coming", "Supply", "supply_of"]
+
+
+_PARKED: Final = "clues.im-clues/parked"
+_PASSING: Final = frozenset(
+    {
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/network-unavailable",
+        "node.cloudprovider.kubernetes.io/uninitialized",
+        _PARKED,
+    }
+)
+"""Taints of Kubernetes and ours that go away by themselves after a node has started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ def supply_of(snapshot: Snapshot, pools: Sequence[Pool], policy: Policy, memory:
                 continue
             state = snapshot.nodes.get(machine.node) if machine.node else None
             if state is not None and state.node.ready:
-                continue
+                continue  # see _settling
             slot = f"{pool.name}/{machine.name}"
             if now - machine.since > policy.max_provision_s:
                 supply.give_up.append(_given_up(pool, machine, state is not None, now))
@@ -75,9 +88,38 @@ def supply_of(snapshot: Snapshot, pools: Sequence[Pool], policy: Policy, memory:
             else:
                 node = msgspec.structs.replace(state.node, ready=True, unschedulable=False, taints=pool.taints)
             supply.coming.append(Coming(slot, pool.name, node, machine.node if state is not None else ""))
+    supply.coming += _settling(snapshot, pools, policy, memory)
     supply.memory = msgspec.structs.replace(memory, given_up=given_up)
     _count(supply, snapshot, pools, policy)
     return supply
+
+
+def _settling(snapshot: Snapshot, pools: Sequence[Pool], policy: Policy, memory: Memory) -> list[Coming]:
+    """Return nodes that are ready but still carry what goes away by itself after a start.
+
+    The API server taints a node as not ready when it registers, and the controller takes that back some moments after
+    the kubelet has said Ready; startup taints go when their daemons have run; a parked node is still cordoned.
+    """
+    by_name = {pool.name: pool for pool in pools}
+    found = []
+    for name, state in snapshot.nodes.items():
+        pool, node = by_name.get(state.pool), state.node
+        if pool is None or not node.ready or node.deleting or name in memory.removing:
+            continue
+        if not node.taints or snapshot.now - (node.ready_since or snapshot.now) > policy.max_provision_s:
+            continue
+        startup = {(taint.key, taint.effect) for taint in pool.startup_taints}
+        stay = tuple(
+            taint for taint in node.taints if taint.key not in _PASSING and (taint.key, taint.effect) not in startup
+        )
+        if len(stay) == len(node.taints):
+            continue
+        was_parked = any(taint.key == _PARKED for taint in node.taints)
+        if was_parked:
+            stay = tuple(taint for taint in stay if taint.key != "node.kubernetes.io/unschedulable")
+        settled = msgspec.structs.replace(node, taints=stay, unschedulable=node.unschedulable and not was_parked)
+        found.append(Coming(f"{pool.name}/{state.machine or name}", pool.name, settled, name))
+    return found
 
 
 def _given_up(pool: Pool, machine: Machine, registered: bool, now: float) -> Removal:

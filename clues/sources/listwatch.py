@@ -157,7 +157,13 @@ class Watch:
             self._thread.join(timeout_s)
 
     def stale_s(self) -> float:
-        """Return for how long the server has said nothing; 0 while the watch is open and within its silence limit."""
+        """Return for how long the copy may have been out of date.
+
+        An open watch is up to date though nothing comes: a quiet kind has nothing to say but a bookmark a minute, and
+        a watch that is silent for `idle_s` is cut. The way to what cannot be taken back looks again by itself.
+        """
+        if self.state is WatchState.WATCHING:
+            return 0.0
         return max(0.0, self._clock.monotonic() - self.heard_at)
 
     def _run(self) -> None:
@@ -170,6 +176,7 @@ class Watch:
                 self.problem = ""
                 self._watch()
             except Gone:
+                self.state = WatchState.LISTING
                 self._version = ""
                 self.relists += 1
             except InfraError as error:
@@ -196,6 +203,8 @@ class Watch:
         return True
 
     def _wait(self, error: InfraError, failures: int) -> None:
+        if self.state is WatchState.WATCHING:
+            self._heard()  # it was open until now
         self.state = WatchState.WAITING
         asked = error.retry_after_s if isinstance(error, Transient) and error.retry_after_s else 0.0
         pause = min(self._timing.backoff_first_s * 2 ** min(failures - 1, 16), self._timing.backoff_most_s)

@@ -96,7 +96,7 @@ def test_the_second_daemon_takes_over_when_the_leader_is_killed(plane: ControlPl
         until("the second leads", lambda: second.status()["leader"], 30, story=second.story)
         second.deploy("more", 1, "3")
         until("it orders a machine", lambda: second.running() == 2, 60, story=second.story)
-        assert len(second.orders()) == 1
+        assert len(second.orders()) == 1, f"{first.story()}\n{second.story()}\n{second.pods()}"
 
 
 def test_malformed_objects_are_set_aside(plane: ControlPlane, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ class CommandDriver(Individuals):
         values = {"machine": machine.name, "node": machine.node or machine.name, "address": machine.address}
         values |= {"port": str(machine.port), "pool": pool, "token": token}
         argv = [_filled(word, values) for word in words]
-        done = run(argv, timeout_s=deadline.left(), check=False)
+        done = run(argv, timeout_s=deadline.left(), cancel=deadline.closing, check=False)
         if done.status == 0 or not check:
             return done
         said = " ".join((done.stderr or done.stdout).split())[-300:]

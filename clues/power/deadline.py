@@ -15,7 +15,7 @@ class Deadline:
         self._what = what
         self._seconds = seconds
         self._end = time.monotonic() + seconds
-        self._closing = closing
+        self.closing = closing
 
     def left(self) -> float:
         """Return the seconds left, always more than nothing.
@@ -23,7 +23,7 @@ class Deadline:
         Raises:
             TimedOut: none are. Cancelled: the driver is being closed.
         """
-        if self._closing.is_set():
+        if self.closing.is_set():
             raise Cancelled(f"{self._what}: the driver is being closed")
         left = self._end - time.monotonic()
         if left <= 0:
@@ -32,7 +32,7 @@ class Deadline:
 
     def pause(self, seconds: float) -> None:
         """Wait, but not beyond the end."""
-        self._closing.wait(min(seconds, self.left()))
+        self.closing.wait(min(seconds, self.left()))
 
     def hold(self, lock: threading.Lock) -> None:
         """Take a lock; the caller releases it."""

@@ -116,7 +116,7 @@ class Individuals:
 
     def close(self) -> None:
         self._closing.set()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=True, cancel_futures=True)  # their programs are ended by `closing`
 
     # helpers of drivers
 

@@ -98,7 +98,9 @@ class IpmiDriver(Individuals):
             env["IPMI_PASSWORD"] = settings.password.read("password").reveal()
         if settings.cipher is not None:
             argv += ["-C", str(settings.cipher)]
-        done = run([*argv, "chassis", "power", word], timeout_s=deadline.left(), env=env, check=False)
+        done = run(
+            [*argv, "chassis", "power", word], timeout_s=deadline.left(), cancel=deadline.closing, env=env, check=False
+        )
         if done.status == 0:
             return done.stdout
         said = " ".join((done.stderr or done.stdout).split())[-300:]

@@ -153,7 +153,13 @@ class PoeDriver(Individuals):
             path.write_text(self._configuration())
             argv = [program, "-m", "", "-Oqv", "-t", str(settings.timeout_s), "-r", str(settings.retries)]
             env = {"SNMPCONFPATH": str(folder), "SNMP_PERSISTENT_DIR": str(folder)}
-            done = run([*argv, settings.switch, *words], timeout_s=deadline.left(), env=env, check=False)
+            done = run(
+                [*argv, settings.switch, *words],
+                timeout_s=deadline.left(),
+                cancel=deadline.closing,
+                env=env,
+                check=False,
+            )
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         said = " ".join((done.stderr + done.stdout).split())[-300:]

@@ -41,7 +41,12 @@ def ssh(settings: SshSettings, address: str, command: Sequence[str], deadline: D
         argv += ["-o", f"UserKnownHostsFile={settings.known_hosts}"]
     for option in settings.options:
         argv += ["-o", option]
-    done = run([*argv, "-l", settings.user, "--", address, *command], timeout_s=deadline.left(), check=False)
+    done = run(
+        [*argv, "-l", settings.user, "--", address, *command],
+        timeout_s=deadline.left(),
+        cancel=deadline.closing,
+        check=False,
+    )
     if done.status != 255:
         return done
     said = " ".join(done.stderr.split())[-300:]

@@ -72,6 +72,7 @@ def rights(settings: Settings) -> Iterator[Right]:
     for verb in ("patch", "update", "delete"):
         yield Right("", "nodes", verb, what_for="to cordon nodes and to take them out")
     yield Right("", "pods", "create", "eviction", what_for="to drain nodes")
+    yield Right("", "pods", "delete", what_for="for `clues poweroff --force`")
     if settings.daemon.events:
         for group in ("", "events.k8s.io"):
             for verb in ("create", "patch"):

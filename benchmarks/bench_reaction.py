@@ -22,14 +22,13 @@ from report import emit, figure, peak_memory_mib
 
 sys.path.insert(0, str(report.repository()))
 
-from clues.decide import decide
-from clues.sources.wire import Cluster
-
 from clues.daemon import Daemon, Parts
+from clues.decide import decide
 from clues.options import Policy, Pool
 from clues.power.base import Limits, MachineReport, Order, PowerState, Receipt
 from clues.settings import DaemonOptions, LoopOptions, Settings
 from clues.snapshot import Machine, Snapshot
+from clues.sources.wire import Cluster
 
 WINDOW_S = 0.05
 IDLE_S = 10.0

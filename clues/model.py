@@ -112,7 +112,7 @@ class Taint(msgspec.Struct, frozen=True, gc=False):
 
 
 class Toleration(msgspec.Struct, frozen=True, gc=False):
-    """`operator` is `Exists`, `Equal`, `Lt` or `Gt`; an empty key with `Exists` is every taint, an empty effect each."""
+    """`operator` is `Exists`, `Equal`, `Lt` or `Gt`; an empty key with `Exists` is every taint, an empty effect all."""
 
     key: str = ""
     operator: str = "Equal"

@@ -131,7 +131,7 @@ class CommandDriver(Individuals):
             return [report for report in self.list(orders[0].pool) if report.token]
         return ()
 
-    def _run(
+    def _run(  # noqa: PLR0917
         self,
         words: Sequence[str],
         pool: str,

@@ -84,7 +84,7 @@ class FakeDriver:
             raise TimedOut("scripted: the answer was lost")
         return receipts
 
-    def off(self, pool: str, machines: Sequence[str], *, token: str) -> None:
+    def off(self, pool: str, machines: Sequence[str], *, token: str) -> None:  # noqa: ARG002 (the contract)
         lost = self._fault("off")
         with self._lock:
             for name in machines:

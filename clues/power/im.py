@@ -137,7 +137,7 @@ class ImDriver:
                 raise Transient("an order's answer was lost, and IM may still be at it", retry_after_s=10.0)
         return receipts
 
-    def off(self, pool: str, machines: Sequence[str], *, token: str) -> None:
+    def off(self, pool: str, machines: Sequence[str], *, token: str) -> None:  # noqa: ARG002 (the contract)
         self._serves(pool)
         deadline = self._deadline(f"remove VMs of {pool}")
         with self._opened(deadline) as book:

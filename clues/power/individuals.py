@@ -84,7 +84,7 @@ class Individuals:
 
         return self._each(orders, one, lambda order: f"turn on {order.machine.name if order.machine else '?'}")
 
-    def off(self, pool: str, machines: Sequence[str], *, token: str) -> None:
+    def off(self, pool: str, machines: Sequence[str], *, token: str) -> None:  # noqa: ARG002 (the contract)
         def one(name: str, deadline: Deadline) -> None:
             try:
                 machine = self._known(pool, name)

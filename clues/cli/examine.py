@@ -67,6 +67,25 @@ def examine(load: Callable[[], Settings], parts: Mapping[str, Examination] | Non
     return tuple(found)
 
 
+def _cluster(settings: Settings) -> list[Finding]:
+    from clues.cli.examine_cluster import Answer, examine_cluster
+    from clues.kubeapi.api import Api, connection_of
+
+    options = settings.kubernetes
+    connection = connection_of(options.kubeconfig, options.context, os.environ)
+    api = Api(connection, connect_s=options.connect_s, request_s=options.request_s)
+
+    def ask(method: str, path: str, body: Mapping[str, Any] | None) -> Answer:
+        answer = api.request(method, path, body)
+        said = answer.json()
+        return Answer(said if isinstance(said, dict) else {}, answer.date)
+
+    try:
+        return examine_cluster(settings, ask)
+    finally:
+        api.close()
+
+
 def _daemon(settings: Settings) -> list[Finding]:
     from clues.api.client import Client, NotRunning
 
@@ -187,6 +206,7 @@ def _clock(_settings: Settings) -> list[Finding]:
 
 
 PARTS: Final[Mapping[str, Any]] = {
+    "cluster": _cluster,
     "drivers": _drivers,
     "state": _state,
     "daemon": _daemon,

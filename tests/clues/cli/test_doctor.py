@@ -1,7 +1,13 @@
 """`clues doctor`: every finding, and none that hides another."""
 
-from collections.abc import Sequence
+import json
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import pytest
 
 from clues.cli.examine import Finding, Severity, examine
 from clues.settings import Settings
@@ -41,6 +47,62 @@ def test_it_speaks_of_state_daemon_service_and_clock_without_any_of_them(clues, 
     assert found["daemon", "socket"]["severity"] == "warning"
     assert "systemctl start cluesd" in found["daemon", "socket"]["remedy"]
     assert found["state", "folder"]["text"].startswith(f"{tmp_path}/state is not there yet")
+
+
+@pytest.fixture
+def api_server(tmp_path: Path) -> Iterator[set[str]]:
+    """An API server on loopback that a kubeconfig names; the verbs in the set are not allowed."""
+    refused: set[str] = set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer({"gitVersion": "v1.36.2"})
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            self.answer({"status": {"allowed": asked["spec"]["resourceAttributes"]["verb"] not in refused}})
+
+        def answer(self, shape: object) -> None:
+            content = json.dumps(shape).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}
+    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
+    config = {"apiVersion": "v1", "kind": "Config", "clusters": [cluster], "contexts": [context],
+              "users": [{"name": "u", "user": {}}], "current-context": "x"}  # fmt: skip
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    yield refused
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_the_cluster_is_asked_for_its_version_and_our_rights(clues, api_server: set[str]) -> None:
+    found = [f for f in clues("doctor", "--json").json if f["area"] == "cluster"]
+    assert [(f["check"], f["severity"]) for f in found] == [("server", "ok"), ("clock", "ok"), ("rights", "ok")]
+    api_server.add("watch")
+    answer = clues("doctor")
+    assert answer.status == 1
+    assert "may not, to see the cluster: watch pods, watch namespaces" in answer.out
+
+
+def test_a_cluster_that_is_not_there_hides_nothing_else(clues, tmp_path: Path, api_server: set[str]) -> None:
+    text = (tmp_path / "kubeconfig").read_text()
+    (tmp_path / "kubeconfig").write_text(re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:1", text))
+    found = clues("doctor", "--json").json
+    (cluster,) = [f for f in found if f["area"] == "cluster"]
+    assert cluster["severity"] == "error"
+    assert "127.0.0.1:1" in cluster["text"]
+    assert {f["area"] for f in found} >= {"state", "daemon", "service", "clock"}
 
 
 def test_a_daemon_that_makes_no_progress_is_an_error(clues, control: FakeControl) -> None:

@@ -166,9 +166,22 @@ class Cluster:
             )
         with contextlib.suppress(ApiError, OSError):
             self.plane.delete(f"/api/v1/namespaces/{self.namespace}")
+            until("the namespace is gone", self._is_empty, 30)
         for node in self.nodes():
             with contextlib.suppress(ApiError):
                 self.plane.delete(f"/api/v1/nodes/{node['metadata']['name']}")
+
+    def _is_empty(self) -> bool:
+        """End the pods that still stand: nobody plays their kubelet any more."""
+        for pod in self.pods():
+            with contextlib.suppress(ApiError):
+                path = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}"
+                self.plane.delete(path, {"gracePeriodSeconds": 0})
+        try:
+            self.plane.get(f"/api/v1/namespaces/{self.namespace}")
+        except ApiError as error:
+            return error.status == 404
+        return False
 
     # what people see
 

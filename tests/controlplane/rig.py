@@ -27,15 +27,16 @@ from tests.controlplane.programs import Programs
 
 _READY_S = 90.0
 _STOP_S = 15.0
-# A scheduler that sees no node at all backs pods off and is not woken by the first one: this one is always there.
+# A scheduler that sees no node at all backs pods off and is not woken by the first one: this one is always there and
+# takes nothing.
 _BASE_NODE = {
     "apiVersion": "v1",
     "kind": "Node",
     "metadata": {"name": "base", "labels": {"kubernetes.io/hostname": "base", "kubernetes.io/os": "linux"}},
     "spec": {"taints": [{"key": "base", "effect": "NoSchedule"}]},
     "status": {
-        "capacity": {"cpu": "2", "memory": "4Gi", "pods": "110"},
-        "allocatable": {"cpu": "2", "memory": "4Gi", "pods": "110"},
+        "capacity": {"cpu": "2", "memory": "4Gi", "pods": "0"},
+        "allocatable": {"cpu": "2", "memory": "4Gi", "pods": "0"},
     },
 }
 

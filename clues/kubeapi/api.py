@@ -244,9 +244,11 @@ class Api:
                 raise TimedOut(f"{method} {path}: no answer of {self._connection.url} in time") from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise Transient(f"{method} {path}: {self._connection.url} cannot be reached: {_said(error)}") from error
-            if answer.status == 401 and attempt == 1 and self._refreshed():
-                answer.release_conn()
-                continue
+            if answer.status == 401 and attempt == 1:
+                answer.close()  # its body is not read: the connection is of no more use
+                if self._refreshed(headers):
+                    continue
+                raise Unauthorised(f"{method} {path}: 401", "see that the credentials are still valid")
             break
         is_whole = False
         try:
@@ -260,11 +262,13 @@ class Api:
             else:
                 answer.close()
 
-    def _refreshed(self) -> bool:
-        """Load the credentials anew, once for all threads that were refused."""
+    def _refreshed(self, used: Mapping[str, str]) -> bool:
+        """Load the credentials anew, once for all threads that were refused with the same ones."""
         if self._connection.refresh is None:
             return False
         with self._lock:
+            if any(used.get(name) != value for name, value in self._connection.headers().items()):
+                return True  # another thread was first
             try:
                 self._connection.refresh()
             except Exception as error:  # exec plugins fail in any way
@@ -306,6 +310,7 @@ def _refusal(method: str, path: str, answer: Any) -> InfraError:
 
 def _retry_after(answer: Any) -> float | None:
     try:
-        return min(float(answer.headers.get("retry-after", "")), 60.0)
-    except ValueError:
+        asked_s = float(answer.headers.get("retry-after", ""))
+    except ValueError:  # none, or a date
         return None
+    return min(asked_s, 60.0) if asked_s >= 0 else None  # a NaN is not

@@ -4,6 +4,7 @@ Quantities, requests and defaults as kube-scheduler 1.36 counts them. A value th
 the cache turns into an object set aside.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -51,6 +52,8 @@ _GANG: Final = ("scheduling.x-k8s.io/pod-group", "pod-group.scheduling.sigs.k8s.
 _GANG_SIZE: Final = "clues.im-clues/gang-size"
 _MOST_INTERNED: Final = 200_000
 _LONGEST_AMOUNT: Final = 40
+_LONGEST_COUNT: Final = 6
+_MOST_AMOUNT: Final = 2**63 - 1
 _ZONES: Final = (
     "topology.kubernetes.io/zone",
     "topology.kubernetes.io/region",
@@ -68,40 +71,144 @@ class Decoder:
 
     def __init__(self) -> None:
         self._specs: dict[PodSpec, PodSpec] = {}
-        self._raw_specs: dict[bytes, PodSpec] = {}
         self._labels: dict[tuple[tuple[str, str], ...], Labels] = {}
-        self._pod = msgspec.json.Decoder(forms.PodForm)
+        self._words: dict[str, str] = {}
+        # by the bytes that they were read from
+        self._raw_specs: dict[tuple[object, ...], PodSpec] = {}
+        self._raw_labels: dict[bytes, Labels] = {}
+        self._raw_owners: dict[bytes, Owner | None] = {}
+        self._head = msgspec.json.Decoder(forms.PodHead)
+        self._whole = msgspec.json.Decoder(forms.PodForm)
+        self._texts = msgspec.json.Decoder(dict[str, str] | None)
+        self._owners = msgspec.json.Decoder(list[forms.OwnerForm] | None)
+        self._conditions = msgspec.json.Decoder(list[forms.ConditionForm] | None)
 
     def pod(self, raw: bytes) -> Pod:
-        """Decode a pod. Raises msgspec.MsgspecError or ValueError."""
-        return self.pod_of(self._pod.decode(raw))
+        """Decode a pod. Raises msgspec.MsgspecError or ValueError.
+
+        Specs, labels and owners are looked up by their bytes: a pod like others costs a third of one that is new.
+        """
+        head = self._head.decode(raw)
+        meta, form, status = head.metadata, head.spec, head.status
+        namespace = self._word(meta.namespace or "default")
+        labels = self._read_labels(bytes(meta.labels)) if len(meta.labels) else _NOTHING
+        annotations = self._read_annotations(meta.annotations)
+        created_at = stamp_s(meta.creation_timestamp)
+        phase, since, nominated = Phase.PENDING, None, ""
+        if status is not None:
+            phase = _phase(status.phase)
+            nominated = status.nominated_node_name or ""
+            if len(status.conditions) and b"Unschedulable" in bytes(status.conditions):
+                since = _since(self._conditions.decode(status.conditions), created_at)
+        return Pod(
+            namespace=namespace,
+            name=meta.name,
+            uid=meta.uid,
+            spec=self._read_spec(raw, form, namespace, labels, annotations),
+            labels=labels,
+            owner=self._read_owner(bytes(meta.owner_references)) if len(meta.owner_references) else None,
+            node=self._word(form.node_name) if form.node_name else "",
+            phase=phase,
+            created_at=created_at,
+            unschedulable_since=since,
+            nominated=nominated,
+            gated=bool(form.scheduling_gates),
+            deleting=meta.deletion_timestamp is not None,
+            mirror=_MIRROR in annotations,
+            annotations=annotations,
+        )
 
     def pod_of(self, form: forms.PodForm) -> Pod:
+        """Return the pod of a form. Raises ValueError."""
         meta, spec, status = form.metadata, form.spec, form.status or forms.PodStatusForm()
-        labels = self.labels(meta.labels)
-        node = spec.node_name or ""
+        labels, annotations = self.labels(meta.labels), self.annotations(meta.annotations)
         owner = next((o for o in meta.owner_references or () if o.controller), None)
-        since, phase = None, Phase(status.phase or "Pending")
-        for condition in status.conditions or ():
-            if (condition.type, condition.status, condition.reason) == ("PodScheduled", "False", "Unschedulable"):
-                since = stamp_s(condition.last_transition_time) or stamp_s(meta.creation_timestamp)
+        created_at = stamp_s(meta.creation_timestamp)
         return Pod(
             namespace=meta.namespace or "default",
             name=meta.name,
             uid=meta.uid,
-            spec=self.spec(spec, meta.namespace or "default", labels),
+            spec=self.spec(spec, meta.namespace or "default", labels, annotations),
             labels=labels,
             owner=Owner(owner.kind, owner.name, owner.uid) if owner else None,
-            node=node,
-            phase=phase,
-            created_at=stamp_s(meta.creation_timestamp),
-            unschedulable_since=since,
+            node=spec.node_name or "",
+            phase=_phase(status.phase),
+            created_at=created_at,
+            unschedulable_since=_since(status.conditions, created_at),
             nominated=status.nominated_node_name or "",
             gated=bool(spec.scheduling_gates),
             deleting=meta.deletion_timestamp is not None,
-            mirror="kubernetes.io/config.mirror" in (meta.annotations or {}),
-            annotations=self.annotations(meta.annotations),
+            mirror=_MIRROR in annotations,
+            annotations=annotations,
         )
+
+    def _read_spec(
+        self, raw: bytes, form: forms.PodSpecHead, namespace: str, labels: Labels, annotations: Labels
+    ) -> PodSpec:
+        body = b"\0".join((form.volumes, form.init_containers, form.containers))
+        token = _TOKEN_VOLUME.search(body)
+        if token is not None:  # the one name in a spec that differs from pod to pod of a controller
+            body = body.replace(token[1], b"")
+        rest = b"\0".join(
+            (
+                form.node_selector,
+                form.affinity,
+                form.tolerations,
+                form.topology_spread_constraints,
+                form.overhead,
+                form.resources,
+                form.priority,
+                form.preemption_policy,
+                form.scheduler_name,
+                form.resource_claims,
+                form.termination_grace_period_seconds,
+            )
+        )
+        # what else a spec is made of: the namespace that pod affinity means, the values of matchLabelKeys, the gang
+        by_label = b"abelKeys" in rest or b"\\u" in rest
+        key = (
+            body,
+            rest,
+            namespace if len(form.affinity) else "",
+            tuple(labels.items()) if by_label else (),
+            _gang(labels, annotations),
+        )
+        found = self._raw_specs.get(key)
+        if found is None:
+            found = self.spec(self._whole.decode(raw).spec, namespace, labels, annotations)
+            if len(body) + len(rest) <= _LONGEST_KEY:
+                _kept(self._raw_specs, key, found, _MOST_KEYS)
+        return found
+
+    def _read_labels(self, raw: bytes) -> Labels:
+        found = self._raw_labels.get(raw)
+        if found is None:
+            found = self.labels(self._texts.decode(raw))
+            _kept(self._raw_labels, raw, found, _MOST_KEYS)
+        return found
+
+    def _read_annotations(self, raw: msgspec.Raw) -> Labels:
+        """Most pods have none that mean anything: seen without decoding them."""
+        if not len(raw):
+            return _NOTHING
+        text = bytes(raw)
+        if _MEANS_SOMETHING.search(text) is None:
+            return _NOTHING
+        return self.annotations(self._texts.decode(text))
+
+    def _read_owner(self, raw: bytes) -> Owner | None:
+        if raw in self._raw_owners:
+            return self._raw_owners[raw]
+        form = next((o for o in self._owners.decode(raw) or () if o.controller), None)
+        owner = Owner(form.kind, form.name, form.uid) if form else None
+        _kept(self._raw_owners, raw, owner, _MOST_KEYS)
+        return owner
+
+    def _word(self, word: str) -> str:
+        """Return the one string of equal names of nodes and namespaces."""
+        if len(self._words) >= _MOST_INTERNED:
+            self._words.clear()
+        return self._words.setdefault(word, word)
 
     def node(self, raw: bytes) -> Node:
         """Decode a node. Raises msgspec.MsgspecError or ValueError."""
@@ -167,14 +274,16 @@ class Decoder:
             return _NOTHING
         return self.labels({key: value for key, value in given.items() if key.startswith(_KEPT_ANNOTATIONS)})
 
-    def spec(self, form: forms.PodSpecForm, namespace: str, labels: Labels) -> PodSpec:
+    def spec(
+        self, form: forms.PodSpecForm, namespace: str, labels: Labels, annotations: Labels | None = None
+    ) -> PodSpec:
         """Return the scheduling-relevant content of a pod's spec. Raises ValueError."""
         affinity = form.affinity or forms.AffinityForm()
         node_affinity = affinity.node_affinity.required if affinity.node_affinity else None
         terms = None
         if node_affinity is not None:
             terms = tuple(term_of(term) for term in node_affinity.node_selector_terms or ())
-        gang = next((labels[key] for key in _GANG if key in labels), "")
+        gang, gang_size = _gang(labels, annotations or _NOTHING)
         return self._interned(
             PodSpec(
                 requests=_requests(form),
@@ -196,6 +305,7 @@ class Decoder:
                 local_volumes=tuple(_local_volumes(form.volumes or ())),
                 grace_s=30 if form.termination_grace_period_seconds is None else form.termination_grace_period_seconds,
                 gang=gang,
+                gang_size=gang_size,
             )
         )
 
@@ -206,6 +316,16 @@ class Decoder:
 
 
 _NOTHING: Final[Labels] = {}
+_MIRROR: Final = "kubernetes.io/config.mirror"
+_TOKEN_VOLUME: Final = re.compile(rb'"name":"(kube-api-access-[a-z0-9]{5})","projected":\{')
+"""The service account's token, a volume that the API server adds under a random name (admission ServiceAccount)."""
+_MEANS_SOMETHING: Final = re.compile(
+    b"|".join([rb"\\[u/]", *(b'"' + re.escape(start.encode()) for start in _KEPT_ANNOTATIONS)])
+)
+"""A kept annotation, or an escape that could hide one."""
+_LONGEST_KEY: Final = 16 * 1024
+_MOST_KEYS: Final = 8192
+"""Of each table by bytes: at 2 KiB a spec, 16 MiB at most for what ordinary clusters hold."""
 # daemon controller, "Taints and tolerations" of the DaemonSet documentation
 _DAEMON_TOLERATES: Final = (
     ("not-ready", "NoExecute"),
@@ -215,6 +335,49 @@ _DAEMON_TOLERATES: Final = (
     ("pid-pressure", "NoSchedule"),
     ("unschedulable", "NoSchedule"),
 )
+
+
+_K = TypeVar("_K")
+
+
+def _kept(table: dict[_K, _T], key: _K, value: _T, most: int) -> None:
+    if len(table) >= most:
+        table.clear()
+    table[key] = value
+
+
+def _phase(text: str | None) -> Phase:
+    return _PHASES[text] if text in _PHASES else Phase(str(text))
+
+
+_PHASES: Final[Mapping[str | None, Phase]] = {
+    **{phase.value: phase for phase in Phase},
+    None: Phase.PENDING,
+    "": Phase.PENDING,
+}
+
+
+def _since(conditions: Iterable[forms.ConditionForm] | None, created_at: float) -> float | None:
+    """Return since when the scheduler finds no node; None where it does not say so."""
+    since = None
+    for condition in conditions or ():
+        if (condition.type, condition.status, condition.reason) == ("PodScheduled", "False", "Unschedulable"):
+            since = stamp_s(condition.last_transition_time) or created_at
+    return since
+
+
+_ALONE: Final = ("", 0)
+
+
+def _gang(labels: Labels, annotations: Labels) -> tuple[str, int]:
+    """Return the pod's group and its size; 0 where nobody says it. Raises ValueError."""
+    name = labels.get(_GANG[0]) or labels.get(_GANG[1])
+    if not name:
+        return _ALONE
+    said = labels.get(_GANG_SIZE) or annotations.get(_GANG_SIZE) or "0"
+    if not (said.isascii() and said.isdecimal() and len(said) <= _LONGEST_COUNT):
+        raise ValueError(f"{_GANG_SIZE}: {said[:_LONGEST_AMOUNT]!r} is no number of pods")
+    return name, int(said)
 
 
 def stamp_s(text: str | None) -> float:
@@ -232,6 +395,8 @@ def _amount(name: str, value: str | float) -> int:
     amount = quantity_milli(value) if name == "cpu" else quantity_units(value)
     if amount < 0:
         raise ValueError(f"{name}: {str(value)[:_LONGEST_AMOUNT]!r} is negative")
+    if amount > _MOST_AMOUNT:  # a cpu in thousandths
+        raise ValueError(f"{name}: {str(value)[:_LONGEST_AMOUNT]!r} is too large")
     return amount
 
 
@@ -282,8 +447,8 @@ def _requests(form: forms.PodSpecForm) -> tuple[tuple[str, int], ...]:
     _added(total, sidecars)
     _most(total, init)
     if form.resources is not None:
-        own = {**(form.resources.limits or {}), **(form.resources.requests or {})}
-        total.update(_resources(own))
+        # the API server sets a missing request of the pod: to what its containers ask for, else to its limit
+        total = {**_resources(form.resources.limits), **total, **_resources(form.resources.requests)}
     _added(total, _resources(form.overhead))
     return tuple(sorted((name, amount) for name, amount in total.items() if amount))
 

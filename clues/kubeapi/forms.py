@@ -17,6 +17,7 @@ __all__ = [
     "NamespaceForm",
     "NodeForm",
     "PodForm",
+    "PodHead",
     "PodSpecForm",
     "PriorityClassForm",
     "SelectorForm",
@@ -210,6 +211,54 @@ class PodForm(_Form, frozen=True):
     metadata: Meta
     spec: PodSpecForm
     status: PodStatusForm | None = None
+
+
+class MetaHead(_Form, frozen=True):
+    """Metadata with what pods of one controller share left as bytes."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    labels: msgspec.Raw = msgspec.Raw()
+    annotations: msgspec.Raw = msgspec.Raw()
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    owner_references: msgspec.Raw = msgspec.Raw()
+
+
+class PodSpecHead(_Form, frozen=True):
+    """A spec whose scheduling-relevant fields are left as bytes: together they are its key."""
+
+    node_name: str | None = None
+    scheduling_gates: list[NamedForm] | None = None
+    volumes: msgspec.Raw = msgspec.Raw()
+    init_containers: msgspec.Raw = msgspec.Raw()
+    containers: msgspec.Raw = msgspec.Raw()
+    node_selector: msgspec.Raw = msgspec.Raw()
+    affinity: msgspec.Raw = msgspec.Raw()
+    tolerations: msgspec.Raw = msgspec.Raw()
+    topology_spread_constraints: msgspec.Raw = msgspec.Raw()
+    overhead: msgspec.Raw = msgspec.Raw()
+    resources: msgspec.Raw = msgspec.Raw()
+    priority: msgspec.Raw = msgspec.Raw()
+    preemption_policy: msgspec.Raw = msgspec.Raw()
+    scheduler_name: msgspec.Raw = msgspec.Raw()
+    resource_claims: msgspec.Raw = msgspec.Raw()
+    termination_grace_period_seconds: msgspec.Raw = msgspec.Raw()
+
+
+class PodStatusHead(_Form, frozen=True):
+    phase: str | None = None
+    conditions: msgspec.Raw = msgspec.Raw()
+    nominated_node_name: str | None = None
+
+
+class PodHead(_Form, frozen=True):
+    """A pod as a watch's events are first looked at: most of it has been seen before."""
+
+    metadata: MetaHead
+    spec: PodSpecHead
+    status: PodStatusHead | None = None
 
 
 class TaintForm(_Form, frozen=True):

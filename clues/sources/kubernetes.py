@@ -8,16 +8,19 @@ from typing import Final
 from clues.kubeapi.api import Api
 from clues.options import Pool
 from clues.snapshot import Machine, Snapshot
-from clues.sources.listwatch import Change, Listed, Resource, Timing, Watch
-from clues.sources.wire import DELETED, Cluster, Key
+from clues.sources.intake import Intake
+from clues.sources.listwatch import Change, Listed, Resource, Timing, Watch, WatchState
+from clues.sources.wire import Cluster
 from infracore.clock import Clock
 
 __all__ = ["RESOURCES", "KubernetesSource"]
 
+_UNFINISHED: Final = "status.phase!=Succeeded,status.phase!=Failed"
+"""A pod that finishes is deleted as far as the watch goes; old jobs' pods are never sent at all."""
 RESOURCES: Final = (
     # two watches: most pods are bound and change often, those without a node are few and urgent
-    Resource("Pod", "/api/v1/pods", "spec.nodeName="),
-    Resource("Pod", "/api/v1/pods", "spec.nodeName!="),
+    Resource("Pod", "/api/v1/pods", f"spec.nodeName=,{_UNFINISHED}", is_left_for_another=True),
+    Resource("Pod", "/api/v1/pods", f"spec.nodeName!=,{_UNFINISHED}"),
     Resource("Node", "/api/v1/nodes"),
     Resource("Namespace", "/api/v1/namespaces"),
     Resource("DaemonSet", "/apis/apps/v1/daemonsets"),
@@ -40,12 +43,11 @@ class KubernetesSource:
     def __init__(self, api: Api, clock: Clock, timing: Timing, *, resources: Sequence[Resource] = RESOURCES) -> None:
         self._clock = clock
         self._cluster = Cluster()
-        self._queue: deque[tuple[Watch, Change | Listed]] = deque()
+        self._intake = Intake(self._cluster, resources)
+        self._queue: deque[tuple[Resource, Change | Listed]] = deque()
         self._wake: Callable[[], None] = lambda: None
         self._pools: tuple[Pool, ...] = ()
         self._watches = [Watch(api, resource, self._take, clock, timing) for resource in resources]
-        self._listed: set[Watch] = set()
-        self._keys: dict[Watch, set[Key]] = {watch: set() for watch in self._watches}
         self._started = threading.Event()
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -76,7 +78,7 @@ class KubernetesSource:
     @property
     def is_complete(self) -> bool:
         """Whether every list has been taken in."""
-        return len(self._listed) == len(self._watches)
+        return self._intake.is_complete
 
     def stale_s(self) -> float:
         """Return the age of the last sign of life of the watch that has been silent for longest."""
@@ -94,56 +96,19 @@ class KubernetesSource:
         )
 
     def _take(self, watch: Watch, item: Change | Listed) -> None:
-        self._queue.append((watch, item))
+        self._queue.append((watch.resource, item))
         self._wake()
 
     def _drain(self) -> None:
-        for _ in range(min(len(self._queue), _MOST_AT_ONCE)):
-            watch, item = self._queue.popleft()
-            if isinstance(item, Listed):
-                self._take_list(watch, item)
-            else:
-                self._take_change(watch, item)
+        now, room = self._clock.monotonic(), _MOST_AT_ONCE
+        while self._queue and room > 0:
+            resource, item = self._queue.popleft()
+            self._intake.take(resource, item, now)
+            room -= len(item.objects) if isinstance(item, Listed) else 1
         if self._queue:
             self._wake()
+        else:
+            self._intake.settle(now, self._is_live)
 
-    def _take_list(self, watch: Watch, listed: Listed) -> None:
-        kind = watch.resource.kind
-        keys = set()
-        for raw in listed.objects:
-            key = self._cluster.apply(kind, "ADDED", raw)
-            if key is not None:
-                keys.add(key)
-        for key in self._keys[watch] - keys:
-            self._gone(watch, key)
-        self._keys[watch] = keys
-        self._listed.add(watch)
-
-    def _take_change(self, watch: Watch, change: Change) -> None:
-        kind = watch.resource.kind
-        if change.event != DELETED:
-            key = self._cluster.apply(kind, change.event, change.raw)
-            if key is not None:
-                self._keys[watch].add(key)
-            return
-        key = self._cluster.name_of(change.raw)
-        if key is None:
-            return
-        self._keys[watch].discard(key)
-        if watch.resource.field_selector and self._is_elsewhere(watch, key):
-            return  # a pod that was bound leaves the one watch after, or before, it comes into the other
-        if watch.resource.field_selector == "spec.nodeName=" and self._cluster.is_bound(key):
-            return
-        self._cluster.apply(kind, DELETED, change.raw)
-
-    def _gone(self, watch: Watch, key: Key) -> None:
-        if not self._is_elsewhere(watch, key):
-            self._cluster.forget(watch.resource.kind, key)
-
-    def _is_elsewhere(self, watch: Watch, key: Key) -> bool:
-        """Whether another watch of the same kind has the object: a pod moves from one to the other when it is bound."""
-        return any(
-            key in self._keys[other]
-            for other in self._watches
-            if other is not watch and other.resource.kind == watch.resource.kind
-        )
+    def _is_live(self, resource: Resource) -> bool:
+        return all(watch.state is WatchState.WATCHING for watch in self._watches if watch.resource is resource)

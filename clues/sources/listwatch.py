@@ -24,6 +24,8 @@ __all__ = ["Change", "Listed", "Resource", "Sink", "Timing", "Watch", "WatchStat
 _T = TypeVar("_T")
 MOST_LINE_BYTES: Final = 16 * 1024 * 1024
 """An object of Kubernetes is at most 3 MiB as the server sends it; more is a broken connection."""
+_SHORTEST_S: Final = 0.5
+"""A watch that ends sooner with nothing said is a failure: asking again at once would be a storm."""
 _BOOKMARK: Final = "BOOKMARK"
 _INITIAL_END: Final = "k8s.io/initial-events-end"
 
@@ -36,6 +38,8 @@ class Resource:
     path: str
     """`/api/v1/pods`."""
     field_selector: str = ""
+    is_left_for_another: bool = False
+    """Its objects move to another resource of the same kind, and are kept for a moment between the two."""
     optional: bool = False
     """A server without it (404) or that does not let us (403) is no reason to wait: it counts as empty."""
 
@@ -65,9 +69,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A whole list: whatever is not in it does not exist any more."""
+    """A part of a list, so that no list is ever in memory as a whole; with the last one, whatever was in none of the
+    parts since the first does not exist any more. A first part that comes before a last one begins anew."""
 
     objects: tuple[bytes, ...]
+    is_first: bool = True
+    is_last: bool = True
 
 
 Sink = Callable[["Watch", Change | Listed], None]
@@ -141,6 +148,9 @@ class Watch:
         self._streams_lists: bool | None = None
         """Whether the server has streaming lists; None: not tried yet."""
         self._event = msgspec.json.Decoder(_Event)
+        self._failures = 0
+        self._pages = True
+        """False after a page came too late: the next list is asked for in one piece."""
 
     def start(self) -> None:
         """Begin."""
@@ -167,27 +177,39 @@ class Watch:
         return max(0.0, self._clock.monotonic() - self.heard_at)
 
     def _run(self) -> None:
-        failures = 0
-        while not self._stop.is_set():
-            try:
-                if not self._version:
-                    self._list()
-                failures = 0
-                self.problem = ""
-                self._watch()
-            except Gone:
-                self.state = WatchState.LISTING
-                self._version = ""
-                self.relists += 1
-            except InfraError as error:
-                if self._counts_as_empty(error):
-                    continue
-                if self._stop.is_set():
-                    break
-                failures += 1
-                self.problem = error.message
-                self._wait(error, failures)
-        self.state = WatchState.STOPPED
+        try:
+            while not self._stop.is_set():
+                try:
+                    if not self._version:
+                        self._list()
+                    self._watch()
+                except Gone as error:
+                    self.relists += 1
+                    self._failed(error, is_usual=True)
+                except InfraError as error:
+                    if not self._counts_as_empty(error):
+                        self._failed(error, is_usual=False)
+                except Exception as error:  # noqa: BLE001 (a thread that ends leaves a copy that is old without a word)
+                    self._failed(Conflict(f"{type(error).__name__}: {error}"), is_usual=False)
+        finally:
+            self.state = WatchState.STOPPED
+
+    def _failed(self, error: InfraError, *, is_usual: bool) -> None:
+        """Wait, but for the first of what is usual; list anew where what came cannot be gone on from."""
+        if self._stop.is_set():
+            return
+        if isinstance(error, Gone | Conflict):
+            self._version = ""
+        self._failures += 1
+        if is_usual and self._failures == 1:
+            self.state = WatchState.LISTING
+            return
+        self.problem = error.message
+        self._wait(error, self._failures)
+
+    def _went_well(self) -> None:
+        self._failures = 0
+        self.problem = ""
 
     def _counts_as_empty(self, error: InfraError) -> bool:
         """An optional resource that is not there, or not for us, is looked for again only now and then."""
@@ -219,25 +241,31 @@ class Watch:
                 self._stream_list()
             except InvalidUsage:  # a server before 1.32, or with the feature off
                 self._streams_lists = False
+            except Conflict:  # a line that is none or too long: pages may do better
+                self._streams_lists = False
+                raise
             else:
-                self._streams_lists = True
                 return
-        objects: list[bytes] = []
-        token = ""
+        token, is_first = "", True
         while True:
-            query = {"limit": str(self._timing.page), **self._selected()}
+            query = {**({"limit": str(self._timing.page)} if self._pages else {}), **self._selected()}
             if token:
                 query["continue"] = token
-            answer = self._api.request("GET", self.resource.path, query=query)
+            try:
+                answer = self._api.request("GET", self.resource.path, query=query)
+            except Gone:
+                self._pages = not token
+                raise
             page = _decoded(answer.body, _Page)
-            self._heard()
-            objects += [bytes(item) for item in page.items or ()]
-            token = page.metadata.continue_
-            if not token:
-                break
             if self._stop.is_set():
                 return
-        self._listed(objects, page.metadata.resource_version)
+            objects = [bytes(item) for item in page.items or ()]
+            token = page.metadata.continue_
+            self._listed(objects, page.metadata.resource_version, is_first=is_first, is_last=not token)
+            is_first = False
+            if not token:
+                self._pages = True
+                return
 
     def _stream_list(self) -> None:
         query = {
@@ -245,25 +273,33 @@ class Watch:
             "resourceVersionMatch": "NotOlderThan",
             **self._watching(""),
         }
-        objects: dict[bytes, bytes] = {}
+        objects: list[bytes] = []
+        is_first = True
         with self._opened(query) as events:
             for event, raw in events:
                 if event == _BOOKMARK:
                     meta = _decoded(raw, _ObjectMeta).metadata
                     if (meta.annotations or {}).get(_INITIAL_END) == "true":
-                        self._listed(list(objects.values()), meta.resource_version)
+                        self._listed(objects, meta.resource_version, is_first=is_first, is_last=True)
+                        self._streams_lists = True
                         self._follow(events)
                         return
                 elif event == "ADDED":
-                    objects[raw] = raw
-        raise Transient("the server ended a streaming list before its end")
+                    objects.append(raw)
+                    if len(objects) >= self._timing.page:
+                        self._listed(objects, "", is_first=is_first, is_last=False)
+                        objects, is_first = [], False
+        if not self._stop.is_set():
+            self._streams_lists = False  # what ends without its mark is no such list
+            raise Transient("the server ended a streaming list before its end")
 
-    def _listed(self, objects: Sequence[bytes], version: str) -> None:
-        if not version:
+    def _listed(self, objects: Sequence[bytes], version: str, *, is_first: bool, is_last: bool) -> None:
+        if is_last and not version:
             raise Transient("the server gave a list without a resource version")
-        self._version = version
-        self._hand_on(Listed(tuple(objects)))
-        self.is_listed = True
+        self._hand_on(Listed(tuple(objects), is_first, is_last))
+        if is_last:
+            self._version = version
+            self.is_listed = True
 
     # watch
 
@@ -271,17 +307,29 @@ class Watch:
         """Follow until the server ends the watch, which it does every few minutes by our own wish."""
         if self._stop.is_set():
             return
+        began = self._clock.monotonic()
         with self._opened(self._watching(self._version)) as events:
-            self._follow(events)
+            self.problem = ""
+            is_used = self._follow(events)
+        if not is_used and self._clock.monotonic() - began < _SHORTEST_S:
+            raise Transient("the server ended the watch as soon as it was open")
+        self._went_well()
 
-    def _follow(self, events: Iterator[tuple[str, bytes]]) -> None:
+    def _follow(self, events: Iterator[tuple[str, bytes]]) -> bool:
+        """Hand on what comes; return whether anything came."""
         self.state = WatchState.WATCHING
-        for event, raw in events:
-            version = _decoded(raw, _ObjectMeta).metadata.resource_version
-            if event != _BOOKMARK:
-                self._hand_on(Change(event, raw))
-            if version:
-                self._version = version
+        last: bytes | None = None
+        try:
+            for event, raw in events:
+                last = raw
+                if event != _BOOKMARK:
+                    self._hand_on(Change(event, raw))
+                if self._failures:
+                    self._went_well()
+        finally:  # only the last version matters, so that one is read
+            if last is not None:
+                self._version = _version(last)
+        return last is not None
 
     @contextmanager
     def _opened(self, query: Mapping[str, str]) -> Iterator[Iterator[tuple[str, bytes]]]:
@@ -333,6 +381,14 @@ class Watch:
     def _hand_on(self, item: Change | Listed) -> None:
         self._heard()
         self._sink(self, item)
+
+
+def _version(raw: bytes) -> str:
+    """Return the resourceVersion; "" (list anew) where it cannot be told."""
+    try:
+        return msgspec.json.decode(raw, type=_ObjectMeta).metadata.resource_version
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
 
 
 def _decoded(raw: bytes, kind: type[_T]) -> _T:

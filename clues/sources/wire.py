@@ -7,7 +7,7 @@ shallow copy of the table of nodes). One thread owns a cache.
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -30,10 +30,11 @@ from clues.snapshot import Machine, MachineState, NodeState, Snapshot
 __all__ = ["DELETED", "Cluster", "Key"]
 
 DELETED: Final = "DELETED"
-Key = tuple[str, str]
-"""(namespace, name)."""
+Key: TypeAlias = tuple[str, str] | str
+"""(namespace, name); of a pod its uid, because one that is made anew under an old name is another pod."""
 _PARKED: Final = "clues.im-clues/parked"
 _MOST_PROBLEMS: Final = 20
+_MOST_BROKEN: Final = 10_000
 _LONGEST_PROBLEM: Final = 200
 _CONTROLLERS: Final = ("ReplicaSet", "StatefulSet", "Job", "ReplicationController")
 _NOTHING: Final[Mapping[Any, Any]] = {}
@@ -84,18 +85,20 @@ class Cluster:
         self._daemons: dict[Key, DaemonSet] = {}
         self._budgets: dict[Key, Budget] = {}
         self._namespaces: dict[str, Labels] = {}
-        self._claims: dict[Key, forms.ClaimForm] = {}
+        self._claims: dict[tuple[str, str], forms.ClaimForm] = {}
         self._volumes: dict[str, forms.VolumeForm] = {}
         self._classes: dict[str, forms.StorageClassForm] = {}
         self._limits: dict[str, dict[str, int]] = {}
-        self._controllers: dict[Key, tuple[str, int]] = {}
-        self._broken: dict[tuple[str, Key], str] = {}
+        self._controllers: dict[tuple[str, str], tuple[str, int]] = {}
+        self._broken: dict[tuple[str, Key], tuple[str, str]] = {}
+        """What was set aside: its name, and why."""
         self._dirty: set[str] = set()
         self._states: dict[str, NodeState] = {}
         self._made_for: tuple[Pool, ...] | None = None
         self._pools = _Pools()
         self._changed: set[str] = set()
         self._parts: dict[str, Any] = {}
+        self._decode_meta = decoding(_Named)
         self._decode_claim = decoding(forms.ClaimForm)
         self._decode_volume = decoding(forms.VolumeForm)
         self._decode_class = decoding(forms.StorageClassForm)
@@ -106,7 +109,7 @@ class Cluster:
         """Take one object as a watch sends it; `event` is ADDED, MODIFIED or DELETED. Unknown kinds are passed over.
 
         An object that cannot be read is set aside and named in `Snapshot.problems`; what was known of it before is
-        kept. Returns its (namespace, name) where it can be told.
+        kept. Returns its key where it can be told.
         """
         try:
             key = self._apply(kind, event, raw)
@@ -137,52 +140,46 @@ class Cluster:
         known = self._pods.get(key)
         return known is not None and bool(known.node)
 
-    def name_of(self, raw: bytes) -> Key | None:
-        """Return the (namespace, name) of an object; None where it cannot be told."""
+    def key_of(self, kind: str, raw: bytes) -> Key | None:
+        """Return the key of an object; None where it cannot be told."""
         try:
-            meta = msgspec.json.decode(raw, type=forms.NamespaceForm).metadata
+            return _key(kind, self._decode_meta(raw).metadata)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
-        return meta.namespace, meta.name
 
     def pod(self, key: Key) -> Pod | None:
         """Return a pod that is known."""
         return self._pods.get(key)
 
     def _apply(self, kind: str, event: str, raw: bytes) -> Key | None:
+        key: Key
+        if event == DELETED:  # whatever else is wrong with it
+            key = _key(kind, self._decode_meta(raw).metadata)
+            self._delete(kind, key)
+            return key
         if kind == "Pod":
             pod = self._decoder.pod(raw)
-            key = (pod.namespace, pod.name)
-            if event == DELETED:
-                known = self._pods.get(key)
-                if known is None or not pod.uid or known.uid == pod.uid:
-                    self._delete(kind, key)
-            else:
-                self._put_pod(key, pod)
+            key = pod.uid or f"{pod.namespace}/{pod.name}"
+            self._put_pod(key, pod)
             return key
         if kind == "Node":
             node = self._decoder.node(raw)
             key = ("", node.name)
-            if event == DELETED:
-                self._delete(kind, key)
-            elif self._nodes.get(node.name) != node:
+            if self._nodes.get(node.name) != node:
                 self._nodes[node.name] = node
                 self._touch(node.name)
             return key
-        return self._apply_other(kind, event, raw)
+        return self._apply_other(kind, raw)
 
-    def _apply_other(self, kind: str, event: str, raw: bytes) -> Key | None:
-        meta = msgspec.json.decode(raw, type=forms.NamespaceForm).metadata
+    def _apply_other(self, kind: str, raw: bytes) -> Key | None:
+        meta = self._decode_meta(raw).metadata
         key = (meta.namespace, meta.name)
-        if event == DELETED:
-            self._delete(kind, key)
-            return key
         if kind == "DaemonSet":
             self._daemons[key] = self._decoder.daemon_set(raw)
         elif kind == "PodDisruptionBudget":
             self._budgets[key] = self._decoder.budget(raw)
         elif kind == "Namespace":
-            labels = {"kubernetes.io/metadata.name": meta.name, **(meta.labels or {})}
+            labels = {"kubernetes.io/metadata.name": meta.name, **msgspec.convert(meta.labels or {}, dict[str, str])}
             self._namespaces[meta.name] = self._decoder.labels(labels)
         elif kind == "PersistentVolumeClaim":
             self._claims[key] = self._decode_claim(raw)
@@ -205,8 +202,8 @@ class Cluster:
     def _put_pod(self, key: Key, pod: Pod) -> None:
         known = self._pods.get(key)
         if known is not None:
-            if known == pod:
-                return
+            if known == pod or (known.node and not pod.node and pod.uid):
+                return  # binding is for good: this was said earlier, by a watch that lags behind
             self._take_pod(key, known)
         if pod.is_finished:
             self._pods.pop(key, None)
@@ -233,7 +230,9 @@ class Cluster:
             self._note("pending")
 
     def _delete(self, kind: str, key: Key) -> None:
-        if kind == "Pod":
+        if self._broken and self._broken.pop((kind, key), None) is not None:
+            self.version += 1
+        if isinstance(key, str):
             known = self._pods.pop(key, None)
             if known is None:
                 return
@@ -277,11 +276,18 @@ class Cluster:
         return [("", item) if by_name else item for item in table or ()]
 
     def _set_aside(self, kind: str, raw: bytes, error: Exception) -> Key | None:
-        key = self.name_of(raw)
         said = " ".join(str(error).split())[:_LONGEST_PROBLEM]
-        self._broken[(kind, key or ("", "?"))] = said
+        try:
+            meta = self._decode_meta(raw).metadata
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            found, name = None, "?"
+        else:
+            found, name = _key(kind, meta), "/".join(part for part in (meta.namespace, meta.name) if part)
+        slot = (kind, "?" if found is None else found)
+        if slot in self._broken or len(self._broken) < _MOST_BROKEN:
+            self._broken[slot] = (name[:_LONGEST_PROBLEM], said)
         self.version += 1
-        return key
+        return found
 
     def _touch(self, node: str) -> None:
         self._dirty.add(node)
@@ -338,7 +344,8 @@ class Cluster:
 
     def problems(self) -> tuple[str, ...]:
         """Return the objects that were set aside; at most 20 are named."""
-        named = [f"{kind} {'/'.join(key)}: {said}" for (kind, key), said in list(self._broken.items())[:_MOST_PROBLEMS]]
+        first = list(self._broken.items())[:_MOST_PROBLEMS]
+        named = [f"{kind} {name}: {said}" for (kind, _), (name, said) in first]
         more = len(self._broken) - len(named)
         return (*named, *([f"{more} more objects cannot be read"] if more > 0 else []))
 
@@ -363,11 +370,11 @@ class Cluster:
 
     # volumes
 
-    def _make_claims(self) -> dict[Key, Claim]:
+    def _make_claims(self) -> dict[tuple[str, str], Claim]:
         free = [form for form in self._volumes.values() if form.spec is None or form.spec.claim_ref is None]
         return {key: self._claim(key, form, free) for key, form in self._claims.items()}
 
-    def _claim(self, key: Key, form: forms.ClaimForm, free: Sequence[forms.VolumeForm]) -> Claim:
+    def _claim(self, key: tuple[str, str], form: forms.ClaimForm, free: Sequence[forms.VolumeForm]) -> Claim:
         spec = form.spec or forms.ClaimSpecForm()
         only_one = "ReadWriteOncePod" in (spec.access_modes or ())
         volume = self._volumes.get(spec.volume_name or "")
@@ -399,6 +406,23 @@ class Cluster:
             handle=f"{key[0]}/{key[1]}",
             only_one_pod=only_one,
         )
+
+
+class _NamedMeta(msgspec.Struct, gc=False):
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    labels: Any = None
+
+
+class _Named(msgspec.Struct, gc=False):
+    metadata: _NamedMeta
+
+
+def _key(kind: str, meta: _NamedMeta) -> Key:
+    if kind != "Pod":
+        return meta.namespace, meta.name
+    return meta.uid or f"{meta.namespace or 'default'}/{meta.name}"
 
 
 def _age(pod: Pod) -> tuple[float, str, str]:

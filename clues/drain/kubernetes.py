@@ -122,7 +122,11 @@ class KubernetesDrain:
 
     def _change(self, node: str, *, unschedulable: bool, taint: str) -> None:
         for attempt in range(1, _MOST_TRIES + 1):
-            body = _patch(self._call("GET", _node_path(node)), unschedulable=unschedulable, taint=taint)
+            found = self._call("GET", _node_path(node))
+            try:
+                body = _patch(found, unschedulable=unschedulable, taint=taint)
+            except (AttributeError, TypeError) as error:
+                raise Transient(f"node {node} cannot be read: {error}") from error
             if body is None:
                 return
             try:

@@ -240,6 +240,8 @@ class Api:
                 answer = self._pool.request(
                     method, target, body=data, headers=headers, timeout=timeout, preload_content=False, retries=False
                 )
+            except urllib3.exceptions.NewConnectionError as error:  # urllib3 has it among the time-outs
+                raise Transient(f"{method} {path}: {self._connection.url} cannot be reached: {_said(error)}") from error
             except (urllib3.exceptions.ReadTimeoutError, urllib3.exceptions.ConnectTimeoutError) as error:
                 raise TimedOut(f"{method} {path}: no answer of {self._connection.url} in time") from error
             except (urllib3.exceptions.HTTPError, OSError) as error:

@@ -1,0 +1,111 @@
+"""Requests, their errors and credentials, against a server on loopback."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from clues.kubeapi.api import Api, Connection, Gone
+from infracore.errors import (
+    Conflict,
+    InfraError,
+    InvalidUsage,
+    NotFound,
+    TimedOut,
+    Transient,
+    Unauthorised,
+)
+from tests.clues.sources.server import Server, page, status, stream
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.end()
+
+
+class Credentials:
+    """Stands where the kubernetes client's configuration does."""
+
+    def __init__(self) -> None:
+        self.token = "old"
+        self.loaded = 0
+
+    def auth_settings(self) -> dict[str, Any]:
+        return {"BearerToken": {"in": "header", "key": "authorization", "value": self.token}}
+
+    def load(self) -> None:
+        self.loaded += 1
+        self.token = "new"
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (400, InvalidUsage),
+        (401, Unauthorised),
+        (403, Unauthorised),
+        (404, NotFound),
+        (409, Conflict),
+        (410, Gone),
+        (422, InvalidUsage),
+        (429, Transient),
+        (500, Transient),
+        (503, Transient),
+    ],
+)
+def test_refusals(server: Server, code: int, error: type[InfraError]) -> None:
+    server.speeches.append(status(code, "the reason"))
+    with pytest.raises(error, match=f"{code}" if code == 401 else f"{code}: the reason"):
+        server.api().request("GET", "/x")
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"), [("7", 7.0), ("900", 60.0), ("nan", None), ("-1", None), ("inf", 60.0), ("soon", None)]
+)
+def test_retry_after(server: Server, said: str, heard: float | None) -> None:
+    server.speeches.append(status(429, retry_after=said))
+    with pytest.raises(Transient) as caught:
+        server.api().request("GET", "/x")
+    assert caught.value.retry_after_s == heard
+
+
+def test_a_token_that_ran_out_is_loaded_anew_once(server: Server) -> None:
+    credentials = Credentials()
+    api = Api(Connection(server.url, {}, credentials, credentials.load))
+    server.speeches.extend([status(401, "x" * 5000), page([], "1"), status(401), status(401)])
+    assert api.request("GET", "/x").status == 200
+    assert [headers["authorization"] for _, _, headers in server.asked] == ["old", "new"]
+    with pytest.raises(Unauthorised):
+        api.request("GET", "/x")
+    assert credentials.loaded == 2
+
+
+def test_compressed_answers_and_pages_of_proxies(server: Server) -> None:
+    server.speeches.extend([page([1], "1", zipped=True), lambda handler: handler.say(200, b"<html>", {})])
+    assert server.api().call("GET", "/x")["items"] == [1]
+    with pytest.raises(Transient, match="no JSON"):
+        server.api().call("GET", "/x")
+
+
+def test_an_answer_that_is_cut_or_late_or_not_there(server: Server) -> None:
+    server.speeches.append(lambda handler: handler.say(200, b"{", {"content-length": "50"}))
+    api = server.api()
+    with pytest.raises(InfraError):
+        api.request("GET", "/x", timeout_s=0.2)
+    server.speeches.append(stream())
+    with pytest.raises(TimedOut):
+        api.request("GET", "/x", timeout_s=0.1)
+    nobody = Api(Connection("http://127.0.0.1:1", {}))
+    with pytest.raises(Transient, match="cannot be reached"):
+        nobody.request("GET", "/x")
+
+
+def test_lines_of_a_stream(server: Server) -> None:
+    server.speeches.extend([stream(b"a\nb", b"b\n\n", b"c", then="end"), stream(b"x" * 3000)])
+    api = server.api()
+    with api.stream("/x", {"watch": "true"}, idle_s=1) as answer:
+        assert list(answer.lines(1000)) == [b"a", b"bb"]
+    with api.stream("/x", {"watch": "true"}, idle_s=1) as answer, pytest.raises(Conflict, match="1000 bytes"):
+        list(answer.lines(1000))

@@ -1,0 +1,215 @@
+"""From Kubernetes objects to the model: requests, quantities, selectors, volumes, and the short way by bytes."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from clues.kubeapi import forms
+from clues.kubeapi.decode import Decoder
+from clues.model import HostPort, Operator, Pod, Requirement, VolumeUse
+
+GI = 1024**3
+
+
+def raw(spec: dict[str, Any], *, status: dict[str, Any] | None = None, **meta: Any) -> bytes:
+    item = {"metadata": {"name": "p", "uid": "u", "namespace": "x", **meta}, "spec": spec, "status": status or {}}
+    return json.dumps(item, separators=(",", ":")).encode()
+
+
+def read(spec: dict[str, Any], **more: Any) -> Pod:
+    return Decoder().pod(raw(spec, **more))
+
+
+def box(cpu: Any = None, *, always: bool = False, **limits: Any) -> dict[str, Any]:
+    asked = {} if cpu is None else {"requests": {"cpu": cpu}}
+    return {
+        "resources": {**asked, **({"limits": limits} if limits else {})},
+        "restartPolicy": "Always" if always else None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "cpu"),
+    [
+        ({"containers": [box("1"), box("500m")]}, 1500),
+        ({"containers": [box("1")], "initContainers": [box("3"), box("2")]}, 3000),
+        ({"containers": [box("1")], "initContainers": [box("2", always=True)]}, 3000),
+        # a sidecar counts for the init containers after it, not for those before
+        ({"containers": [box("1")], "initContainers": [box("2", always=True), box("3")]}, 5000),
+        ({"containers": [box("1")], "initContainers": [box("3"), box("2", always=True)]}, 3000),
+        ({"containers": [box("1")], "initContainers": [box("2")], "overhead": {"cpu": "250m"}}, 2250),
+        ({"containers": [box("1"), box("1")], "resources": {"requests": {"cpu": "5"}}}, 5000),
+        ({"containers": [box("1")], "resources": {"limits": {"cpu": "5"}}}, 1000),
+        ({"containers": [box()], "resources": {"limits": {"cpu": "5"}}, "overhead": {"cpu": "1"}}, 6000),
+        ({"containers": [box(cpu="1", memory="1Gi")]}, 1000),
+        ({"containers": [{"resources": {"limits": {"cpu": "2"}}}]}, 2000),
+        ({"containers": [{}], "initContainers": None}, 0),
+    ],
+)
+def test_requests(spec: dict[str, Any], cpu: int) -> None:
+    assert dict(read(spec).spec.requests).get("cpu", 0) == cpu
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "amount"),
+    [
+        ("cpu", "3920m", 3920),
+        ("cpu", "0.1", 100),
+        ("cpu", 2, 2000),
+        ("cpu", "1u", 1),
+        ("memory", "1.5Gi", 3 * GI // 2),
+        ("memory", "1e9", 10**9),
+        ("memory", "128974848000m", 128974848),
+        ("memory", "129M", 129_000_000),
+        ("memory", "1m", 1),
+        ("nvidia.com/gpu", "2", 2),
+    ],
+)
+def test_quantities(name: str, written: Any, amount: int) -> None:
+    assert read({"containers": [{"resources": {"requests": {name: written}}}]}).spec.requests == ((name, amount),)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", "many", "1 Gi", "-1", "1e999", "NaN", "inf", "1" * 100, "9223372036854775807", True, [], {}, "1Ee", "٣"],
+)
+def test_an_amount_that_is_none_is_refused(written: Any) -> None:
+    with pytest.raises((ValueError, msgspec.MsgspecError)):
+        read({"containers": [{"resources": {"requests": {"cpu": written}}}]})
+
+
+def test_match_label_keys_are_merged() -> None:
+    term = {
+        "topologyKey": "zone",
+        "labelSelector": {"matchLabels": {"app": "a"}},
+        "matchLabelKeys": ["hash", "absent"],
+        "mismatchLabelKeys": ["tenant"],
+    }
+    spread = {"topologyKey": "zone", "maxSkew": 1, "labelSelector": {}, "matchLabelKeys": ["hash"]}
+    spec = {
+        "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}},
+        "topologySpreadConstraints": [spread],
+    }
+    decoder = Decoder()
+    one = decoder.pod(raw(spec, labels={"hash": "1", "tenant": "t"})).spec
+    two = decoder.pod(raw(spec, labels={"hash": "2", "tenant": "t"})).spec
+    is_one = Requirement("hash", Operator.IN, ("1",))
+    selector = one.anti_affinity[0].selector
+    assert selector is not None
+    assert selector.requirements == (
+        Requirement("app", Operator.IN, ("a",)),
+        is_one,
+        Requirement("tenant", Operator.NOT_IN, ("t",)),
+    )
+    assert one.anti_affinity[0].namespaces == {"x"}
+    assert one.spread[0].selector is not None
+    assert one.spread[0].selector.requirements == (is_one,)
+    assert two != one
+
+
+def test_volumes() -> None:
+    volumes = [
+        {"name": "data", "persistentVolumeClaim": {"claimName": "data-0", "readOnly": True}},
+        {"name": "disk", "gcePersistentDisk": {"pdName": "d"}},
+        {"name": "work", "emptyDir": {}},
+        {"name": "fast", "emptyDir": {"medium": "Memory"}},
+        {"name": "host", "hostPath": {"path": "/x"}},
+        {"name": "own", "ephemeral": {"volumeClaimTemplate": {}}},
+    ]
+    ports = [{"ports": [{"hostPort": 80}, {"containerPort": 1}]}]
+    spec = read({"volumes": volumes, "containers": ports, "resourceClaims": [{"name": "g"}]}).spec
+    assert spec.volumes == (VolumeUse("claim", "data-0", True), VolumeUse("gcePersistentDisk", "d"))
+    assert spec.local_volumes == (("work", "emptyDir"), ("host", "hostPath"))
+    assert spec.beyond == ("resourceClaims", "ephemeral volumes")
+    assert spec.host_ports == (HostPort(80),)
+
+
+def test_pods_of_a_daemon_set_tolerate_what_the_controller_lets_them() -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"tolerations": [{"operator": "Exists"}]}}
+    found = Decoder().daemon_set(json.dumps({"metadata": {"name": "d"}, "spec": {"template": template}}).encode())
+    keys = [toleration.key for toleration in found.spec.tolerations]
+    assert keys[0] == ""
+    assert {"node.kubernetes.io/not-ready", "node.kubernetes.io/unschedulable"} < set(keys)
+    assert (found.namespace, found.labels) == ("default", {"a": "b"})
+
+
+def test_a_gang_and_its_size() -> None:
+    labels = {"scheduling.x-k8s.io/pod-group": "g"}
+    sized = read({}, labels=labels, annotations={"clues.im-clues/gang-size": "4"}).spec
+    assert (sized.gang, sized.gang_size) == ("g", 4)
+    assert (read({}, labels=labels).spec.gang_size, read({}).spec.gang) == (0, "")
+    with pytest.raises(ValueError, match="gang-size"):
+        read({}, labels={**labels, "clues.im-clues/gang-size": "-1"})
+
+
+def token(name: str, **source: Any) -> dict[str, Any]:
+    return {
+        "volumes": [{"name": name, **(source or {"projected": {"sources": []}})}],
+        "containers": [{"volumeMounts": [{"name": name, "mountPath": "/t"}], "resources": {"requests": {"cpu": "1"}}}],
+    }
+
+
+ALIKE = [
+    raw(token("kube-api-access-abcde"), labels={"a": "b"}),
+    raw({**token("kube-api-access-fghij"), "nodeName": "n", "hostname": "h-1"}, labels={"a": "b"}),
+]
+DIFFERENT = [
+    raw(token("kube-api-access-abcde", emptyDir={})),
+    raw(token("kube-api-access-fghij", emptyDir={})),
+    raw(token("v", persistentVolumeClaim={"claimName": "kube-api-access-abcde"})),
+    raw(token("v", persistentVolumeClaim={"claimName": "kube-api-access-fghij"})),
+    raw({"nodeSelector": {"nodeName": "n1"}}),
+    raw({"nodeSelector": {"nodeName": "n2"}}),
+    raw({"nodeSelector": {"a": "kube-api-access-abcde"}}),
+    raw({"containers": [box("1")]}),
+    raw({"initContainers": [box("3")]}),
+    raw({"overhead": {"cpu": "4"}}),
+    raw({"resources": {"requests": {"cpu": "2"}}}),
+    raw({"priority": 5}),
+    raw({"terminationGracePeriodSeconds": 5}),
+    raw({"schedulerName": "5"}),
+    raw({"preemptionPolicy": "Never"}),
+]
+OTHERS = [
+    raw({}, annotations={"clues.x": "1", "other": "2"}),
+    raw({}, annotations={"other": "clues.x"}, labels=None),
+    raw({}, annotations={"kubernetes.io/config.mirror": "h"}),
+    b'{"metadata":{"name":"p","annotations":{"\\u0063lues.x":"1"}},"spec":{}}',
+    raw({"schedulingGates": [{"name": "g"}], "nodeName": None}, creationTimestamp="2026-01-01T00:00:00Z"),
+    raw(
+        {}, deletionTimestamp="2026-01-01T00:00:00Z", ownerReferences=[{"kind": "Job", "name": "j", "controller": True}]
+    ),
+    raw({}, ownerReferences=[{"kind": "Job", "name": "j"}], status={"phase": "Succeeded", "nominatedNodeName": "n"}),
+    raw(
+        {},
+        status={
+            "conditions": [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "Unschedulable",
+                    "lastTransitionTime": "2026-01-01T00:00:09Z",
+                }
+            ]
+        },
+    ),
+]
+
+
+def test_the_short_way_gives_what_the_long_one_gives() -> None:
+    """Whatever was decoded before: each pod after each other one, by one decoder."""
+    short, long = Decoder(), Decoder()
+    items = [*ALIKE, *DIFFERENT, *OTHERS]
+    for first in items:
+        short.pod(first)
+        for item in items:
+            assert short.pod(item) == long.pod_of(msgspec.json.decode(item, type=forms.PodForm))
+
+
+def test_pods_that_are_alike_share_one_spec_and_others_do_not() -> None:
+    decoder = Decoder()
+    assert len({id(decoder.pod(item).spec) for item in ALIKE}) == 1
+    assert decoder.pod(ALIKE[0]).labels is decoder.pod(ALIKE[1]).labels
+    assert len({id(decoder.pod(item).spec) for item in DIFFERENT}) == len(DIFFERENT)

@@ -110,6 +110,8 @@ class Archive:
 
 def _check_name(entry: zipfile.ZipInfo) -> None:
     name = entry.filename
+    if not name:  # zipfile itself stumbles over it: is_dir() asks for the last character
+        raise Misconfigured("the archive holds an entry without a name", "make the CSAR again")
     if name.startswith(("/", "\\")) or "\\" in name or "\0" in name or ":" in name.split("/")[0]:
         raise Misconfigured(f"the archive holds the name {name!r}, which leads outside")
     if ".." in name.split("/"):

@@ -18,6 +18,7 @@ from im_client.providers.existing.settings import ExistingSettings
 from infracore.process import run
 from tests.im_client.remote.loopback import Loopback, serve
 
+MARKERS = ("sshd",)
 _CREATE = """
 import json, sys
 from im_client.plan.model import Spec

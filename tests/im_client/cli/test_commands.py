@@ -296,6 +296,7 @@ def test_a_defect_becomes_one_message_and_no_traceback(im, deployed: str, tmp_pa
     assert "hint: " in answer.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["no database", "no key"])
 def test_doctor_reports_a_broken_state_as_one_finding_and_goes_on(im, tmp_path: Path, broken: str) -> None:
     state = tmp_path / "state"

@@ -150,12 +150,12 @@ class Replay:
         return Answer(200, b'{"metadata":{"resourceVersion":"1"},"items":[]}')
 
     @contextmanager
-    def stream(self, _: str, query: Mapping[str, str], *, idle_s: float) -> Iterator[Stream]:
+    def stream(self, _: str, query: Mapping[str, str], **__: float) -> Iterator[Stream]:
         if "sendInitialEvents" in query:
             raise InvalidUsage("no streaming lists")
         yield Stream(SimpleNamespace(stream=self._chunks, close=self._over.set, shutdown=self._over.set))
 
-    def _chunks(self, size: int, *, decode_content: bool) -> Iterator[bytes]:
+    def _chunks(self, size: int, **_: bool) -> Iterator[bytes]:
         self.go.wait()
         for start in range(0, len(self._recorded), size):
             yield self._recorded[start : start + size]
@@ -195,7 +195,7 @@ def client_us() -> float:
 
     def decode() -> None:
         for text in texts:
-            api.deserialize(SimpleNamespace(data=text), "V1Pod")
+            api.deserialize(text, "V1Pod", "application/json")
 
     return cpu_s(decode, repeat=3) / len(texts) * 1e6
 

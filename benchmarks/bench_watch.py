@@ -120,7 +120,14 @@ def pod(number: int, nodes: int, *, phase: str = "Running") -> bytes:
             "hostIP": "192.0.2.1",
             "podIP": "192.0.2.2",
             "containerStatuses": [
-                {"name": name, "ready": True, "restartCount": 0, "state": {"running": {"startedAt": STAMP % 0}}}
+                {
+                    "name": name,
+                    "image": "i",
+                    "imageID": "i",
+                    "ready": True,
+                    "restartCount": 0,
+                    "state": {"running": {"startedAt": STAMP % 0}},
+                }
                 for name in ("app", "side")
             ],
         },

@@ -171,7 +171,7 @@ class Replay:
 
 
 def event_us() -> float:
-    """CPU microseconds of one event, the least of three runs; half of the events change what the picture shows."""
+    """CPU microseconds of one event, the least of three runs; nearly every event changes the picture."""
     lines = [
         b'{"type":"MODIFIED","object":' + pod(number, 200, phase=phase) + b"}\n"
         for phase in ("Pending", "Running")

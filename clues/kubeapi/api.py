@@ -66,7 +66,7 @@ class Connection:
     configuration: Any = None
     """Of the kubernetes client: asked for the token of each request, so that one that rotates is fresh."""
     refresh: Any = None
-    """Loads the credentials anew after a 401; None: they cannot be."""
+    """Loads the credentials anew (`tls` too) after a 401; None: they cannot be."""
 
     def headers(self) -> dict[str, str]:
         """Return the headers that say who we are."""
@@ -120,6 +120,17 @@ def connection_of(kubeconfig: str, context: str, environ: Mapping[str, str]) -> 
     except Exception as error:  # whatever the client and its exec plugins raise is a wrong configuration
         where = "the service account of this pod" if in_pod else path or default
         raise Misconfigured(f"cannot use {where}: {' '.join(str(error).split())[:_MOST_SAID]}") from error
+    connection = Connection(configuration.host.rstrip("/"), _tls_of(configuration), configuration)
+
+    def refresh() -> None:
+        load()
+        connection.tls = _tls_of(configuration)
+
+    connection.refresh = refresh
+    return connection
+
+
+def _tls_of(configuration: Any) -> dict[str, Any]:
     tls: dict[str, Any] = {}
     if configuration.host.startswith("https"):
         tls["ca_certs"] = configuration.ssl_ca_cert
@@ -129,7 +140,7 @@ def connection_of(kubeconfig: str, context: str, environ: Mapping[str, str]) -> 
         if configuration.tls_server_name:
             tls["server_hostname"] = configuration.tls_server_name
             tls["assert_hostname"] = configuration.tls_server_name
-    return Connection(configuration.host.rstrip("/"), tls, configuration, load)
+    return tls
 
 
 class Stream:
@@ -236,8 +247,9 @@ class Api:
             if data is not None:
                 headers["content-type"] = kind
             timeout = urllib3.Timeout(connect=self._connect_s, read=read_s)
+            pool = self._pool
             try:
-                answer = self._pool.request(
+                answer = pool.request(
                     method, target, body=data, headers=headers, timeout=timeout, preload_content=False, retries=False
                 )
             except urllib3.exceptions.NewConnectionError as error:  # urllib3 has it among the time-outs
@@ -248,7 +260,7 @@ class Api:
                 raise Transient(f"{method} {path}: {self._connection.url} cannot be reached: {_said(error)}") from error
             if answer.status == 401 and attempt == 1:
                 answer.close()  # its body is not read: the connection is of no more use
-                if self._refreshed(headers):
+                if self._refreshed(headers, pool):
                     continue
                 raise Unauthorised(f"{method} {path}: 401", "see that the credentials are still valid")
             break
@@ -264,17 +276,22 @@ class Api:
             else:
                 answer.close()
 
-    def _refreshed(self, used: Mapping[str, str]) -> bool:
+    def _refreshed(self, used: Mapping[str, str], pool: urllib3.PoolManager) -> bool:
         """Load the credentials anew, once for all threads that were refused with the same ones."""
         if self._connection.refresh is None:
             return False
         with self._lock:
-            if any(used.get(name) != value for name, value in self._connection.headers().items()):
+            new_headers = any(used.get(name) != value for name, value in self._connection.headers().items())
+            if new_headers or pool is not self._pool:
                 return True  # another thread was first
             try:
                 self._connection.refresh()
             except Exception as error:  # exec plugins fail in any way
                 raise Unauthorised(f"the credentials cannot be loaded anew: {_said(error)}") from error
+            if self._connection.tls.get("cert_file"):
+                # open connections keep the certificate that they began with, also where its file has the same name
+                self._pool = self._new_pool()
+                pool.clear()
         return True
 
     def _new_pool(self) -> urllib3.PoolManager:

@@ -146,9 +146,10 @@ class Decoder:
         self, raw: bytes, form: forms.PodSpecHead, namespace: str, labels: Labels, annotations: Labels
     ) -> PodSpec:
         body = b"\0".join((form.volumes, form.init_containers, form.containers))
-        token = _TOKEN_VOLUME.search(body)
+        token = _TOKEN_VOLUME.search(form.volumes)
         if token is not None:  # the one name in a spec that differs from pod to pod of a controller
-            body = body.replace(token[1], b"")
+            # only as a whole name: a claim's name may contain the same word, and what stands in its place is no JSON
+            body = body.replace(b'"name":"%b"' % token[1], b'"name":"\x01"')
         rest = b"\0".join(
             (
                 form.node_selector,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import urllib3
 
 from clues.kubeapi.api import Api, Connection, Gone
 from infracore.errors import (
@@ -80,6 +81,30 @@ def test_a_token_that_ran_out_is_loaded_anew_once(server: Server) -> None:
     with pytest.raises(Unauthorised):
         api.request("GET", "/x")
     assert credentials.loaded == 2
+
+
+def test_a_client_certificate_that_ran_out_is_replaced(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No header changes: the connections themselves have to be new ones."""
+    connection = Connection(server.url, {"cert_file": "old.crt", "key_file": "old.key"}, Credentials())
+    loaded = []
+
+    def load() -> None:
+        loaded.append(True)
+        connection.tls = {"cert_file": "new.crt", "key_file": "new.key"}
+
+    connection.refresh = load
+    used = []
+    sent = urllib3.PoolManager.request
+
+    def request(pool: urllib3.PoolManager, *args: Any, **more: Any) -> Any:
+        used.append(pool.connection_pool_kw["cert_file"])
+        return sent(pool, *args, **more)
+
+    monkeypatch.setattr(urllib3.PoolManager, "request", request)
+    server.speeches.extend([status(401), page([], "1")])
+    api = Api(connection)
+    assert api.request("GET", "/api/v1/pods").status == 200
+    assert (used, loaded) == (["old.crt", "new.crt"], [True])
 
 
 def test_compressed_answers_and_pages_of_proxies(server: Server) -> None:

@@ -151,11 +151,20 @@ def token(name: str, **source: Any) -> dict[str, Any]:
     }
 
 
+def claimed(name: str, claim: str) -> dict[str, Any]:
+    """A pod with a token, and a claim whose name may hold the token's."""
+    spec = token(name)
+    return {**spec, "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": claim}}, *spec["volumes"]]}
+
+
 ALIKE = [
     raw(token("kube-api-access-abcde"), labels={"a": "b"}),
     raw({**token("kube-api-access-fghij"), "nodeName": "n", "hostname": "h-1"}, labels={"a": "b"}),
 ]
 DIFFERENT = [
+    raw(claimed("kube-api-access-abcde", "kube-api-access-abcdefoo")),
+    raw(claimed("kube-api-access-fghij", "foo")),
+    raw(claimed("kube-api-access-fghij", "kube-api-access-fghijfoo")),
     raw(token("kube-api-access-abcde", emptyDir={})),
     raw(token("kube-api-access-fghij", emptyDir={})),
     raw(token("v", persistentVolumeClaim={"claimName": "kube-api-access-abcde"})),

@@ -15,7 +15,7 @@ from clues.drain.base import Evictions
 from clues.kubeapi import forms
 from clues.kubeapi.decode import Decoder
 from clues.model import Pod, PodRef
-from infracore.errors import Conflict, InfraError, NotFound, Transient
+from infracore.errors import Conflict, InfraError, NotFound, Transient, Unauthorised
 
 __all__ = ["PARKED", "REMOVING", "ApiCall", "KubernetesDrain"]
 
@@ -110,7 +110,7 @@ class KubernetesDrain:
             return ""
         except Conflict:  # another pod of this name: the one that was meant is gone
             return ""
-        except Transient as error:  # 429: the budget; a server that is overloaded says the same, and later is right too
+        except (Transient, Unauthorised) as error:
             if not _is_refusal(error):
                 raise
             return error.message
@@ -163,4 +163,11 @@ def _patch(node: Any, *, unschedulable: bool, taint: str) -> Mapping[str, Any] |
 
 
 def _is_refusal(error: InfraError) -> bool:
-    return ": 429" in error.message
+    """Whether the answer is about this one pod: the others are asked all the same, and this one again later.
+
+    429 is the budget (a server that is overloaded says the same, and later is right too); 500 a pod under more than
+    one budget; 403 with these words a pod whose namespace is going, and the pod with it.
+    """
+    if isinstance(error, Unauthorised):
+        return "is being terminated" in error.message
+    return ": 429" in error.message or ": 500" in error.message

@@ -129,6 +129,25 @@ def test_a_budget_refuses_and_force_does_not_ask_it(plane: ControlPlane, live: L
         plane.delete(f"{budgets}/all")
 
 
+def test_a_pod_under_two_budgets_keeps_no_other_from_being_asked(plane: ControlPlane, live: Live, node: str) -> None:
+    _pod(plane, "guarded", node)
+    budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "src"}}}
+    for name in ("one", "two"):
+        plane.create(budgets, {"metadata": {"name": name}, "spec": spec})
+    try:
+        _ready(plane, "guarded")
+        free = {"metadata": {"name": "free"}, "spec": {"nodeName": node, "containers": [{"name": "c", "image": "x"}]}}
+        plane.create("/api/v1/namespaces/default/pods", free)
+        pods = sorted((pod.ref for pod in live.drain.pods_on(node)), key=lambda ref: ref.name, reverse=True)
+        asked = live.drain.evict(pods)
+        assert [pod.name for pod in asked.accepted] == ["free"]
+        assert [pod.name for pod in asked.refused] == ["guarded"]
+    finally:
+        for name in ("one", "two"):
+            plane.delete(f"{budgets}/{name}")
+
+
 def _ready(plane: ControlPlane, name: str) -> bool:
     path = f"/api/v1/namespaces/default/pods/{name}/status"
     status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}

@@ -7,7 +7,7 @@ import pytest
 
 from clues.drain.kubernetes import PARKED, REMOVING, KubernetesDrain
 from clues.model import PodRef
-from infracore.errors import Conflict, NotFound, Transient
+from infracore.errors import Conflict, NotFound, Transient, Unauthorised
 
 POD = PodRef("x", "p", "u")
 
@@ -99,6 +99,24 @@ def test_a_budget_refuses_one_pod_and_the_others_are_still_asked() -> None:
     assert "budget b" in found.refused[POD]
     with pytest.raises(Transient):
         KubernetesDrain(Calls(Transient("POST /x: 503: away"))).evict([POD])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Transient("POST /x: 500: This pod has more than one PodDisruptionBudget"),
+        Unauthorised("POST /x: 403: unable to create new content in namespace x because it is being terminated"),
+    ],
+)
+def test_what_the_server_says_of_one_pod_alone_keeps_no_other_from_being_asked(error: Exception) -> None:
+    second = PodRef("x", "q", "v")
+    found = KubernetesDrain(Calls(error, {})).evict([POD, second])
+    assert (found.accepted, list(found.refused)) == ((second,), [POD])
+
+
+def test_missing_rights_are_no_refusal_that_time_mends() -> None:
+    with pytest.raises(Unauthorised):
+        KubernetesDrain(Calls(Unauthorised("POST /x: 403: pods/eviction is forbidden"))).evict([POD])
 
 
 def test_empty_is_when_only_what_stays_is_left() -> None:

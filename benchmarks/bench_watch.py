@@ -216,6 +216,7 @@ def resident_mib() -> float:
 
 def fill(nodes: int, pods: int) -> None:
     """Fill a cache by parts of 500 as lists come, make a picture, and print the memory of this process."""
+    import clues.decide  # noqa: F401 (and with it numpy)
     import kubernetes  # noqa: F401 (the daemon has it)
 
     cluster = Cluster()

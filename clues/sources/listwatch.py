@@ -27,6 +27,10 @@ MOST_LINE_BYTES: Final = 16 * 1024 * 1024
 _SHORTEST_S: Final = 0.5
 """A watch that ends sooner with nothing said is a failure: asking again at once would be a storm."""
 _BOOKMARK: Final = "BOOKMARK"
+_ENVELOPES: Final = tuple(
+    (f'{{"type":"{event}","object":{{'.encode(), event) for event in ("MODIFIED", "ADDED", "DELETED")
+)
+"""How every API server begins these lines: taken apart without parsing them once more (a fifth of an event's cost)."""
 _INITIAL_END: Final = "k8s.io/initial-events-end"
 
 
@@ -59,9 +63,8 @@ class Timing:
     backoff_most_s: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One object that came, changed or went."""
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """One object that came, changed or went. There is one for every event: see `clues.model` for what it is made as."""
 
     event: str
     raw: bytes
@@ -349,16 +352,24 @@ class Watch:
             if self._stop.is_set():
                 return
             self._heard()
-            try:
-                event = self._event.decode(line)
-            except (msgspec.MsgspecError, RecursionError) as error:
-                raise Conflict(f"a line of the watch is no event: {error}") from error
-            if event.type == "ERROR":
-                status = _decoded(bytes(event.object), _ObjectMeta)
-                if status.code == 410:
-                    raise Gone(f"the watch is too old: {status.message}")
-                raise Transient(f"the watch ended with an error: {status.code} {status.message}")
-            yield event.type, bytes(event.object)
+            for start, name in _ENVELOPES:
+                if line.startswith(start) and line.endswith(b"}}"):
+                    yield name, line[len(start) - 1 : -1]
+                    break
+            else:
+                yield self._parsed(line)
+
+    def _parsed(self, line: bytes) -> tuple[str, bytes]:
+        try:
+            event = self._event.decode(line)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise Conflict(f"a line of the watch is no event: {error}") from error
+        if event.type == "ERROR":
+            status = _decoded(bytes(event.object), _ObjectMeta)
+            if status.code == 410:
+                raise Gone(f"the watch is too old: {status.message}")
+            raise Transient(f"the watch ended with an error: {status.code} {status.message}")
+        return event.type, bytes(event.object)
 
     def _watching(self, version: str) -> dict[str, str]:
         seconds = self._timing.watch_s * (0.75 + self._chance.random() / 2)

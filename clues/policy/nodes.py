@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from clues.model import Node, NodeTerm, Operator, Requirement, Taint, Toleration
+from clues.model import HOSTNAME, Node, NodeTerm, Operator, Requirement, Taint, Toleration
 from clues.policy.selectors import UNSCHEDULABLE, holds, is_sound, tolerates, untolerated
 
 __all__ = ["Column", "Flags", "Lazy", "NodeTable"]
@@ -97,6 +97,12 @@ class NodeTable:
             self.alive, self.open = np.concatenate([self.alive, more]), np.concatenate([self.open, more])
         self.alive[index] = self.open[index] = True
         return index
+
+    def has_own_names(self) -> bool:
+        """Return whether no two nodes that are there carry the same host name as a label."""
+        names = self.column(HOSTNAME).of()
+        named = names[(names >= 0) & self.alive[: len(names)]]
+        return not len(named) or int(np.bincount(named).max()) == 1
 
     def pop(self) -> None:
         """Take the last node back."""

@@ -12,7 +12,7 @@ from clues.policy.kinds import Kind
 from clues.policy.simulation import Simulation
 from clues.policy.template import fresh_node
 
-__all__ = ["Group", "Packing", "Places", "fill", "pack"]
+__all__ = ["Group", "Packing", "Places", "fill", "note", "pack"]
 
 _STEPS = 4000
 """Placements that the exhaustive search of a small packing may try."""
@@ -56,7 +56,7 @@ def fill(simulation: Simulation, kind: Kind, count: int, order: NDArray[np.int64
     found: dict[int, int] = {}
     if count == 0 or not len(order):
         return found
-    if simulation.is_simple(kind):
+    if simulation.is_local(kind):
         room = simulation.room(kind)[order]
         for position in np.flatnonzero(room).tolist():
             index = int(order[position])
@@ -79,7 +79,8 @@ def fill(simulation: Simulation, kind: Kind, count: int, order: NDArray[np.int64
     return found
 
 
-def _note(packing: Packing, kind: Kind, found: Mapping[int, int]) -> None:
+def note(packing: Packing, kind: Kind, found: Mapping[int, int]) -> None:
+    """Add what `fill` has found to a packing."""
     number = sum(found.values())
     if number:
         packing.placed[kind] = packing.placed.get(kind, 0) + number
@@ -169,13 +170,13 @@ def _by(key: Callable[[Group], tuple[float, ...]], *, tight: bool) -> _Way:
         for group in sorted(groups, key=key):
             order = _tightest(simulation, fresh) if tight else fresh
             found = fill(simulation, group.kind, len(group.pods), np.concatenate([others, order]))
-            _note(packing, group.kind, found)
+            note(packing, group.kind, found)
             if sum(found.values()) < len(group.pods):
                 left.append(group)
         for group in left:  # what looks at other pods may have its place now
             if not simulation.is_simple(group.kind):
                 missing = len(group.pods) - packing.placed.get(group.kind, 0)
-                _note(packing, group.kind, fill(simulation, group.kind, missing, np.concatenate([others, fresh])))
+                note(packing, group.kind, fill(simulation, group.kind, missing, np.concatenate([others, fresh])))
         return packing
 
     return way
@@ -199,7 +200,7 @@ def _spread_out(
             found = fill(simulation, group.kind, 1, order)
             if not found:
                 break
-            _note(packing, group.kind, found)
+            note(packing, group.kind, found)
     return packing
 
 
@@ -241,5 +242,5 @@ def _exhaustive(
     packing = Packing()
     if place(0):
         for kind, index in chosen:
-            _note(packing, kind, {index: 1})
+            note(packing, kind, {index: 1})
     return packing

@@ -6,11 +6,12 @@ from itertools import count
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from clues.decision import Memory, PodVerdict, PowerOn, Refusal
 from clues.model import Node, Pod, PodRef
 from clues.options import Policy, Pool
-from clues.policy.choose import balanced, choose
+from clues.policy.choose import Choice, balanced, choose
 from clues.policy.demand import Demand, ScaleOutResult, demand_of, is_expendable
 from clues.policy.health import is_fresh, is_healthy
 from clues.policy.kinds import Kind
@@ -86,8 +87,7 @@ class _ScaleOut:
         for name, number in more.items():
             orders[name] = orders.get(name, 0) + number
         power_on = self._power_on(orders)
-        for index in self._coming:
-            simulation.remove_node(index)
+        simulation.remove_nodes(self._coming)
         memory = msgspec.structs.replace(self._supply.memory, planned=self._planned, probes=self._probes)
         if power_on:
             memory = msgspec.structs.replace(memory, last_scale_up=snapshot.now)
@@ -255,6 +255,8 @@ class _ScaleOut:
         return frozenset(used), left
 
     def _without_unseen(self, groups: Sequence[Group], unseen: set[str]) -> list[Group]:
+        if not unseen:
+            return list(groups)
         left = []
         for group in groups:
             waiting = [pod for pod in group.pods if (pod.uid or f"{pod.namespace}/{pod.name}") in unseen]
@@ -275,45 +277,42 @@ class _ScaleOut:
             return {}
         groups = self._with_pools(groups)
         groups, probed = self._probe(groups)
-        simulation = self._simulation
         others = np.array(list(self._coming), dtype=np.int64)
         excluded: set[tuple[str, str]] = set()
         while True:
-            mark = simulation.mark()
             asked = [group for group in groups if _gang(group.kind) not in excluded]
-            choice = choose(simulation, asked, self._pools, self._supply, self._policy, others)
+            choice = choose(self._simulation, asked, self._pools, self._supply, self._policy, others)
             broken = {
                 _gang(group.kind)
                 for group in asked
-                if group.kind.spec.gang and choice.packing.placed.get(group.kind, 0) < len(group.pods)
+                if group.kind.spec.gang and choice.helped(group.kind) < len(group.pods)
             }
             if not broken:
                 break
             excluded |= broken
-            simulation.undo(mark)
-        self._tell_ordered(groups, choice.packing.places, excluded)
-        self._coming.update({index: f"{pool}/new" for pool, index in choice.packing.nodes})
+        self._tell_ordered(groups, choice, excluded)
         counts = dict(choice.counts)
-        for name, number in probed.items():
-            counts[name] = counts.get(name, 0) + number
         if self._policy.balance and counts:
             shared = balanced(counts, self._pools, self._supply)
-            if self._still_holds(groups, excluded, shared, choice.packing.total()):
+            if shared == counts or self._still_holds(asked, shared, choice.total(), others):
                 counts = shared
+        for name, number in probed.items():
+            counts[name] = counts.get(name, 0) + number
         return self._with_minimum(counts)
 
     def _still_holds(
-        self, groups: Sequence[Group], excluded: set[tuple[str, str]], counts: dict[str, int], wanted: int
+        self, groups: Sequence[Group], counts: dict[str, int], wanted: int, others: NDArray[np.int64]
     ) -> bool:
-        fresh = Simulation(self._snapshot)
-        asked = [
-            Group(fresh.kind_of(group.pods[0]), group.pods, group.size, group.pools)
-            for group in groups
-            if group.pools and _gang(group.kind) not in excluded
-        ]
+        """Whether as many pods have a place on this mix; pods that take every pool of it alike have one anyhow."""
+        simulation = self._simulation
+        asked = [group for group in groups if group.pools]
+        if all(counts.keys() <= set(group.pools) and simulation.is_plain(group.kind) for group in asked):
+            return True
+        mark = simulation.mark()
         mix = [(pool, counts.get(pool.name, 0)) for pool in self._pools]
-        none = np.array([], dtype=np.int64)
-        return pack(fresh, asked, mix, count(), others=none, wanted=wanted).total() >= wanted
+        held = pack(simulation, asked, mix, count(), others=others, wanted=wanted).total()
+        simulation.undo(mark)
+        return held >= wanted
 
     def _why_nothing(self) -> str:
         if not self._policy.scale_out:
@@ -367,17 +366,11 @@ class _ScaleOut:
                 self._verdicts.add(group.pods, "unschedulable", refusals=self._refusals(group))
         return rest, ordered
 
-    def _tell_ordered(
-        self,
-        groups: Sequence[Group],
-        places: dict[Kind, dict[int, int]],
-        excluded: set[tuple[str, str]],
-    ) -> None:
+    def _tell_ordered(self, groups: Sequence[Group], choice: Choice, excluded: set[tuple[str, str]]) -> None:
         for group in groups:
-            pods = list(group.pods)
-            for index, number in places.get(group.kind, {}).items():
+            pods = self._seated(group, choice.beside.get(group.kind, {}))
+            for pool, number in choice.placed.get(group.kind, {}).items():
                 here, pods = pods[:number], pods[number:]
-                pool = self._simulation.nodes[index].labels.get("pool", "")
                 self._verdicts.add(here, "ordered", pool, reason=f"a node of {pool} is ordered for it")
             if pods:
                 in_gang = _gang(group.kind) in excluded
@@ -424,6 +417,7 @@ class _ScaleOut:
     def _headroom(self, orders: dict[str, int]) -> tuple[frozenset[str], dict[str, int]]:
         """Keep empty nodes spare; order what is missing."""
         spare: set[str] = set()
+        planned = frozenset(self._planned.values())
         more: dict[str, int] = {}
         if not is_fresh(self._snapshot, self._policy) or not self._healthy:
             return frozenset(), {}
@@ -445,9 +439,7 @@ class _ScaleOut:
             coming = [
                 index
                 for index, slot in self._coming.items()
-                if (not name or slot.startswith(f"{name}/"))
-                and slot not in self._planned.values()
-                and not slot.endswith("/new")
+                if (not name or slot.startswith(f"{name}/")) and slot not in planned
             ]
             spare.update(idle[:wanted])
             missing = wanted - len(idle[:wanted]) - len(coming)

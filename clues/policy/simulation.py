@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clues.decision import Refusal
-from clues.model import DaemonSet, Effect, HostPort, Labels, Node, Pod, PodSpec, PodTerm, Selector, Toleration
+from clues.model import HOSTNAME, DaemonSet, Effect, HostPort, Labels, Node, Pod, PodSpec, PodTerm, Selector, Toleration
 from clues.policy.fit import SLOTS, Amounts, Ports, clamped, shortage
 from clues.policy.kinds import Kind, KindBook
 from clues.policy.nodes import Flags, Lazy, NodeTable
@@ -219,15 +219,23 @@ class Simulation:
 
     def remove_node(self, index: int) -> None:
         """Take a node with all its pods out of all counts. Repeating it changes nothing."""
-        if not self._table.alive[index]:
-            return
-        gone = [(kind, self._plans[kind.index].on[index]) for kind in self._book.kinds if index in self._on(kind)]
-        for kind, count in gone:
-            self._shift(kind, index, -count)
-        self._table.alive[index] = False
-        for counter in self._counters.values():
-            counter.node_changed(index, -1)
-        self._journal.append((_Did.REMOVE, index, gone))
+        self.remove_nodes([index])
+
+    def remove_nodes(self, indices: Iterable[int]) -> None:
+        """Remove several nodes, with one look at every kind."""
+        leaving = {index for index in indices if self._table.alive[index]}
+        gone: dict[int, list[tuple[Kind, int]]] = {index: [] for index in leaving}
+        for kind in self._book.kinds if leaving else ():
+            on = self._on(kind)
+            for index in leaving.intersection(on) if len(leaving) > len(on) else [i for i in leaving if i in on]:
+                gone[index].append((kind, on[index]))
+        for index in sorted(leaving):
+            for kind, count in gone[index]:
+                self._shift(kind, index, -count)
+            self._table.alive[index] = False
+            for counter in self._counters.values():
+                counter.node_changed(index, -1)
+            self._journal.append((_Did.REMOVE, index, gone[index]))
 
     def close_node(self, index: int) -> None:
         """Let nothing new be placed on a node; its pods still count."""
@@ -335,6 +343,43 @@ class Simulation:
                 np.minimum(most, cap[good], out=most)
         room[good] = most
         return room
+
+    def room_on(self, kind: Kind, index: int) -> int:
+        """Return how many more such pods fit on one node, taken alone."""
+        if self._refused(kind, index)[0]:
+            return 0
+        plan = self._plans[kind.index]
+        most = min(int(self._free[row, index]) // amount for row, amount in plan.charges)
+        if plan.ports or plan.volumes.once_a_node:
+            most = min(most, 1)
+        rules = plan.rules or self._make_rules(kind, plan)
+        for cap in [*(anti.cap() for anti in rules.anti), *(spread.cap() for spread in rules.spread)]:
+            if cap is not None:
+                most = min(most, int(cap[index]))
+        return most
+
+    def charges(self, kind: Kind) -> tuple[tuple[int, int], ...]:
+        """Return what one such pod takes: (position in `resources`, amount), the slot first."""
+        return self._plans[kind.index].charges
+
+    def is_plain(self, kind: Kind) -> bool:
+        """Return whether such pods take resources only: `is_simple`, and they may share a node with any other."""
+        return not self._plans[kind.index].ports and self.is_simple(kind)
+
+    def is_local(self, kind: Kind) -> bool:
+        """Return whether a pod that is placed changes nothing for others of its kind but on its own node.
+
+        So `room` holds for all nodes at once: of rules about other pods it has only anti-affinity by host name, and
+        only such refuses it.
+        """
+        if self.is_simple(kind):
+            return True
+        plan = self._plans[kind.index]
+        rules = plan.rules or self._make_rules(kind, plan)
+        if rules.affinity is not None or rules.spread or plan.volumes.is_exclusive:
+            return False
+        counters = [*(rule.counter for rule in rules.anti), *plan.refused_by]
+        return all(counter.column.key == HOSTNAME for counter in counters) and self._table.has_own_names()
 
     def is_simple(self, kind: Kind) -> bool:
         """Return whether placing such a pod changes resources and host ports only, and only they refuse it later on.

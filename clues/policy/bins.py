@@ -1,0 +1,145 @@
+"""First fit of many pods that no rule ties to each other, counted in runs of fresh nodes that are alike.
+
+10,000 nodes that hold the same are one run: two numbers and a vector of what is free. Placing a thousand pods of one
+kind touches as many runs as it fills, not as many nodes.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clues.options import Pool
+from clues.policy.costs import Costs, Mix
+from clues.policy.kinds import Kind
+from clues.policy.pack import Group
+from clues.policy.simulation import Simulation
+from clues.policy.template import fresh_node
+
+__all__ = ["Bins", "Placed", "first_fit"]
+
+Placed = dict[Kind, dict[str, int]]
+"""Kind -> pool -> pods of it on fresh nodes of the pool."""
+
+
+class Bins:
+    """The fresh nodes of one pool."""
+
+    def __init__(self, simulation: Simulation, pool: Pool, kinds: Sequence[Kind]) -> None:
+        """Ask the simulation once what is free on a fresh node, and how many pods of each kind it takes."""
+        mark = simulation.mark()
+        index = simulation.add_node(fresh_node(pool, f"bin-{pool.name}"))
+        self._whole = simulation.free()[index]
+        self._each = {kind: simulation.room_on(kind, index) for kind in kinds}
+        simulation.undo(mark)
+        self._free: NDArray[np.int64] = np.zeros((len(self._whole), 64), np.int64)
+        """[resource, run]."""
+        self._numbers: NDArray[np.int64] = np.zeros(64, np.int64)
+        self._runs = 0
+        self.total = 0
+
+    def fill(self, kind: Kind, charges: Sequence[tuple[int, int]], count: int) -> int:
+        """Put pods into nodes that have room; return how many found it."""
+        runs = self._runs
+        if not runs or not self._each[kind]:
+            return 0
+        good = np.ones(runs, np.bool_)
+        for row, amount in charges:
+            good &= self._free[row, :runs] >= amount
+        at = np.flatnonzero(good)
+        if not len(at):
+            return 0
+        fits = np.full(len(at), count, np.int64)
+        for row, amount in charges:
+            np.minimum(fits, self._free[row, at] // amount, out=fits)
+        reached = np.cumsum(fits * self._numbers[at])
+        full = int(np.searchsorted(reached, count, side="right"))
+        for row, amount in charges:
+            self._free[row, at[:full]] -= amount * fits[:full]
+        placed = int(reached[full - 1]) if full else 0
+        if full < len(at):
+            self._split(int(at[full]), charges, int(fits[full]), count - placed)
+            return count
+        return placed
+
+    def open(self, kind: Kind, charges: Sequence[tuple[int, int]], count: int, most: int) -> int:
+        """Put pods on up to `most` new nodes; return how many found a place."""
+        each = self._each[kind]
+        number = min(-(-count // each), most) if each > 0 else 0
+        if number <= 0:
+            return 0
+        placed = min(count, number * each)
+        self.total += number
+        self._split(self._add(self._whole, number), charges, each, placed)
+        return placed
+
+    def _split(self, run: int, charges: Sequence[tuple[int, int]], fits: int, count: int) -> None:
+        """Put pods on the nodes of one run, `fits` on each as far as they go."""
+        whole, rest = divmod(count, fits)
+        before = self._free[:, run].copy()
+        untouched = int(self._numbers[run]) - whole - (1 if rest else 0)
+        if whole:
+            self._numbers[run] = whole
+            for row, amount in charges:
+                self._free[row, run] -= amount * fits
+        if rest:
+            at = self._add(before, 1) if whole else run
+            self._numbers[at] = 1
+            for row, amount in charges:
+                self._free[row, at] = before[row] - amount * rest
+        if untouched:
+            self._add(before, untouched)
+
+    def _add(self, free: NDArray[np.int64], number: int) -> int:
+        run = self._runs
+        if run == len(self._numbers):
+            self._free = np.concatenate([self._free, np.zeros_like(self._free)], axis=1)
+            self._numbers = np.concatenate([self._numbers, np.zeros_like(self._numbers)])
+        self._free[:, run] = free
+        self._numbers[run] = number
+        self._runs += 1
+        return run
+
+
+def first_fit(
+    simulation: Simulation, groups: Sequence[Group], costs: Costs, *, own: bool, most: Mix | None = None
+) -> tuple[Mix, Placed]:
+    """Place groups of plain pods, in their order, on fresh nodes; the simulation is left as it was.
+
+    Nodes that were opened are filled first, then new ones are taken from the pool that costs least: for all pods
+    together, or with `own` for the pods of each group. `most` limits the pools beyond what the limits do.
+    """
+    pools = costs.pools
+    kinds = [group.kind for group in groups]
+    bins = [Bins(simulation, pool, kinds) for pool in pools]
+    counts = [0] * len(pools)
+    placed: Placed = {}
+    common = costs.order(groups)
+    for group in groups:
+        charges = simulation.charges(group.kind)
+        left = len(group.pods)
+        there = placed.setdefault(group.kind, {})
+        usable = [position for position in common if pools[position].name in group.pools]
+        for position in usable:
+            found = bins[position].fill(group.kind, charges, left)
+            if found:
+                left -= found
+                there[pools[position].name] = there.get(pools[position].name, 0) + found
+            if not left:
+                break
+        if not left:
+            continue
+        if own and len(usable) > 1:
+            usable = [position for position in costs.order([group]) if position in usable]
+        for position in usable:
+            allowed = costs.most_of(position, counts)
+            if most is not None:
+                allowed = min(allowed, most[position] - counts[position])
+            found = bins[position].open(group.kind, charges, left, allowed)
+            if found:
+                left -= found
+                counts[position] = bins[position].total
+                there[pools[position].name] = there.get(pools[position].name, 0) + found
+            if not left:
+                break
+    return tuple(counts), placed

@@ -254,9 +254,10 @@ class Pod(msgspec.Struct, frozen=True, gc=False):
     @property
     def stays_with_node(self) -> bool:
         """Whether it never moves: DaemonSet, static and finished pods neither hold a node nor are evicted first."""
-        return (
-            self.is_daemon or self.mirror or self.is_finished or (self.owner is not None and self.owner.kind == "Node")
-        )
+        owner, phase = self.owner, self.phase  # asked for every pod in every pass: no calls in it
+        if owner is not None and (owner.kind == "DaemonSet" or owner.kind == "Node"):  # noqa: PLR1714 (twice as quick)
+            return True
+        return self.mirror or phase is Phase.SUCCEEDED or phase is Phase.FAILED
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):

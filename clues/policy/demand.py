@@ -99,7 +99,18 @@ def demand_of(snapshot: Snapshot, policy: Policy) -> Demand:
     """Sort the pending pods of a snapshot by what they are to the autoscaler."""
     demand = Demand([], [], [], {})
     lists = {Standing.COUNTS: demand.counting, Standing.UNSEEN: demand.unseen, Standing.NOMINATED: demand.nominated}
+    plain: dict[int, bool] = {}
+    """id of a spec -> whether neither its scheduler nor its priority keeps its pods out."""
     for pod in snapshot.pending:
+        if pod.unschedulable_since is not None and not (pod.gated or pod.deleting or pod.nominated):
+            spec = pod.spec
+            counts = plain.get(id(spec))
+            if counts is None:
+                counts = spec.scheduler in policy.schedulers and spec.priority >= policy.expendable_below
+                plain[id(spec)] = counts
+            if counts and not pod.stays_with_node:  # nearly all of many
+                demand.counting.append(pod)
+                continue
         kind = standing(pod, snapshot, policy)
         found = lists.get(kind)
         if found is not None:

@@ -112,11 +112,10 @@ class Mover:
         found = np.flatnonzero(mask)
         if found.size < 2:
             return found.astype(np.int64)
-        free = self._simulation.free()
-        first = free[found, self._simulation.resources.index("cpu")] if "cpu" in self._simulation.resources else found
-        rank = np.full(len(self._simulation.names), _NEW, dtype=np.int64)
-        rank[: self.rank.size] = self.rank
-        order = np.lexsort((found, first, rank[found]))
+        first = self._simulation.free_of("cpu")[found]
+        known = self.rank.size
+        rank = self.rank[found] if found[-1] < known else np.append(self.rank, _NEW)[np.minimum(found, known)]
+        order = np.lexsort((first, rank))  # stable: by index at last
         return found[order].astype(np.int64)
 
 

@@ -116,10 +116,10 @@ class _ScaleOut:
 
     def _make_room(self) -> None:
         """Take expendable pods off, and pods of nodes that were given up."""
-        simulation, policy = self._simulation, self._policy
+        simulation, below = self._simulation, self._policy.expendable_below
         for name, state in self._snapshot.nodes.items():
             for pod in state.pods:
-                if is_expendable(pod, policy) and not pod.stays_with_node:
+                if pod.spec.priority < below and not pod.stays_with_node:
                     simulation.take(simulation.kind_of(pod), simulation.index[name])
         for name in self._snapshot.nodes:
             if self._is_going(name):
@@ -169,8 +169,10 @@ class _ScaleOut:
     def _seat_all(self, groups: Sequence[Group]) -> list[Group]:
         simulation = self._simulation
         known = [simulation.index[name] for name in self._snapshot.nodes if name not in self._upcoming]
-        used = [index for index in known if self._is_used(self._snapshot.nodes[simulation.names[index]])]
-        empty = [index for index in known if not self._is_used(self._snapshot.nodes[simulation.names[index]])]
+        used: list[int] = []
+        empty: list[int] = []
+        for index in known:
+            (used if self._is_used(self._snapshot.nodes[simulation.names[index]]) else empty).append(index)
         order = np.array([*used, *empty, *self._coming], dtype=np.int64)
         groups = self._seat_planned(groups)
         for _again in (1, 2):  # what looks at other pods may find them placed the second time
@@ -186,23 +188,31 @@ class _ScaleOut:
         return left
 
     def _is_used(self, state: NodeState) -> bool:
-        return any(not pod.stays_with_node and not is_expendable(pod, self._policy) for pod in state.pods)
+        below = self._policy.expendable_below
+        return any(pod.spec.priority >= below and not pod.stays_with_node for pod in state.pods)
 
     def _seat_planned(self, groups: Sequence[Group]) -> list[Group]:
         """Give pods the coming node that they were planned for, where it still fits."""
         planned = self._supply.memory.planned
         if not planned or not self._slots:
             return list(groups)
-        rest = []
+        simulation, rest = self._simulation, []
         for group in groups:
-            left = []
+            left: list[Pod] = []
+            wanted: dict[int, list[Pod]] = {}
             for pod in group.pods:
                 index = self._slots.get(planned.get(pod.uid, ""), -1)
-                if index >= 0 and self._simulation.refusal(group.kind, index) is None:
-                    self._simulation.place(group.kind, index)
-                    self._seated(Group(group.kind, [pod], group.size), {index: 1})
+                (left if index < 0 else wanted.setdefault(index, [])).append(pod)
+            for index, pods in wanted.items():
+                if simulation.is_local(group.kind):
+                    number = min(len(pods), simulation.room_on(group.kind, index))
+                    simulation.place(group.kind, index, number)
                 else:
-                    left.append(pod)
+                    number = 0
+                    while number < len(pods) and simulation.refusal(group.kind, index) is None:
+                        simulation.place(group.kind, index)
+                        number += 1
+                left += self._seated(Group(group.kind, pods, group.size), {index: number} if number else {})
             if left:
                 rest.append(Group(group.kind, left, group.size))
         return rest

@@ -183,6 +183,13 @@ class Simulation:
         """Return what is free, [node, resource] (a copy); negative where a node is over-committed."""
         return self._free[: len(self.resources), : len(self.nodes)].T.copy()
 
+    def free_of(self, resource: str) -> NDArray[np.int64]:
+        """Return what is free of one resource, per node; not to be written to."""
+        row = self._rows.get(resource)
+        if row is None:
+            return np.zeros(len(self.nodes), np.int64)
+        return self._free[row, : len(self.nodes)]
+
     def kind_of(self, pod: Pod) -> Kind:
         """Return the kind of a pod."""
         return self._book.of(pod)

@@ -1,0 +1,203 @@
+"""What is ordered: laws over small random clusters, and the rules beside packing."""
+
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clues.decide import decide
+from clues.decision import Decision, Memory
+from clues.model import Node, Pod
+from clues.options import BackOff, Headroom, Policy, Pool
+from clues.policy.template import fresh_node
+from clues.snapshot import Machine, MachineState, NodeState, Snapshot
+from tests.clues.build import GIB, pod, spec
+
+NOW = 1e9
+_SIZE = {"cpu": 4000, "memory": 16 * GIB, "pods": 110}
+
+
+def waiting(name: str, cpu: int = 1000, **more: Any) -> Pod:
+    fields = {key: more.pop(key) for key in ("gang", "gang_size", "beyond", "priority") if key in more}
+    return pod(name, spec(cpu, **fields), **{"created_at": NOW - 60, "unschedulable_since": NOW - 30, **more})
+
+
+def picture(pods: list[Pod], nodes: list[NodeState] | None = None, **more: Any) -> Snapshot:
+    states = {state.node.name: state for state in nodes or []}
+    return Snapshot(**{"now": NOW, "nodes": states, "pending": tuple(pods), "namespaces": {"default": {}}, **more})
+
+
+def worker(**more: Any) -> Pool:
+    return Pool(**{"name": "w", "max": 50, "allocatable": _SIZE, **more})
+
+
+def ready(pool: Pool, name: str, *pods: Pod) -> NodeState:
+    made: Node = msgspec.structs.replace(fresh_node(pool, name), ready_since=NOW - 30, created_at=NOW - 60)
+    return NodeState(made, pods, pool.name, name)
+
+
+def ordered(decision: Decision) -> dict[str, int]:
+    return {order.pool: order.count for order in decision.power_on}
+
+
+def booting(decision: Decision) -> dict[str, tuple[Machine, ...]]:
+    return {
+        order.pool: tuple(
+            Machine(f"{order.pool}{i}", order.pool, MachineState.BOOTING, NOW) for i in range(order.count)
+        )
+        for order in decision.power_on
+    }
+
+
+def outcomes(decision: Decision) -> dict[str, str]:
+    return {ref.name: verdict.outcome for verdict in decision.pods for ref in verdict.pods}
+
+
+_PODS = st.lists(st.tuples(st.sampled_from([500, 1000, 1500, 3000, 5000]), st.integers(0, 2)), max_size=90)
+
+
+def crowd(asked: list[tuple[int, int]]) -> list[Pod]:
+    return [waiting(f"p{i}", cpu, priority=priority) for i, (cpu, priority) in enumerate(asked)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(_PODS, st.integers(0, 20))
+def test_a_decision_that_was_carried_out_is_quiet(asked: list[tuple[int, int]], most: int) -> None:
+    pools = [worker(max=most)]
+    first = decide(picture(crowd(asked)), pools, Policy(), Memory())
+    again = decide(picture(crowd(asked), machines=booting(first)), pools, Policy(), first.memory)
+    assert not again.power_on
+    states = set(outcomes(first).values())
+    if states == {"ordered"}:  # where some are left out, which of equals those are may change
+        assert set(outcomes(again).values()) == {"upcoming"}
+    come = [ready(pools[0], f"n{i}") for i in range(sum(ordered(first).values()))]
+    later = decide(picture(crowd(asked), come), pools, Policy(), first.memory)
+    assert not later.power_on
+    if states == {"ordered"}:
+        assert set(outcomes(later).values()) == {"fits"}
+
+
+@settings(max_examples=50, deadline=None)
+@given(_PODS, st.integers(0, 89))
+def test_fewer_pods_never_need_more_nodes_than_one_besides(asked: list[tuple[int, int]], cut: int) -> None:
+    pools = [worker(max=100)]
+    whole = sum(ordered(decide(picture(crowd(asked)), pools, Policy(), Memory())).values())
+    part = sum(ordered(decide(picture(crowd(asked[:cut])), pools, Policy(), Memory())).values())
+    assert part <= whole + 1  # first fit is not monotone to the last node
+
+
+@settings(max_examples=50, deadline=None)
+@given(_PODS, st.integers(0, 8), st.integers(0, 8), st.integers(0, 30), st.integers(0, 5))
+def test_limits_are_never_exceeded(asked: list[tuple[int, int]], most: int, nodes: int, cores: int, boots: int) -> None:
+    policy = Policy(max_nodes=nodes, max_cores=float(cores), max_booting=boots)
+    number = sum(ordered(decide(picture(crowd(asked)), [worker(max=most)], policy, Memory())).values())
+    assert number <= min(most, nodes, cores // 4, boots)
+
+
+@settings(max_examples=30, deadline=None)
+@given(_PODS)
+def test_the_same_picture_has_the_same_decision(asked: list[tuple[int, int]]) -> None:
+    known, pools = picture(crowd(asked)), [worker(), worker(name="x", price=0.9, allocatable={**_SIZE, "cpu": 2000})]
+    assert decide(known, pools, Policy(), Memory()) == decide(known, pools, Policy(), Memory())
+
+
+@settings(max_examples=30, deadline=None)
+@given(_PODS)
+def test_every_pod_has_one_verdict(asked: list[tuple[int, int]]) -> None:
+    done = decide(picture(crowd(asked)), [worker(max=5)], Policy(), Memory())
+    names = [ref.name for verdict in done.pods for ref in verdict.pods]
+    assert sorted(names) == sorted(f"p{i}" for i in range(len(asked)))
+    assert all(outcome == "unschedulable" for name, outcome in outcomes(done).items() if asked[int(name[1:])][0] > 4000)
+
+
+def test_higher_priority_has_the_scarce_nodes() -> None:
+    pods = [waiting(f"low{i}", 3000) for i in range(70)] + [waiting(f"high{i}", 3000, priority=5) for i in range(3)]
+    done = decide(picture(pods), [worker(max=3)], Policy(), Memory())
+    assert ordered(done) == {"w": 3}
+    assert {name for name, outcome in outcomes(done).items() if outcome == "ordered"} == {"high0", "high1", "high2"}
+
+
+def test_a_gang_comes_whole_or_not_at_all() -> None:
+    gang = [waiting(f"g{i}", 3000, gang="mpi", gang_size=4) for i in range(4)]
+    single = waiting("single", 3000)
+    assert ordered(decide(picture([*gang, single]), [worker(max=3)], Policy(), Memory())) == {"w": 1}
+    done = decide(picture([*gang, single]), [worker(max=3)], Policy(), Memory())
+    assert outcomes(done)["g0"] == "limit"
+    assert outcomes(done)["single"] == "ordered"
+    assert ordered(decide(picture([*gang, single]), [worker(max=5)], Policy(), Memory())) == {"w": 5}
+
+
+def test_headroom_keeps_empty_nodes_and_orders_what_is_missing() -> None:
+    spare = worker(headroom=Headroom(nodes=2))
+    done = decide(picture([], [ready(spare, "n0")]), [spare], Policy(), Memory())
+    assert ordered(done) == {"w": 1}
+    assert not done.remove
+    slots = worker(headroom=Headroom(pods=5, cpu_m=2000))
+    assert ordered(decide(picture([]), [slots], Policy(), Memory())) == {"w": 3}
+    coming = picture([], machines={"w": tuple(Machine(f"m{i}", "w", MachineState.BOOTING, NOW) for i in range(3))})
+    assert ordered(decide(coming, [slots], Policy(), Memory())) == {}
+
+
+def test_few_are_booted_at_once_and_the_rest_is_told() -> None:
+    pods = [waiting(f"p{i}", 4000) for i in range(10)]
+    done = decide(picture(pods), [worker()], Policy(max_booting=4), Memory())
+    assert ordered(done) == {"w": 4}
+    assert any("max_booting" in note for note in done.notes)
+
+
+def test_what_no_template_answers_is_tried_with_one_node_and_then_looked_at() -> None:
+    pods = [waiting(f"p{i}", beyond=("resourceClaims",)) for i in range(5)]
+    first = decide(picture(pods), [worker()], Policy(), Memory())
+    assert ordered(first) == {"w": 1}
+    assert set(outcomes(first).values()) == {"waiting"}
+    again = decide(picture(pods, now=NOW + 100), [worker()], Policy(), first.memory)
+    assert ordered(again) == {}
+    later = decide(picture(pods, now=NOW + 101), [worker()], Policy(backoff=BackOff(reset_s=100)), first.memory)
+    assert ordered(later) == {"w": 1}
+
+
+def test_a_node_that_goes_is_taken_back_before_one_is_bought() -> None:
+    pool = worker()
+    state = ready(pool, "n0")
+    state = msgspec.structs.replace(state, node=msgspec.structs.replace(state.node, unschedulable=True))
+    done = decide(picture([waiting("p")], [state]), [pool], Policy(), Memory(removing={"n0": NOW - 5}))
+    assert done.cancel == ("n0",)
+    assert not done.power_on
+    large = decide(
+        picture([waiting("p", 4000)], [state]),
+        [worker(allocatable={**_SIZE, "cpu": 8000})],
+        Policy(),
+        Memory(removing={"n0": NOW - 5}),
+    )
+    assert large.cancel == ("n0",)
+
+
+def test_planned_pods_keep_their_node_when_more_come() -> None:
+    pods = [waiting(f"p{i}", 2000) for i in range(2)]
+    first = decide(picture(pods), [worker()], Policy(), Memory())
+    machines = booting(first)
+    second = decide(picture(pods, machines=machines), [worker()], Policy(), first.memory)
+    assert set(second.memory.planned.values()) == {"w/w0"}
+    more = [waiting(f"q{i}", 2000, priority=100) for i in range(2)]
+    third = decide(picture([*more, *pods], machines=machines), [worker()], Policy(), second.memory)
+    assert {third.memory.planned[p.uid] for p in pods} == {"w/w0"}
+    assert ordered(third) == {"w": 1}
+
+
+def test_nothing_is_ordered_on_an_incomplete_or_old_picture() -> None:
+    for more, word in (({"complete": False}, "complete"), ({"stale_s": 1e4}, "old")):
+        done = decide(picture([waiting("p")], **more), [worker()], Policy(), Memory())
+        assert not done.power_on
+        assert any(word in note for note in done.notes)
+
+
+def test_a_pod_that_no_pool_helps_names_the_rule_of_each() -> None:
+    done = decide(picture([waiting("p", 9000)]), [worker(), worker(name="x")], Policy(), Memory())
+    (verdict,) = done.pods
+    assert not done.power_on
+    assert [(refusal.where, refusal.rule) for refusal in verdict.refusals] == [
+        ("w", "NodeResourcesFit"),
+        ("x", "NodeResourcesFit"),
+    ]
+    assert "cpu" in verdict.refusals[0].detail

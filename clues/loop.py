@@ -22,11 +22,12 @@ import structlog
 from clues.actions.machines import MachineBook
 from clues.actions.runner import Runner
 from clues.actions.state import NODE_WORDS, PoolFailure, Turn
-from clues.decision import Decision, Memory, PoolRest
+from clues.decision import Decision, Memory, PowerOn
 from clues.history import ActionKind, ActionRecord, History, Recording, Unwritable
 from clues.history.recorder import Recorder
 from clues.history.tracker import Tracker
-from clues.options import BackOff, Policy, Pool
+from clues.options import Policy, Pool
+from clues.policy.backoff import failed
 from clues.settings import Settings
 from clues.snapshot import Machine, Snapshot
 from infracore.clock import Clock
@@ -45,7 +46,18 @@ _LIST_FIRST_S: Final = 60.0
 _JUMP_S: Final = 5.0
 """A difference of the two clocks beyond this is a jump."""
 
-Decide = Callable[[Snapshot, Sequence[Pool], Policy, Memory], Decision]
+
+class Decide(Protocol):
+    """`clues.decide.decide`. What is to be turned on may be told to `early` before the rest is known."""
+
+    def __call__(
+        self,
+        snapshot: Snapshot,
+        pools: Sequence[Pool],
+        policy: Policy,
+        memory: Memory,
+        early: Callable[[tuple[PowerOn, ...]], None] | None = None,
+    ) -> Decision: ...
 
 
 class Source(Protocol):
@@ -137,6 +149,7 @@ class Loop:
         self._memory = history.memory()
         self.paused = history.kept("paused", str) or ""
         self._was_leader = False
+        self._ordered = False
         self._key: tuple[object, ...] | None = None
         self._due_at = 0.0
         self._saved_at = float("-inf")
@@ -293,10 +306,11 @@ class Loop:
         key = (self._source.version, self._book.version, self._memory, snapshot.complete, self.paused)
         if leader and (key != self._key or mono >= self._due_at or self._stale_changed(snapshot)):
             decide_began = time.perf_counter()
-            decision = self._decide(snapshot, self._pools, self._policy, self._memory)
+            self._ordered = False
+            decision = self._decide(snapshot, self._pools, self._policy, self._memory, self._order_early)
             decide_ms = (time.perf_counter() - decide_began) * 1000
             recorded = self._memory
-            acted = self._act(decision, mono)
+            acted = self._act(decision)
             self._key = (self._source.version, self._book.version, self._memory, snapshot.complete, self.paused)
             self._due_at = self._next_due(decision, snapshot, now, mono, rest_ends)
             if self.runner.problem:  # it could not be stored: tried again at the next tick
@@ -347,10 +361,20 @@ class Loop:
         self._on_pass(self.view)
         return self.view
 
-    def _act(self, decision: Decision, mono: float) -> bool:
-        """Begin what was decided, if this daemon may; returns whether."""
-        ready = self.runner.has_listed or mono - self._began > _LIST_FIRST_S
-        if self.paused or self._settings.daemon.dry_run or not ready or not self._leads():
+    def _may_begin(self) -> bool:
+        ready = self.runner.has_listed or self._clock.monotonic() - self._began > _LIST_FIRST_S
+        return not (self.paused or self._settings.daemon.dry_run) and ready and self._leads()
+
+    def _order_early(self, power_on: tuple[PowerOn, ...]) -> None:
+        """Hand over what is to be turned on while what goes is still being looked for."""
+        if self._may_begin():
+            self.runner.submit(Decision(self._clock.now(), power_on))
+            self._ordered = True
+            time.sleep(0)  # the workers first
+
+    def _act(self, decision: Decision) -> bool:
+        """Begin what was decided and is not begun yet, if this daemon may; returns whether."""
+        if not self._may_begin() and not self._ordered:
             # what was not done must not be remembered as done
             since = decision.memory.unneeded_since
             self._memory = msgspec.structs.replace(self._memory, unneeded_since=since)
@@ -360,7 +384,8 @@ class Loop:
             self._memory, self._unsaved = decision.memory, True
         if decision.is_empty:
             return False
-        self.runner.submit(decision)
+        if not (self._ordered and self.runner.problem):
+            self.runner.submit(msgspec.structs.replace(decision, power_on=()) if self._ordered else decision)
         if self.runner.problem:
             self._memory = msgspec.structs.replace(before, unneeded_since=decision.memory.unneeded_since)
             return False
@@ -526,16 +551,6 @@ class Loop:
         if self._recorder is not None and self._recorder.problem:
             said.append(self._recorder.problem)
         return (*said, *snapshot.problems)
-
-
-def failed(memory: Memory, pool: str, now: float, reason: str, backoff: BackOff) -> Memory:
-    """Return the memory with a pool at rest that failed now. Failures within a rest are one failure."""
-    last = memory.rests.get(pool)
-    if last is not None and now < last.until:
-        return memory
-    again = last is not None and now - last.failed_at <= backoff.reset_s
-    seconds = min(last.rest_s * 2, backoff.max_s) if last is not None and again else backoff.initial_s
-    return msgspec.structs.replace(memory, rests={**memory.rests, pool: PoolRest(now, seconds, now + seconds, reason)})
 
 
 def shifted(memory: Memory, seconds: float) -> Memory:

@@ -23,7 +23,7 @@ from infracore.errors import Conflict, NoCapacity, NotFound, Transient
 from tests.clues.world import World
 
 
-def simple(snapshot: Snapshot, pools: Any, policy: Policy, memory: Memory) -> Decision:
+def simple(snapshot: Snapshot, pools: Any, policy: Policy, memory: Memory, early: Any = None) -> Decision:
     """One machine of the first pool that does not rest for every four pods that pend, and idle nodes go."""
     memory = msgspec.structs.replace(memory, unneeded_since=dict(memory.unneeded_since))
     coming = sum(m.state is MachineState.BOOTING for found in snapshot.machines.values() for m in found)
@@ -119,6 +119,49 @@ def test_a_pending_pod_is_an_order_in_the_same_pass_and_only_one(rig: Rig, world
     rig.steps(60)
     assert world.count("on") == 1
     assert world.pods["ns", "a"].node == "m1"
+
+
+def early_too(snapshot: Snapshot, pools: Any, policy: Policy, memory: Memory, early: Any = None) -> Decision:
+    """As `simple`, and what is to be turned on is told before the rest is known."""
+    decision = simple(snapshot, pools, policy, memory)
+    if decision.power_on:
+        early(decision.power_on)
+    return decision
+
+
+def test_an_order_that_is_told_early_is_given_once(world: World, tmp_path: Path) -> None:
+    rig = Rig(world, tmp_path, early_too)
+    rig.steps(2)
+    world.add_pod("a", cpu=1000)
+    view = rig.steps()
+    assert view.acted
+    assert view.decision.power_on
+    assert world.count("on") == 1
+    rig.steps(60)
+    assert world.count("on") == 1
+    assert world.pods["ns", "a"].node == "m1"
+
+
+def test_an_order_that_was_told_early_stands_when_the_rest_fails(world: World, tmp_path: Path) -> None:
+    def broken(snapshot: Snapshot, pools: Any, policy: Policy, memory: Memory, early: Any = None) -> Decision:
+        if early_too(snapshot, pools, policy, memory, early).power_on:
+            raise ZeroDivisionError("scaling in")
+        return simple(snapshot, pools, policy, memory)
+
+    rig = Rig(world, tmp_path, broken)
+    rig.steps(2)
+    world.add_pod("a", cpu=1000)
+    rig.steps(60)
+    assert world.count("on") == 1
+    assert world.pods["ns", "a"].node == "m1"
+
+
+def test_a_pause_tells_nothing_early(world: World, tmp_path: Path) -> None:
+    rig = Rig(world, tmp_path, early_too)
+    rig.loop.pause("a person looks")
+    world.add_pod("a", cpu=1000)
+    rig.steps(5)
+    assert world.count("on") == 0
 
 
 def test_no_order_is_given_before_the_drivers_have_said_what_is_there(world: World, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ kind touches as many runs as it fills, not as many nodes.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,26 @@ from clues.policy.pack import Group
 from clues.policy.simulation import Simulation
 from clues.policy.template import fresh_node
 
-__all__ = ["Bins", "Placed", "first_fit"]
+__all__ = ["Bins", "Piece", "Placed", "first_fit", "number_of"]
 
-Placed = dict[Kind, dict[str, int]]
-"""Kind -> pool -> pods of it on fresh nodes of the pool."""
+
+class Piece(NamedTuple):
+    """Pods of a kind on some fresh nodes of a pool, equally many on each."""
+
+    pool: str
+    first: int
+    """Fresh nodes of a pool are numbered from 0."""
+    nodes: int
+    each: int
+
+
+Placed = dict[Kind, list[Piece]]
+"""Who is on which fresh node."""
+
+
+def number_of(placed: Placed, kind: Kind) -> int:
+    """Return how many pods of a kind are placed."""
+    return sum(piece.nodes * piece.each for piece in placed.get(kind, ()))
 
 
 class Bins:
@@ -27,6 +44,7 @@ class Bins:
 
     def __init__(self, simulation: Simulation, pool: Pool, kinds: Sequence[Kind]) -> None:
         """Ask the simulation once what is free on a fresh node, and how many pods of each kind it takes."""
+        self.pool = pool.name
         mark = simulation.mark()
         index = simulation.add_node(fresh_node(pool, f"bin-{pool.name}"))
         self._whole = simulation.free()[index]
@@ -35,11 +53,12 @@ class Bins:
         self._free: NDArray[np.int64] = np.zeros((len(self._whole), 64), np.int64)
         """[resource, run]."""
         self._numbers: NDArray[np.int64] = np.zeros(64, np.int64)
+        self._firsts: NDArray[np.int64] = np.zeros(64, np.int64)
         self._runs = 0
         self.total = 0
 
-    def fill(self, kind: Kind, charges: Sequence[tuple[int, int]], count: int) -> int:
-        """Put pods into nodes that have room; return how many found it."""
+    def fill(self, kind: Kind, charges: Sequence[tuple[int, int]], count: int, pieces: list[Piece]) -> int:
+        """Put pods into nodes that have room; return how many found it, and add where to `pieces`."""
         runs = self._runs
         if not runs or not self._each[kind]:
             return 0
@@ -56,47 +75,55 @@ class Bins:
         full = int(np.searchsorted(reached, count, side="right"))
         for row, amount in charges:
             self._free[row, at[:full]] -= amount * fits[:full]
+        firsts, numbers = self._firsts[at[:full]].tolist(), self._numbers[at[:full]].tolist()
+        for first, number, each in zip(firsts, numbers, fits[:full].tolist(), strict=True):
+            pieces.append(Piece(self.pool, first, number, each))
         placed = int(reached[full - 1]) if full else 0
-        if full < len(at):
-            self._split(int(at[full]), charges, int(fits[full]), count - placed)
+        if full < len(at) and placed < count:
+            self._split(int(at[full]), charges, int(fits[full]), count - placed, pieces)
             return count
         return placed
 
-    def open(self, kind: Kind, charges: Sequence[tuple[int, int]], count: int, most: int) -> int:
-        """Put pods on up to `most` new nodes; return how many found a place."""
+    def open(self, kind: Kind, charges: Sequence[tuple[int, int]], count: int, most: int, pieces: list[Piece]) -> int:
+        """Put pods on up to `most` new nodes; return how many found a place, and add where to `pieces`."""
         each = self._each[kind]
         number = min(-(-count // each), most) if each > 0 else 0
         if number <= 0:
             return 0
         placed = min(count, number * each)
+        run = self._add(self._whole, self.total, number)
         self.total += number
-        self._split(self._add(self._whole, number), charges, each, placed)
+        self._split(run, charges, each, placed, pieces)
         return placed
 
-    def _split(self, run: int, charges: Sequence[tuple[int, int]], fits: int, count: int) -> None:
+    def _split(self, run: int, charges: Sequence[tuple[int, int]], fits: int, count: int, pieces: list[Piece]) -> None:
         """Put pods on the nodes of one run, `fits` on each as far as they go."""
         whole, rest = divmod(count, fits)
-        before = self._free[:, run].copy()
-        untouched = int(self._numbers[run]) - whole - (1 if rest else 0)
+        before, first, number = self._free[:, run].copy(), int(self._firsts[run]), int(self._numbers[run])
+        used = whole + (1 if rest else 0)
         if whole:
             self._numbers[run] = whole
+            pieces.append(Piece(self.pool, first, whole, fits))
             for row, amount in charges:
                 self._free[row, run] -= amount * fits
         if rest:
-            at = self._add(before, 1) if whole else run
+            at = self._add(before, first + whole, 1) if whole else run
             self._numbers[at] = 1
+            pieces.append(Piece(self.pool, first + whole, 1, rest))
             for row, amount in charges:
                 self._free[row, at] = before[row] - amount * rest
-        if untouched:
-            self._add(before, untouched)
+        if number > used:
+            self._add(before, first + used, number - used)
 
-    def _add(self, free: NDArray[np.int64], number: int) -> int:
+    def _add(self, free: NDArray[np.int64], first: int, number: int) -> int:
         run = self._runs
         if run == len(self._numbers):
             self._free = np.concatenate([self._free, np.zeros_like(self._free)], axis=1)
             self._numbers = np.concatenate([self._numbers, np.zeros_like(self._numbers)])
+            self._firsts = np.concatenate([self._firsts, np.zeros_like(self._firsts)])
         self._free[:, run] = free
         self._numbers[run] = number
+        self._firsts[run] = first
         self._runs += 1
         return run
 
@@ -118,13 +145,10 @@ def first_fit(
     for group in groups:
         charges = simulation.charges(group.kind)
         left = len(group.pods)
-        there = placed.setdefault(group.kind, {})
+        pieces = placed.setdefault(group.kind, [])
         usable = [position for position in common if pools[position].name in group.pools]
         for position in usable:
-            found = bins[position].fill(group.kind, charges, left)
-            if found:
-                left -= found
-                there[pools[position].name] = there.get(pools[position].name, 0) + found
+            left -= bins[position].fill(group.kind, charges, left, pieces)
             if not left:
                 break
         if not left:
@@ -135,11 +159,8 @@ def first_fit(
             allowed = costs.most_of(position, counts)
             if most is not None:
                 allowed = min(allowed, most[position] - counts[position])
-            found = bins[position].open(group.kind, charges, left, allowed)
-            if found:
-                left -= found
-                counts[position] = bins[position].total
-                there[pools[position].name] = there.get(pools[position].name, 0) + found
+            left -= bins[position].open(group.kind, charges, left, allowed, pieces)
+            counts[position] = bins[position].total
             if not left:
                 break
     return tuple(counts), placed

@@ -9,17 +9,18 @@ node by node.
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clues.options import Expander, Policy, Pool
-from clues.policy.bins import Placed, first_fit
+from clues.policy.bins import Piece, Placed, first_fit, number_of
 from clues.policy.costs import Costs, Mix
 from clues.policy.grow import grow
 from clues.policy.kinds import Kind
-from clues.policy.pack import Group, Packing, pack
+from clues.policy.pack import SEARCHED_PODS, Group, Packing, pack
 from clues.policy.simulation import Simulation
 from clues.policy.supply import Supply
 
@@ -42,7 +43,7 @@ class Choice:
 
     def helped(self, kind: Kind) -> int:
         """Return how many pods of a kind have a place."""
-        return sum(self.placed.get(kind, {}).values()) + sum(self.beside.get(kind, {}).values())
+        return number_of(self.placed, kind) + sum(self.beside.get(kind, {}).values())
 
     def total(self) -> int:
         return sum(self.helped(kind) for kind in self.placed.keys() | self.beside.keys())
@@ -75,8 +76,13 @@ def few(simulation: Simulation, costs: Costs, others: NDArray[np.int64]) -> Choi
     mix = search.mix()
     mark = simulation.mark()
     packing = search.packed(mix)
-    choice = _choice(costs, mix, packing)
+    choice = _choice(costs, packing)
     simulation.undo(mark)
+    pods = sum(len(group.pods) for group in costs.groups)
+    if pods > SEARCHED_PODS and costs.policy.expander is not Expander.LEAST_WASTE:
+        other = many(simulation, costs, others, refine=False)
+        ranked = [(_ranked(costs, one), position) for position, one in enumerate((other, choice))]
+        choice = (other, choice)[max(ranked)[1]]
     return choice
 
 
@@ -85,20 +91,41 @@ def many(simulation: Simulation, costs: Costs, others: NDArray[np.int64], *, ref
     groups = sorted(costs.groups, key=lambda item: (-item.priority, -item.size))
     if not all(simulation.is_plain(group.kind) for group in groups):
         mark = simulation.mark()
-        mix, packing = grow(simulation, groups, costs, count(), others)
-        choice = _choice(costs, mix, packing)
+        _, packing = grow(simulation, groups, costs, count(), others)
+        choice = _choice(costs, packing)
         simulation.undo(mark)
         return choice
-    mix, placed = first_fit(simulation, groups, costs, own=False)
-    if len(costs.pools) > 1:
-        other, there = first_fit(simulation, groups, costs, own=True)
-        if (_helped(groups, there), *_negative(costs.of(other))) > (_helped(groups, placed), *_negative(costs.of(mix))):
-            mix, placed = other, there
-    choice = Choice(_counts(costs, mix), placed)
     pods = sum(len(group.pods) for group in groups)
+    orders = [groups]
+    if refine and pods <= _REFINED_PODS:
+        orders += [sorted(groups, key=partial(_turn, costs, weights)) for weights in ((1, 1), (1, 0), (0, 1))]
+    tried = [first_fit(simulation, order, costs, own=False) for order in orders]
+    if len(costs.pools) > 1:
+        tried += [first_fit(simulation, order, costs, own=True) for order in orders]
+    mix, placed = max(tried, key=lambda one: (_helped(groups, one[1]), _negative(costs.of(one[0]))))
+    choice = Choice(_counts(costs, mix), placed)
     if refine and pods <= _REFINED_PODS and choice.total() == pods:
         choice = _refined(simulation, groups, costs, mix, choice)
     return choice
+
+
+def _turn(costs: Costs, weights: tuple[int, int], group: Group) -> tuple[float, ...]:
+    """Order groups by falling priority, then by their weighted shares of cpu and memory of the largest pool."""
+    asked = dict(group.kind.spec.requests)
+    share = 0.0
+    for name, weight in zip(("cpu", "memory"), weights, strict=True):
+        largest = max(pool.allocatable.get(name, 0) for pool in costs.pools)
+        share += weight * asked.get(name, 0) / largest if largest else 0.0
+    return (-group.priority, -share, -group.size)
+
+
+def _ranked(costs: Costs, choice: Choice) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Order choices: whom they help by falling priority, then what they cost."""
+    mix = tuple(choice.counts.get(pool.name, 0) for pool in costs.pools)
+    helped: dict[int, int] = {}
+    for group in costs.groups:
+        helped[group.priority] = helped.get(group.priority, 0) + choice.helped(group.kind)
+    return tuple(helped[priority] for priority in sorted(helped, reverse=True)), _negative(costs.of(mix))
 
 
 def _negative(cost: tuple[float, ...]) -> tuple[float, ...]:
@@ -113,28 +140,27 @@ def _helped(groups: Sequence[Group], placed: Placed) -> tuple[int, ...]:
     """Return the pods that have a place, by falling priority."""
     by_priority: dict[int, int] = {}
     for group in groups:
-        there = sum(placed.get(group.kind, {}).values())
+        there = number_of(placed, group.kind)
         by_priority[group.priority] = by_priority.get(group.priority, 0) + there
     return tuple(by_priority[priority] for priority in sorted(by_priority, reverse=True))
 
 
-def _choice(costs: Costs, mix: Mix, packing: Packing) -> Choice:
+def _choice(costs: Costs, packing: Packing) -> Choice:
     """Sum a packing up by pool, without nodes that hold nothing."""
-    pool_of = {index: name for name, index in packing.nodes}
-    choice = Choice()
-    used: set[int] = set()
+    used = {index for there in packing.places.values() for index in there}
+    counts = {pool.name: 0 for pool in costs.pools}
+    numbers: dict[int, tuple[str, int]] = {}
+    for name, index in packing.nodes:
+        if index in used:
+            numbers[index] = (name, counts[name])
+            counts[name] += 1
+    choice = Choice({name: number for name, number in counts.items() if number})
     for kind, there in packing.places.items():
         for index, number in there.items():
-            name = pool_of.get(index)
-            if name is None:
-                choice.beside.setdefault(kind, {})[index] = number
+            if index in numbers:
+                choice.placed.setdefault(kind, []).append(Piece(*numbers[index], 1, number))
             else:
-                used.add(index)
-                placed = choice.placed.setdefault(kind, {})
-                placed[name] = placed.get(name, 0) + number
-    for index in used:
-        choice.counts[pool_of[index]] = choice.counts.get(pool_of[index], 0) + 1
-    choice.counts = {name: choice.counts[name] for name in _counts(costs, mix) if name in choice.counts}
+                choice.beside.setdefault(kind, {})[index] = number
     return choice
 
 
@@ -150,7 +176,7 @@ def _refined(simulation: Simulation, groups: Sequence[Group], costs: Costs, mix:
         left = [
             Group(group.kind, group.pods[: len(group.pods) - there], group.size, group.pools)
             for group in groups
-            if (there := sum(placed.get(group.kind, {}).values())) < len(group.pods)
+            if (there := number_of(placed, group.kind)) < len(group.pods)
         ]
         if sum(len(group.pods) for group in left) > _FEW_PODS:
             continue
@@ -159,9 +185,9 @@ def _refined(simulation: Simulation, groups: Sequence[Group], costs: Costs, mix:
             continue
         together = tuple(n + tail.counts.get(pool.name, 0) for pool, n in zip(costs.pools, kept, strict=True))
         if costs.of(together) < best[0]:
-            for kind, there_too in tail.placed.items():
-                for name, pods in there_too.items():
-                    placed[kind][name] = placed[kind].get(name, 0) + pods
+            before = {pool.name: n for pool, n in zip(costs.pools, kept, strict=True)}
+            for kind, pieces in tail.placed.items():
+                placed[kind] += [piece._replace(first=piece.first + before[piece.pool]) for piece in pieces]
             best = (costs.of(together), Choice(_counts(costs, together), placed))
     return best[1]
 

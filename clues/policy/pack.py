@@ -12,8 +12,10 @@ from clues.policy.kinds import Kind
 from clues.policy.simulation import Simulation
 from clues.policy.template import fresh_node
 
-__all__ = ["Group", "Packing", "Places", "fill", "note", "pack"]
+__all__ = ["SEARCHED_PODS", "Group", "Packing", "Places", "fill", "note", "pack"]
 
+SEARCHED_PODS = 14
+"""Up to so many pods every way of packing them is tried."""
 _STEPS = 4000
 """Placements that the exhaustive search of a small packing may try."""
 
@@ -156,7 +158,7 @@ def _ways(pods: int) -> list[_Way]:
     ways: list[_Way] = [_by(picky_first, tight=True), _by(large_first, tight=False), _by(picky_first, tight=False)]
     if pods <= 400:
         ways += [_by(large_first, tight=True), _by(free_first, tight=True), _spread_out]
-    if pods <= 14:
+    if pods <= SEARCHED_PODS:
         ways.append(_exhaustive)
     return ways
 

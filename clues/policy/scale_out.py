@@ -25,6 +25,8 @@ __all__ = ["scale_out"]
 
 _REMOVING = "clues.im-clues/removing"
 _MOST_NAMED = 50
+_NEW = "#"
+"""Begins the slot of a node that is ordered now, whose machine has no name yet: `pool/#0`."""
 
 
 def scale_out(
@@ -192,16 +194,16 @@ class _ScaleOut:
         return any(pod.spec.priority >= below and not pod.stays_with_node for pod in state.pods)
 
     def _seat_planned(self, groups: Sequence[Group]) -> list[Group]:
-        """Give pods the coming node that they were planned for, where it still fits."""
-        planned = self._supply.memory.planned
-        if not planned or not self._slots:
+        """Give pods the node that they were planned for, coming or come, where it still fits."""
+        planned = self._slots_of_pods()
+        if not planned:
             return list(groups)
         simulation, rest = self._simulation, []
         for group in groups:
             left: list[Pod] = []
             wanted: dict[int, list[Pod]] = {}
             for pod in group.pods:
-                index = self._slots.get(planned.get(pod.uid, ""), -1)
+                index = planned.get(pod.uid, -1)
                 (left if index < 0 else wanted.setdefault(index, [])).append(pod)
             for index, pods in wanted.items():
                 if simulation.is_local(group.kind):
@@ -213,9 +215,35 @@ class _ScaleOut:
                         simulation.place(group.kind, index)
                         number += 1
                 left += self._seated(Group(group.kind, pods, group.size), {index: number} if number else {})
+                for pod in pods[:number] if index not in self._coming else ():
+                    self._planned[pod.uid] = self._supply.memory.planned[pod.uid]
             if left:
                 rest.append(Group(group.kind, left, group.size))
         return rest
+
+    def _slots_of_pods(self) -> dict[str, int]:
+        """Return for whom the last decisions had which node in mind: pod uid -> index.
+
+        A slot whose machine is not known by that name (it was ordered by number, or got another name) is that of any
+        coming machine of its pool that nobody is planned for: fresh nodes of a pool are alike.
+        """
+        planned = self._supply.memory.planned
+        wanted = frozenset(planned.values())
+        if not wanted:
+            return {}
+        where = {slot: index for slot, index in self._slots.items() if slot in wanted}
+        for name, state in self._snapshot.nodes.items():
+            slot = f"{state.pool}/{state.machine or name}"
+            if state.pool and slot in wanted and slot not in where:
+                where[slot] = self._simulation.index[name]
+        free: dict[str, list[int]] = {}
+        for slot, index in self._slots.items():
+            if slot not in wanted:
+                free.setdefault(slot.partition("/")[0], []).append(index)
+        for slot in dict.fromkeys(planned.values()):
+            if slot not in where and free.get(slot.partition("/")[0]):
+                where[slot] = free[slot.partition("/")[0]].pop(0)
+        return {uid: where[slot] for uid, slot in planned.items() if slot in where}
 
     def _seated(self, group: Group, found: dict[int, int]) -> list[Pod]:
         """Note who sits where; return those without a place."""
@@ -304,8 +332,9 @@ class _ScaleOut:
         counts = dict(choice.counts)
         if self._policy.balance and counts:
             shared = balanced(counts, self._pools, self._supply)
-            if shared == counts or self._still_holds(asked, shared, choice.total(), others):
+            if shared != counts and self._still_holds(asked, shared, choice.total(), others):
                 counts = shared
+                self._planned = {uid: slot for uid, slot in self._planned.items() if f"/{_NEW}" not in slot}
         for name, number in probed.items():
             counts[name] = counts.get(name, 0) + number
         return self._with_minimum(counts)
@@ -379,9 +408,18 @@ class _ScaleOut:
     def _tell_ordered(self, groups: Sequence[Group], choice: Choice, excluded: set[tuple[str, str]]) -> None:
         for group in groups:
             pods = self._seated(group, choice.beside.get(group.kind, {}))
-            for pool, number in choice.placed.get(group.kind, {}).items():
-                here, pods = pods[:number], pods[number:]
+            at = 0
+            by_pool: dict[str, list[Pod]] = {}
+            for pool, first, nodes, each in choice.placed.get(group.kind, ()):
+                for number in range(first, first + nodes):
+                    here, at = pods[at : at + each], at + each
+                    by_pool.setdefault(pool, []).extend(here)
+                    slot = f"{pool}/{_NEW}{number}"
+                    for pod in here:
+                        self._planned[pod.uid] = slot
+            for pool, here in by_pool.items():
                 self._verdicts.add(here, "ordered", pool, reason=f"a node of {pool} is ordered for it")
+            pods = pods[at:]
             if pods:
                 in_gang = _gang(group.kind) in excluded
                 reason = "not the whole gang would fit" if in_gang else ""

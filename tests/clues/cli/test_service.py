@@ -107,7 +107,7 @@ def test_both_doors_are_closed_when_it_stops(clues, site: OpenSite) -> None:
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{site.port}/healthz", timeout=5)
     assert not site.settings.daemon.socket.exists()
-    assert not any(thread.name.startswith("clues-") for thread in threading.enumerate())
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("clues-")] == []
 
 
 def test_doors_that_cannot_be_opened_stop_the_daemon_with_the_reason(tmp_path: Path) -> None:

@@ -60,11 +60,11 @@ _WANTS = st.lists(st.tuples(_SPECS, st.integers(1, 12)), min_size=1, max_size=4)
 
 @settings(max_examples=60, deadline=None)
 @given(_WANTS)
-def test_first_fit_of_many_is_within_a_node_of_trying_all_mixes(wants: list[tuple[PodSpec, int]]) -> None:
+def test_first_fit_of_many_is_near_the_least(wants: list[tuple[PodSpec, int]]) -> None:
     simulation, costs = setting(wants, [pool("large")])
     best, quick = few(simulation, costs, _NONE), many(simulation, costs, _NONE)
     assert quick.total() == best.total() == sum(number for _, number in wants)
-    assert quick.counts["large"] <= best.counts["large"] + 1
+    assert quick.counts["large"] <= best.counts["large"] * 11 / 9 + 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -95,8 +95,9 @@ def test_limits_hold_and_no_node_is_empty(
         assert sum(_POOLS[name]["cpu"] * number for name, number in counts.items()) <= cores * 1000
         assert counts.get("small", 0) <= 3
         assert counts.get("large", 0) <= 4
-        held = {name: sum(there.get(name, 0) for there in choice.placed.values()) for name in counts}
-        assert all(held[name] >= number > 0 for name, number in counts.items())
+        pieces = [piece for found in choice.placed.values() for piece in found]
+        held = {(piece.pool, piece.first + i) for piece in pieces for i in range(piece.nodes) if piece.each}
+        assert held == {(name, i) for name, number in counts.items() for i in range(number)}
 
 
 def test_a_hundred_pods_of_one_cpu_need_seven_nodes_of_sixteen() -> None:

@@ -71,8 +71,8 @@ def test_a_decision_that_was_carried_out_is_quiet(asked: list[tuple[int, int]], 
     states = set(outcomes(first).values())
     if states == {"ordered"}:  # where some are left out, which of equals those are may change
         assert set(outcomes(again).values()) == {"upcoming"}
-    come = [ready(pools[0], f"n{i}") for i in range(sum(ordered(first).values()))]
-    later = decide(picture(crowd(asked), come), pools, Policy(), first.memory)
+    come = [ready(pools[0], f"w{i}") for i in range(sum(ordered(first).values()))]
+    later = decide(picture(crowd(asked), come), pools, Policy(), again.memory)
     assert not later.power_on
     if states == {"ordered"}:
         assert set(outcomes(later).values()) == {"fits"}

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKERS = ("machines", "vm", "ansible", "sshd", "controlplane", "slow", "install")
-TEST_PACKAGES = ("openssh-server",)
+MARKERS = ("machines", "vm", "ansible", "sshd", "ipmi", "controlplane", "slow", "install")
+TEST_PACKAGES = ("openssh-server", "openipmi", "ipmitool")
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -43,6 +43,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "vm": lambda: _needs("qemu-system-x86_64", "qemu-img"),
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
+    "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
     "controlplane": _controlplane,
     "slow": lambda: "",
     "install": lambda: "",

@@ -1,60 +1,53 @@
-"""The contract of `clues/power/base.py`: run against the drivers `fake` and `command`, on individuals and on pools."""
+"""The contract of `clues/power/base.py`: run against each `power_NAME.py`, with the real thing behind it."""
 
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from clues.options import MachineOption, Pool
 from clues.power.base import Order, PowerDriver, PowerState
 from clues.power.registry import load_drivers
-from infracore.errors import InfraError, NotFound, TimedOut
+from infracore.errors import InfraError, NotFound, TimedOut, Transient
+from tests.contracts.power_harness import PowerHarness
+from tests.rigs.process import wait_until
 
-_PROGRAM = """
-import pathlib, sys
-word, folder, machine = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
-if word == "on":
-    (folder / machine).touch()
-elif word == "off":
-    (folder / machine).unlink(missing_ok=True)
-else:
-    print("on" if (folder / machine).exists() else "off")
-"""
-_MACHINES = (MachineOption("m1", node="n1"), MachineOption("m2"))
-
-
-@pytest.fixture(params=["fake", "command"])
-def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PowerDriver]:
-    """A driver with one pool of two machines, both off."""
-    words = {
-        word: [sys.executable, "-c", _PROGRAM, word, str(tmp_path), "{machine}"] for word in ("on", "off", "status")
-    }
-    text: dict[str, object] = {"type": "fake"} if request.param == "fake" else {"type": "command", **words}
-    opened = load_drivers({"d": text}, [Pool("p", driver="d", machines=_MACHINES)])["d"]
-    yield opened
-    opened.close()
+_BOTH_OFF = {"m1": PowerState.OFF, "m2": PowerState.OFF}
+_SLACK_S = 4.0
+"""For starting programs and ending them, on a busy computer."""
 
 
 def _states(driver: PowerDriver) -> dict[str, PowerState]:
     return {report.machine: report.state for report in driver.list("p")}
 
 
-def test_the_same_token_gives_the_same_receipt_and_the_machine_is_on(driver: PowerDriver) -> None:
-    assert _states(driver) == {"m1": PowerState.OFF, "m2": PowerState.OFF}
-    order = Order("t1", "p", _MACHINES[0])
+def _wait(driver: PowerDriver, wanted: Mapping[str, PowerState]) -> None:
+    wait_until(lambda: _states(driver) == wanted, f"{wanted}")
+
+
+def test_it_finds_no_fault_in_settings_that_work(driver: PowerDriver) -> None:
+    assert tuple(driver.check()) == ()
+
+
+def test_the_same_token_gives_the_same_receipt_and_the_machine_is_on(power: PowerHarness, driver: PowerDriver) -> None:
+    assert _states(driver) == _BOTH_OFF
+    order = Order("t1", "p", power.machines[0])
     (receipt,) = driver.on([order])
     assert (receipt.token, receipt.machine, receipt.node) == ("t1", "m1", "n1")
+    _wait(driver, {"m1": PowerState.ON, "m2": PowerState.OFF})
     assert list(driver.on([order])) == [receipt]
     assert _states(driver) == {"m1": PowerState.ON, "m2": PowerState.OFF}
+    assert power.powered() in (None, {"m1": True, "m2": False})
 
 
-def test_off_of_what_is_off_or_unknown_succeeds(driver: PowerDriver) -> None:
-    driver.on([Order(f"t{m.name}", "p", m) for m in _MACHINES])
+def test_off_of_what_is_off_or_unknown_succeeds(power: PowerHarness, driver: PowerDriver) -> None:
+    driver.on([Order(f"t{m.name}", "p", m) for m in power.machines])
+    _wait(driver, {"m1": PowerState.ON, "m2": PowerState.ON})
     for _ in range(2):
         driver.off("p", ["m1", "gone"], token="x")
-    assert _states(driver) == {"m1": PowerState.OFF, "m2": PowerState.ON}
+        _wait(driver, {"m1": PowerState.OFF, "m2": PowerState.ON})
+    assert power.powered() in (None, {"m1": False, "m2": True})
 
 
 def test_an_unknown_pool_or_machine_is_not_found(driver: PowerDriver) -> None:
@@ -63,14 +56,60 @@ def test_an_unknown_pool_or_machine_is_not_found(driver: PowerDriver) -> None:
             call()
 
 
-def test_a_command_that_hangs_is_ended_in_time() -> None:
-    text = {"type": "command", "on": ["sleep", "60"], "off": ["true"], "status": ["false"], "call_s": 0.1}
-    opened = load_drivers({"d": text}, [Pool("p", driver="d", machines=_MACHINES)])["d"]
-    begun = time.monotonic()
-    with pytest.raises(TimedOut):
-        opened.on([Order("t", "p", _MACHINES[0])])
-    assert time.monotonic() - begun < 5
-    opened.close()
+def test_what_somebody_else_turned_on_is_seen_and_can_be_turned_off(power: PowerHarness, driver: PowerDriver) -> None:
+    if not power.switch("m2", on=True):
+        pytest.skip("nobody else can turn it on")
+    _wait(driver, {"m1": PowerState.OFF, "m2": PowerState.ON})
+    driver.off("p", ["m2"], token="x")
+    _wait(driver, _BOTH_OFF)
+
+
+def test_it_may_be_called_from_several_threads(power: PowerHarness, driver: PowerDriver) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        orders = [Order(f"{number}", "p", power.machines[number % 2]) for number in range(4)]
+        ordered = [threads.submit(driver.on, [order]) for order in orders]
+        looked = [threads.submit(driver.list, "p") for _ in range(2)]
+        assert [receipt.machine for call in ordered for receipt in call.result()] == ["m1", "m2", "m1", "m2"]
+        assert all(len(call.result()) == 2 for call in looked)
+    _wait(driver, {"m1": PowerState.ON, "m2": PowerState.ON})
+
+
+def test_what_is_refused_changes_nothing(power: PowerHarness) -> None:
+    if power.refused is None:
+        pytest.skip("it asks for no password")
+    opened = load_drivers({"d": power.refused}, [Pool("p", driver="d", machines=power.machines)])["d"]
+    try:
+        power.switch("m1", on=True)
+        wait_until(lambda: power.powered() == {"m1": True, "m2": False}, "m1 is on")
+        with pytest.raises(power.refusal):
+            opened.off("p", ["m1"], token="x")
+        if power.refuses_on:
+            with pytest.raises(power.refusal):
+                opened.on([Order("t", "p", power.machines[1])])
+        assert power.powered() == {"m1": True, "m2": False}
+    finally:
+        opened.close()
+
+
+def test_a_call_ends_in_time_where_nothing_answers(power: PowerHarness) -> None:
+    if not power.hang():
+        pytest.skip("it never hangs")
+    text = {**power.text, "call_s": 2.0} | ({"grace_s": 1.0} if "grace_s" in power.text else {})
+    opened = load_drivers({"d": text}, [Pool("p", driver="d", machines=power.machines)])["d"]
+    try:
+        for call in (
+            lambda: opened.on([Order("t", "p", power.machines[0])]),
+            lambda: opened.off("p", ["m1"], token="x"),
+        ):
+            begun = time.monotonic()
+            with pytest.raises((TimedOut, Transient)):
+                call()
+            assert time.monotonic() - begun < 2 + _SLACK_S
+        begun = time.monotonic()
+        assert set(_states(opened).values()) == {PowerState.UNKNOWN}
+        assert time.monotonic() - begun < 2 + _SLACK_S
+    finally:
+        opened.close()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Machines whose BMC speaks IPMI 2.0, by the program `ipmitool`. `address` is the BMC, `port` its UDP port."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from clues.options import MachineOption, Pool
 from clues.power.base import PowerState
@@ -9,9 +10,19 @@ from clues.power.deadline import Deadline
 from clues.power.individuals import Individuals, Seen
 from clues.power.secret import SecretSource
 from infracore.errors import CommandFailed, InfraError, Misconfigured, Transient, Unauthorised
-from infracore.process import run
+from infracore.process import Completed, run
 
 __all__ = ["IpmiDriver", "IpmiSettings"]
+
+_SEE: Final = "see `user`, `password` and `privilege` of the driver"
+# What ipmitool says of the codes with which a BMC refuses a session (IPMI 2.0, table 13-15).
+_REFUSED: Final = ("hmac is invalid", "unauthorized", "invalid role", "invalid name length", "invalid integrity check")
+_NO_CIPHER: Final = (
+    "invalid authentication algorithm",
+    "invalid integrity algorithm",
+    "invalid confidentiality algorithm",
+    "no cipher suite match",
+)
 
 
 class IpmiSettings(DriverSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -23,7 +34,8 @@ class IpmiSettings(DriverSettings, frozen=True, forbid_unknown_fields=True, kw_o
     user: str = "ADMIN"
     password: SecretSource = SecretSource()
     cipher: int | None = None
-    """Cipher suite; None: ipmitool's choice (17 where the BMC can)."""
+    """Cipher suite; None: ipmitool's choice (17 where the BMC can), which costs seconds a call on a BMC that does not
+    say which it has."""
     privilege: str = "OPERATOR"
     port: int = 623
     """Where a machine says none."""
@@ -56,7 +68,7 @@ class IpmiDriver(Individuals):
             try:
                 self._ask(machine, "soft", deadline)
             except CommandFailed:
-                pass  # many BMCs know no soft shutdown: completion code c1 or cc
+                pass  # many BMCs know no soft shutdown
             else:
                 if self._wait_off(machine, deadline, self._settings.grace_s, self._settings.poll_s):
                     return
@@ -95,24 +107,15 @@ class IpmiDriver(Individuals):
         env = {}
         if settings.password:
             argv.append("-E")
-            env["IPMI_PASSWORD"] = settings.password.read("password").reveal()
+            secret = settings.password.read("password").reveal()
+            env = {"IPMI_PASSWORD": secret, "IPMITOOL_PASSWORD": secret}  # ipmitool prefers the second
         if settings.cipher is not None:
             argv += ["-C", str(settings.cipher)]
-        done = run(
-            [*argv, "chassis", "power", word], timeout_s=deadline.left(), cancel=deadline.closing, env=env, check=False
-        )
+        argv += ["-v", "chassis", "power", word]  # without -v it does not say that a password is wrong
+        done = run(argv, timeout_s=deadline.left(), cancel=deadline.closing, env=env, check=False)
         if done.status == 0:
             return done.stdout
-        said = " ".join((done.stderr or done.stdout).split())[-300:]
-        low = said.lower()
-        what = f"ipmitool power {word} of {machine.name} ({machine.address}): {said}"
-        if any(word in low for word in ("hmac", "password", "unauthorized", "insufficient privilege", "rakp 2")):
-            raise Unauthorised(what, "see `user`, `password`, `privilege` and `cipher` of the driver")
-        if "invalid command" in low or "not supported" in low or "command response could not be provided" in low:
-            raise CommandFailed(what, status=done.status)
-        if "unable to establish" in low or "get chassis power status" in low or "timeout" in low or "timed out" in low:
-            raise Transient(what)
-        raise CommandFailed(what, status=done.status)
+        raise _error(f"ipmitool power {word} of {machine.name} ({machine.address})", done)
 
     def _faults(self) -> list[str]:
         try:
@@ -127,3 +130,29 @@ class IpmiDriver(Individuals):
             for machine in pool.machines
             if not machine.address
         ]
+
+
+def _error(what: str, done: Completed) -> InfraError:
+    """Tell why ipmitool (1.8.18, 1.8.19) failed; its lines before the last ones also tell what does not matter."""
+    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    said = " ".join(lines)
+    low = said.lower()
+    last = lines[-1].lower() if lines else ""
+    what = f"{what}: {' '.join(lines[-2:])[-300:] or f'status {done.status}'}"
+    if "address lookup" in low:
+        return Misconfigured(what, "see the machine's `address`")
+    if "unable to establish" in last:
+        if any(word in low for word in _NO_CIPHER):
+            return Misconfigured(what, "set `cipher` of the driver to a suite that the BMC knows (3, 17)")
+        if any(word in low for word in _REFUSED):
+            return Unauthorised(what, _SEE)
+        return Transient(what)
+    if "insufficient privilege" in last:
+        return Unauthorised(what, _SEE)
+    if "password is longer" in low or "unable to read password" in low:
+        return Misconfigured(what, _SEE)
+    if "unable to get chassis" in last or "unable to set chassis" in last or last.endswith("timeout"):
+        return Transient(what)  # no answer within a session that stood
+    if last.endswith(("node busy", "out of space", "bmc initialization in progress")):
+        return Transient(what)
+    return CommandFailed(what, status=done.status)

@@ -1,8 +1,12 @@
 """Machines with a BMC that speaks Redfish (DMTF DSP0266), through DMTF's client. `address` is its host or URL."""
 
+import re
+import socket
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -12,7 +16,7 @@ from clues.power.common import DriverSettings
 from clues.power.deadline import Deadline
 from clues.power.individuals import Individuals, Seen
 from clues.power.secret import SecretSource
-from infracore.errors import CommandFailed, InfraError, Misconfigured, NotFound, Transient, Unauthorised
+from infracore.errors import CommandFailed, InfraError, Misconfigured, NotFound, TimedOut, Transient, Unauthorised
 
 __all__ = ["RedfishDriver", "RedfishSettings"]
 
@@ -22,6 +26,8 @@ _STATES: Final = {
     "PoweringOn": PowerState.TURNING_ON,
     "PoweringOff": PowerState.TURNING_OFF,
 }
+_HTTP: Final = re.compile(r"HTTP (\d{3})")
+_BUSY: Final = frozenset({409, 429, 500, 502, 503, 504})
 
 
 class RedfishSettings(DriverSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,14 +72,22 @@ class RedfishDriver(Individuals):
             if self._settings.grace_s > 0 and "GracefulShutdown" in self._allowed(client, system, deadline):
                 with suppress(CommandFailed):
                     self._reset(client, system, ("GracefulShutdown",), machine, deadline)
-                    end = Deadline(f"shutdown of {machine.name}", self._settings.grace_s, self._closing)
-                    with suppress(InfraError):
-                        while True:
-                            if self._system(client, machine, end).get("PowerState") == "Off":
-                                return
-                            end.pause(self._settings.poll_s)
-                    deadline.left()
+                    if self._went_off(client, system, machine, deadline):
+                        return
             self._reset(client, system, ("ForceOff", "PushPowerButton"), machine, deadline)
+
+    def _went_off(self, client: Any, system: Mapping[str, Any], machine: MachineOption, deadline: Deadline) -> bool:
+        """Wait for the grace; a BMC that does not answer once, while its machine goes down, ends no grace."""
+        end = Deadline(f"shutdown of {machine.name}", self._settings.grace_s, self._closing)
+        path = _link(system, "a system")
+        with suppress(TimedOut):
+            while True:
+                with suppress(Transient):
+                    if self._call(client, path, end).get("PowerState") == "Off":
+                        return True
+                end.pause(self._settings.poll_s)
+        deadline.left()
+        return False
 
     def _look(self, machine: MachineOption, deadline: Deadline) -> Seen:
         with self._client(machine, deadline) as client:
@@ -88,26 +102,41 @@ class RedfishDriver(Individuals):
         """Log in, and out again: BMCs have few sessions."""
         import certifi
         import redfish
-        from redfish.rest.v1 import InvalidCredentialsError, SessionCreationError
+
+        from clues.power.timed_https import timed_https
 
         url = machine.address if "://" in machine.address else f"https://{machine.address}"
         if machine.port:
             url = f"{url}:{machine.port}"
         ca = (self._settings.ca_file or certifi.where()) if self._settings.verify else None
         password = self._settings.password.read("password").reveal()
-        limit = min(self._settings.request_s, deadline.left())
-        try:
-            client = redfish.redfish_client(url, self._settings.user, password, timeout=limit, max_retry=1, cafile=ca)
-            client.login(auth=self._settings.auth)
-        except (InvalidCredentialsError, SessionCreationError) as error:
-            raise Unauthorised(f"{url} refuses user {self._settings.user}", "see `user` and `password`") from error
-        except Exception as error:  # the client lets requests' errors and its own out, with no common root
-            raise Transient(f"{url}: {type(error).__name__}: {str(error)[:200]}") from error
-        try:
-            yield client
-        finally:
-            with suppress(Exception):  # the session ends by itself; the order stands
-                client.logout()
+        with timed_https(deadline) as adapter:
+            try:
+                # No second try: a second PushPowerButton would turn the machine on again.
+                client = redfish.redfish_client(
+                    url,
+                    self._settings.user,
+                    password,
+                    timeout=min(self._settings.request_s, deadline.left()),
+                    max_retry=0,
+                    cafile=ca,
+                    https_adapter=adapter,
+                )
+                client.login(auth=self._settings.auth)
+            except InfraError:
+                raise
+            except Exception as error:  # the client lets requests' errors and its own out, with no common root
+                raise _translated(url, error, self._settings.user, deadline) from error
+            try:
+                yield client
+            finally:
+                self._log_out(client, deadline)
+
+    def _log_out(self, client: Any, deadline: Deadline) -> None:
+        location = client.get_session_location()
+        with suppress(Exception):  # the session ends by itself; the order stands
+            if location:
+                client.delete(urlsplit(location).path, timeout=min(self._settings.request_s, deadline.left()))
 
     def _call(
         self, client: Any, path: str, deadline: Deadline, body: Mapping[str, str] | None = None
@@ -117,12 +146,12 @@ class RedfishDriver(Individuals):
             answer = client.post(path, body=dict(body), timeout=limit) if body else client.get(path, timeout=limit)
             status, said = answer.status, answer.dict if answer.text else {}
         except Exception as error:  # as in _client
-            raise Transient(f"{path}: {type(error).__name__}: {str(error)[:200]}") from error
+            raise _translated(path, error, self._settings.user, deadline) from error
         if status in {401, 403}:
             raise Unauthorised(f"{path} is refused to user {self._settings.user} (HTTP {status})")
         if status == 404:
             raise NotFound(f"{path} does not exist")
-        if status in {409, 429} or status >= 500:
+        if status in {409, 429} or (status >= 500 and status != 501):
             raise Transient(f"{path}: HTTP {status}: {str(said)[:200]}")
         if status >= 400:
             raise CommandFailed(f"{path}: HTTP {status}: {str(said)[:200]}", status=status)
@@ -139,7 +168,7 @@ class RedfishDriver(Individuals):
             raise Misconfigured(
                 f"{machine.address} has {len(paths)} systems for machine {machine.name}", "name one under `systems`"
             )
-        return self._call(client, paths[0], deadline)
+        return {**self._call(client, paths[0], deadline), "@odata.id": paths[0]}
 
     def _allowed(self, client: Any, system: Mapping[str, Any], deadline: Deadline) -> list[str]:
         """Return the reset types that it takes: beside the action, or in its ActionInfo."""
@@ -167,6 +196,44 @@ class RedfishDriver(Individuals):
         self._settings.password.read("password")
         machines = [machine for pool in self._pools.values() for machine in pool.machines]
         return [f"machine {machine.name}: no address of a BMC" for machine in machines if not machine.address]
+
+
+def _translated(what: str, error: Exception, user: str, deadline: Deadline) -> InfraError:
+    """Return what an exception of the client means.
+
+    Raises:
+        TimedOut, Cancelled: the call's time is over, which is why.
+    """
+    from redfish.rest.v1 import InvalidCredentialsError, RedfishPasswordChangeRequiredError, SessionCreationError
+
+    if isinstance(error, RedfishPasswordChangeRequiredError):
+        return Unauthorised(f"{what} lets user {user} in only to change the password", "change it there, then here")
+    status = _HTTP.match(str(error)) if isinstance(error, SessionCreationError) else None
+    if status is not None and int(status[1]) in _BUSY:
+        return Transient(f"{what} opens no session now: {str(error)[:200]}")
+    if isinstance(error, (InvalidCredentialsError, SessionCreationError)):
+        return Unauthorised(f"{what} refuses user {user}", "see `user` and `password`")
+    deadline.left()
+    causes = _causes(error)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Misconfigured(f"{what}: its certificate is not trusted: {cause.verify_message}", "see `ca_file`")
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+            return Misconfigured(f"{what}: no such host", "see the machine's `address`")
+    last = next((cause for cause in reversed(causes) if str(cause)), error)
+    return Transient(f"{what}: {type(last).__name__}: {str(last)[:200]}")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an exception and those that it came of; requests and urllib3 also keep them as `reason` or in `args`."""
+    found: list[BaseException] = []
+    new: list[object] = [error]
+    while new:
+        one = new.pop(0)
+        if isinstance(one, BaseException) and one not in found:
+            found.append(one)
+            new += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    return found
 
 
 def _action(system: Mapping[str, Any]) -> Mapping[str, Any]:

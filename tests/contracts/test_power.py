@@ -94,7 +94,7 @@ def test_what_is_refused_changes_nothing(power: PowerHarness) -> None:
 def test_a_call_ends_in_time_where_nothing_answers(power: PowerHarness) -> None:
     if not power.hang():
         pytest.skip("it never hangs")
-    text = {**power.text, "call_s": 2.0} | ({"grace_s": 1.0} if "grace_s" in power.text else {})
+    text = {**power.text, "call_s": 1.0} | ({"grace_s": 0.5} if "grace_s" in power.text else {})
     opened = load_drivers({"d": text}, [Pool("p", driver="d", machines=power.machines)])["d"]
     try:
         for call in (
@@ -104,10 +104,10 @@ def test_a_call_ends_in_time_where_nothing_answers(power: PowerHarness) -> None:
             begun = time.monotonic()
             with pytest.raises((TimedOut, Transient)):
                 call()
-            assert time.monotonic() - begun < 2 + _SLACK_S
+            assert time.monotonic() - begun < 1 + _SLACK_S
         begun = time.monotonic()
         assert set(_states(opened).values()) == {PowerState.UNKNOWN}
-        assert time.monotonic() - begun < 2 + _SLACK_S
+        assert time.monotonic() - begun < 1 + _SLACK_S
     finally:
         opened.close()
 

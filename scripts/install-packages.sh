@@ -63,6 +63,7 @@ if command -v systemctl >/dev/null; then
     for package in $missing $wished; do
         case $package in
             openssh-server) $as_root systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true ;;
+            snmpd) $as_root systemctl disable --quiet snmpd.service 2>/dev/null || true ;;
             openipmi) $as_root systemctl disable --quiet openipmi.service 2>/dev/null || true ;;
             apt-cacher-ng) $as_root systemctl disable --quiet apt-cacher-ng.service 2>/dev/null || true ;;
         esac

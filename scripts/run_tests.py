@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKERS = ("machines", "vm", "ansible", "sshd", "ipmi", "controlplane", "slow", "install")
-TEST_PACKAGES = ("openssh-server", "openipmi", "ipmitool")
+MARKERS = ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "controlplane", "slow", "install")
+TEST_PACKAGES = ("openssh-server", "openipmi", "ipmitool", "snmpd", "snmp")
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -44,6 +44,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
+    "snmp": lambda: _needs("snmpd", "snmpget", "snmpset"),
     "controlplane": _controlplane,
     "slow": lambda: "",
     "install": lambda: "",

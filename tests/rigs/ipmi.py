@@ -5,7 +5,6 @@ It knows the cipher suites 0 to 3.
 """
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from tests.rigs.needs import need_programs
 from tests.rigs.process import Daemon, daemon
+from tests.rigs.udp import free_udp_port
 
 __all__ = ["CIPHER", "PASSWORD", "USER", "Bmc", "bmc"]
 
@@ -100,7 +100,7 @@ def bmc(folder: Path, name: str) -> Iterator[Bmc]:
     program = place / "chassis"
     program.write_text(_CHASSIS.format(folder=place))
     program.chmod(0o755)
-    port = _free_udp_port()
+    port = free_udp_port()
     lan, controller = place / "lan.conf", place / "controller"
     lan.write_text(_LAN.format(name=name, port=port, program=program, user=USER, password=PASSWORD))
     controller.write_text(_CONTROLLER)
@@ -116,9 +116,3 @@ def _answers(port: int) -> bool:
     argv += ["-C", str(CIPHER), "-N", "1", "-R", "1", "chassis", "power", "status"]
     env = {**os.environ, "IPMITOOL_PASSWORD": PASSWORD, "IPMI_PASSWORD": PASSWORD}
     return subprocess.run(argv, env=env, capture_output=True, timeout=20, check=False).returncode == 0
-
-
-def _free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Daemon:
 
 
 @contextmanager
-def daemon(argv: Sequence[str | Path], folder: Path) -> Iterator[Daemon]:
+def daemon(argv: Sequence[str | Path], folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Daemon]:
     """Run a program in the foreground; end its group at the end."""
     log = folder / f"{Path(argv[0]).name}.log"
     with log.open("wb") as out:
@@ -55,6 +55,7 @@ def daemon(argv: Sequence[str | Path], folder: Path) -> Iterator[Daemon]:
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=folder,
+            env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", **(env or {})},
             start_new_session=True,
         )
     try:

@@ -19,7 +19,16 @@ from clues.power.deadline import Deadline
 from clues.power.individuals import Individuals, Seen
 from clues.power.secret import SecretSource
 from clues.power.secure_shell import SshSettings, shut_down, ssh
-from infracore.errors import CommandFailed, InfraError, Misconfigured, NoCapacity, NotFound, Transient, Unauthorised
+from infracore.errors import (
+    CommandFailed,
+    InfraError,
+    Misconfigured,
+    NoCapacity,
+    NotFound,
+    TimedOut,
+    Transient,
+    Unauthorised,
+)
 from infracore.process import run
 
 __all__ = ["PoeDriver", "PoeSettings"]
@@ -51,6 +60,8 @@ class PoeSettings(DriverSettings, frozen=True, forbid_unknown_fields=True, kw_on
     """Shut down by ssh before power is cut."""
     grace_s: float = 60.0
     """How long the shutdown may take."""
+    settle_s: float = 10.0
+    """From ssh's last answer to the cut: sshd ends before the file systems are unmounted."""
     poll_s: float = 2.0
     ssh: SshSettings = SshSettings()
     budget_watts: float | None = None
@@ -66,8 +77,8 @@ class PoeDriver(Individuals):
         super().__init__(name, settings.limits(), pools)
         self._settings = settings
         self._budget = threading.Lock()
-        if settings.grace_s >= settings.call_s:
-            raise Misconfigured(f"drivers.{name}: grace_s must be shorter than call_s")
+        if settings.grace_s + settings.settle_s >= settings.call_s:
+            raise Misconfigured(f"drivers.{name}: grace_s and settle_s together must be shorter than call_s")
         if not settings.machine_watts > 0:
             raise Misconfigured(f"drivers.{name}.machine_watts: must be more than 0")
         for pool in self._pools.values():
@@ -77,7 +88,8 @@ class PoeDriver(Individuals):
 
     def _turn_on(self, machine: MachineOption, deadline: Deadline) -> None:
         if self._settings.budget_watts is None:
-            self._set(machine, 1, deadline)
+            if self._get(_ADMIN, machine.port, deadline) != 1:
+                self._set(machine, 1, deadline)
             return
         deadline.hold(self._budget)  # two at once would both see the last free watts
         try:
@@ -103,16 +115,36 @@ class PoeDriver(Individuals):
         self._set(machine, 2, deadline)
 
     def _shut_down(self, machine: MachineOption, deadline: Deadline) -> None:
-        """Ask it to go, and wait until it does not answer any more, at most the grace; then power goes anyway."""
+        """Ask it to go, and wait until it does not answer any more, at most the grace; then power goes anyway.
+
+        Raises:
+            Unauthorised, Misconfigured, CommandFailed: it runs and was not asked. Power stays: cards that lose it while
+                they are written to are lost.
+        """
         host = machine.address or machine.node or machine.name
         patience = Deadline(f"shutdown of {machine.name}", self._settings.grace_s, self._closing)
+        asked = False
         try:
-            if not shut_down(self._settings.ssh, host, patience):
-                return
-            while ssh(self._settings.ssh, host, ["true"], patience) is not None:
+            while True:
+                try:
+                    if not asked:
+                        if not shut_down(self._settings.ssh, host, patience):
+                            return  # nothing runs there that could be asked
+                        asked = True
+                    elif ssh(self._settings.ssh, host, ["true"], patience) is None:
+                        break
+                except Transient:
+                    pass  # asked again, or looked again
+                except (Unauthorised, CommandFailed):
+                    if not asked:
+                        raise
+                    # a machine that goes down may let nobody in any more (pam_nologin)
                 patience.pause(self._settings.poll_s)
-        except InfraError:
-            deadline.left()  # ends the call where the driver is closed or its time over, before power is cut
+        except TimedOut:
+            deadline.left()
+            return
+        deadline.pause(self._settings.settle_s)
+        deadline.left()
 
     def _look(self, machine: MachineOption, deadline: Deadline) -> Seen:
         admin = self._get(_ADMIN, machine.port, deadline)
@@ -162,8 +194,9 @@ class PoeDriver(Individuals):
             )
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        said = " ".join((done.stderr + done.stdout).split())[-300:]
-        if "No Such Instance" in said or "No Such Object" in said or "noSuchName" in said:
+        lines = (done.stderr + done.stdout).splitlines()
+        said = " ".join(" ".join(line for line in lines if not line.startswith("Created directory")).split())[-300:]
+        if any(word in said for word in ("No Such Instance", "No Such Object", "noSuchName", "noCreation")):
             raise NotFound(
                 f"switch {settings.switch} has no {words[0]}", "see `group` of the driver, `port` of the machine"
             )
@@ -173,10 +206,12 @@ class PoeDriver(Individuals):
         low = said.lower()
         if "timeout" in low or "no response" in low:
             raise Transient(what, "the switch is down, or the community is wrong: SNMP 2c answers neither")
-        if any(word in low for word in ("authorization", "noaccess", "not writable", "authentication", "unknown user")):
+        if "unknown host" in low or "passphrase chosen is below" in low:
+            raise Misconfigured(
+                what, "see `switch` and the passwords of the driver: SNMP 3's have eight letters or more"
+            )
+        if any(word in low for word in ("authorization", "noaccess", "notwritable", "authentication", "unknown user")):
             raise Unauthorised(what, "see `community` or `user` and the passwords of the driver")
-        if "unknown host" in low:
-            raise Misconfigured(what, "see `switch` of the driver")
         raise CommandFailed(what, status=done.status)
 
     def _configuration(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from clues.power.deadline import Deadline
-from infracore.errors import CommandFailed, Transient, Unauthorised
+from infracore.errors import CommandFailed, Misconfigured, Transient, Unauthorised
 from infracore.process import Completed, run
 
 __all__ = ["SshSettings", "shut_down", "ssh"]
@@ -31,7 +31,8 @@ def ssh(settings: SshSettings, address: str, command: Sequence[str], deadline: D
     """Run a command on the machine; None: nothing answers there.
 
     Raises:
-        Unauthorised: it answers, and lets us not in. Transient, TimedOut: it cannot be told.
+        Unauthorised: it answers, and lets us not in. Misconfigured: there is no such host.
+        Transient, TimedOut: it cannot be told.
     """
     argv = [*settings.program, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
     argv += ["-o", f"ConnectTimeout={settings.connect_s}", "-o", "ServerAliveInterval=3", "-p", str(settings.port)]
@@ -51,10 +52,12 @@ def ssh(settings: SshSettings, address: str, command: Sequence[str], deadline: D
         return done
     said = " ".join(done.stderr.split())[-300:]
     low = said.lower()
-    if "closed by remote host" in low or "closed by" in low or "broken pipe" in low or "not responding" in low:
-        return Completed(255, done.stdout, done.stderr)  # it went down under us, which is what was asked for
-    if "permission denied" in low or "host key verification failed" in low:
+    if any(word in low for word in ("permission denied", "host key verification failed", "too many authentication")):
         raise Unauthorised(f"ssh to {address} is refused: {said}", "see `ssh` of the driver: user, key, known_hosts")
+    if "could not resolve hostname" in low and "temporary failure" not in low:
+        raise Misconfigured(f"ssh: {said}", "see the machine's `address` or `node`, and `hosts` of the driver")
+    if any(word in low for word in ("closed by", "connection reset", "broken pipe", "not responding")):
+        return Completed(255, done.stdout, done.stderr)  # it went down under us, which is what was asked for
     if any(word in low for word in ("refused", "timed out", "no route", "unreachable", "host is down")):
         return None
     raise Transient(f"ssh to {address}: {said or 'failed'}")

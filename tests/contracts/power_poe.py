@@ -20,7 +20,8 @@ class PoeHarness:
     refuses_on = True
 
     def __init__(self, switch: Switch, text: Mapping[str, Any], refused: Mapping[str, Any]) -> None:
-        common = {"type": "poe", "switch": switch.address, "shutdown": False, "timeout_s": 1, "grace_s": 10.0}
+        common: dict[str, Any] = {"type": "poe", "switch": switch.address, "shutdown": False, "timeout_s": 1}
+        common |= {"grace_s": 10.0, "settle_s": 0.1}
         self._switch = switch
         self.text: Mapping[str, Any] = {**common, **text}
         self.refused: Mapping[str, Any] | None = {**common, **refused}

@@ -21,25 +21,35 @@ USER = "clues"
 AUTH_PASSWORD = "loopback-only"
 PRIVACY_PASSWORD = "loopback-too"
 
-# snmpd runs it as `PROGRAM -g OID` and `PROGRAM -s OID TYPE VALUE` (snmpd.conf(5), "pass"); two columns of the table:
-# 3 pethPsePortAdminEnable, 6 pethPsePortDetectionStatus.
+# snmpd talks with it as snmpd.conf(5) says of "pass_persist" ("pass" would answer from its cache for half a minute).
+# Two columns of the table: 3 pethPsePortAdminEnable, 6 pethPsePortDetectionStatus.
 _TABLE = """#!/bin/sh
 cd '{folder}' || exit 1
-row=${{2#.1.3.6.1.2.1.105.1.1.1.}}
-case "$1" in
-    -g) [ -e "$row" ] && printf '%s\\ninteger\\n' "$2" && cat "$row" ;;
-    -s) case "$row" in 3.*) ;; *) echo not-writable; exit 0 ;; esac
-        [ -e "$row" ] || {{ echo no-creation; exit 0; }}
-        echo "$row $4" >> orders
-        [ -e stuck ] || echo "$4" > "$row" ;;
-esac
+while read -r word; do
+    case "$word" in
+        PING) echo PONG; continue ;;
+        "") exit 0 ;;
+    esac
+    read -r oid
+    row=${{oid#.1.3.6.1.2.1.105.1.1.1.}}
+    case "$word" in
+        get) if [ -e "$row" ]; then printf '%s\\ninteger\\n' "$oid"; cat "$row"; else echo NONE; fi ;;
+        set) read -r kind value
+             case "$row" in 3.*) ;; *) echo not-writable; continue ;; esac
+             [ -e "$row" ] || {{ echo no-creation; continue; }}
+             echo "$row $value" >> orders
+             [ -e stuck ] || echo "$value" > "$row"
+             echo DONE ;;
+        *) echo NONE ;;
+    esac
+done
 """
 _CONFIGURATION = """
 rwcommunity {write} 127.0.0.1 .1.3.6.1.2.1.105
 rocommunity {read} 127.0.0.1 .1.3.6.1.2.1.105
 createUser {user} SHA-256 "{auth}" AES "{privacy}"
 rwuser {user} priv .1.3.6.1.2.1.105
-pass .1.3.6.1.2.1.105.1.1.1 {program}
+pass_persist .1.3.6.1.2.1.105.1.1.1 {program}
 """
 
 
@@ -98,7 +108,19 @@ def poe_switch(folder: Path) -> Iterator[Switch]:
             program=program,
         )
     )
-    argv = ["snmpd", "-f", "-Lo", "-C", "-c", configuration, "-p", folder / "pid", "-I", "-smux", "-r"]
+    argv: list[str | Path] = [
+        "snmpd",
+        "-f",
+        "-Lo",
+        "-C",
+        "-c",
+        configuration,
+        "-p",
+        folder / "pid",
+        "-I",
+        "-smux",
+        "-r",
+    ]
     env = {"SNMP_PERSISTENT_DIR": str(folder / "persistent"), "SNMPCONFPATH": str(folder)}
     with daemon([*argv, f"udp:{started.address}"], folder, env) as started.daemon:
         started.daemon.wait_for(lambda: _answers(started))

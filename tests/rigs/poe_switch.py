@@ -28,7 +28,7 @@ cd '{folder}' || exit 1
 while read -r word; do
     case "$word" in
         PING) echo PONG; continue ;;
-        "") exit 0 ;;
+        "") continue ;;  # after the value of a set
     esac
     read -r oid
     row=${{oid#.1.3.6.1.2.1.105.1.1.1.}}

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKERS = ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "controlplane", "slow", "install")
-TEST_PACKAGES = ("openssh-server", "openipmi", "ipmitool", "snmpd", "snmp")
+MARKERS = ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "controlplane", "slow", "install")
+TEST_PACKAGES = ("openssh-server", "openipmi", "ipmitool", "snmpd", "snmp", "iproute2", "iputils-ping")
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -45,6 +45,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "sshd": lambda: _needs("sshd", "ssh"),
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
     "snmp": lambda: _needs("snmpd", "snmpget", "snmpset"),
+    "netns": lambda: "needs root" if os.geteuid() != 0 else _needs("ip", "ping"),
     "controlplane": _controlplane,
     "slow": lambda: "",
     "install": lambda: "",

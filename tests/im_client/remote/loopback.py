@@ -31,8 +31,13 @@ class Loopback:
         """The home folder of whoever logs in."""
         return self.folder / "home"
 
+    def hang(self) -> None:
+        """Let it accept connections and say nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
     def stop(self) -> None:
         """End the server and the sessions that it serves."""
+        self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=10)
 
@@ -44,9 +49,15 @@ def free_port() -> int:
 
 
 def serve(
-    folder: Path, *, authorized: bool = True, host_key: tuple[str, Secret] | None = None, port: int = 0
+    folder: Path,
+    *,
+    authorized: bool = True,
+    host_key: tuple[str, Secret] | None = None,
+    port: int = 0,
+    address: str = "127.0.0.1",
+    key: str = "",
 ) -> Loopback:
-    """Start a server in a folder; return when it accepts connections."""
+    """Start a server in a folder; return when it accepts connections. `key` may log in, too."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     home = folder / "home"
@@ -56,12 +67,12 @@ def serve(
     public, private = new_key_pair("test")
     port = port or free_port()
     _write(folder / "host_key", host_private.reveal())
-    _write(home / ".ssh" / "authorized_keys", f"{public}\n" if authorized else "")
+    _write(home / ".ssh" / "authorized_keys", f"{public}\n{key}\n" if authorized else "")
     config = folder / "sshd_config"
     config.write_text(
         f"""
 Port {port}
-ListenAddress 127.0.0.1
+ListenAddress {address}
 HostKey {folder}/host_key
 PidFile none
 AuthorizedKeysFile {home}/.ssh/authorized_keys
@@ -95,7 +106,7 @@ Subsystem sftp internal-sftp
     else:
         raise RuntimeError("sshd did not start: " + "".join(said))
     threading.Thread(target=process.stderr.read, name="sshd-stderr", daemon=True).start()
-    access = Access(address="127.0.0.1", port=port, user=getpass.getuser(), private_key=private, host_key=host_public)
+    access = Access(address=address, port=port, user=getpass.getuser(), private_key=private, host_key=host_public)
     return Loopback(access, folder, process)
 
 

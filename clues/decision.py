@@ -161,7 +161,7 @@ class Memory(msgspec.Struct, frozen=True):
     last_failure: float | None = None
     """Of a power-off or drain."""
     planned: Mapping[str, str] = {}
-    """Pod uid -> the slot that it was ordered for, kept and not packed anew: `pool/machine`, or `pool/#number` of a node
+    """Pod uid -> the slot that it was ordered for, kept and not packed anew: `pool/machine`, or `pool/#number` of one
     that was ordered just now."""
     given_up: Mapping[str, float] = {}
     """Machine (`pool/name`) that never registered -> when it was given up."""

@@ -7,7 +7,7 @@ trap 'rm -rf "$work"' EXIT
 "$1" -m venv "$work/venv"
 "$work/venv/bin/pip" --disable-pip-version-check --quiet install uv
 cd requirements
-for name in run dev build controlplane; do
+for name in run dev build controlplane im-server; do
     "$work/venv/bin/uv" --quiet pip compile --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-header --output-file "$name.txt" "$name.in"
     echo "requirements/$name.txt"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKERS = ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "controlplane", "slow", "install")
+MARKERS = ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "im_server", "controlplane", "slow", "install")
 TEST_PACKAGES = ("openssh-server", "openipmi", "ipmitool", "snmpd", "snmp", "iproute2", "iputils-ping")
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
@@ -38,6 +38,13 @@ def _controlplane() -> str:
     return (done.stdout.strip() or "the control plane cannot be built") if done.returncode else ""
 
 
+def _im_server() -> str:
+    """Install the Infrastructure Manager where it is not there yet."""
+    argv = [sys.executable, "-m", "tests.rigs.im_server"]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
+    return (done.stdout.strip() or "the Infrastructure Manager cannot be installed") if done.returncode else ""
+
+
 CONDITIONS: dict[str, Callable[[], str]] = {
     "machines": _machines,
     "vm": lambda: _needs("qemu-system-x86_64", "qemu-img"),
@@ -46,6 +53,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
     "snmp": lambda: _needs("snmpd", "snmpget", "snmpset"),
     "netns": lambda: "needs root" if os.geteuid() != 0 else _needs("ip", "ping"),
+    "im_server": _im_server,
     "controlplane": _controlplane,
     "slow": lambda: "",
     "install": lambda: "",

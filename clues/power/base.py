@@ -12,7 +12,8 @@ most `limits.call_s`), never until a machine has booted; they run in worker thre
 
 Errors are `infracore.errors`: `Transient` and `TimedOut` are tried again, `NoCapacity` and `QuotaExceeded` make the
 pool rest and the next pool serve at once, `Unauthorised`, `Misconfigured` and `NotFound` are not tried again,
-`CommandFailed` counts as a failure of the machine. Nothing else may leave a driver.
+`CommandFailed` counts as a failure of the machine, `Locked` says that another program holds what the driver needs,
+`Cancelled` that it was closed meanwhile. Nothing else may leave a driver.
 
 Tests: `tests/contracts/test_power.py` runs against every driver.
 """

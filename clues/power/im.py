@@ -74,6 +74,10 @@ class ImSettings(DriverSettings, frozen=True, forbid_unknown_fields=True, kw_onl
     """Whether the others are configured anew after a removal."""
 
 
+class _Unheard(Transient):
+    """The request never reached the server."""
+
+
 class _Intent(msgspec.Struct):
     pool: str
     before: list[str]
@@ -175,8 +179,12 @@ class ImDriver:
         try:
             body, kind = self._request(pool, len(orders), len(before), deadline)
             answer = self._ask("POST", "", deadline, body, kind)
-        except (Transient, TimedOut):
-            raise  # it may have been done
+        except (Transient, TimedOut) as error:
+            if not isinstance(error, _Unheard):
+                raise  # it may have been done
+            for order in orders:
+                book.intents.pop(order.token, None)
+            raise
         except InfraError:
             for order in orders:
                 book.intents.pop(order.token, None)
@@ -187,8 +195,8 @@ class ImDriver:
         for order in orders:
             book.intents.pop(order.token, None)
         self._write(book)
-        if not ids:
-            raise NoCapacity(f"IM made no VM of {self._group(pool)}")
+        if len(ids) < len(orders):
+            raise NoCapacity(f"IM made {len(ids)} of {len(orders)} VMs of {self._group(pool)}")
         return [Receipt(order.token, vm, self._about(vm, deadline)[1]) for order, vm in zip(orders, ids, strict=False)]
 
     def _request(self, pool: str, count: int, there: int, deadline: Deadline) -> tuple[bytes, str]:
@@ -323,7 +331,7 @@ class ImDriver:
             finally:
                 answer.release_conn()
         except (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError) as error:
-            raise Transient(f"IM at {self._settings.url} does not answer") from error
+            raise _Unheard(f"IM at {self._settings.url} does not answer") from error
         except urllib3.exceptions.TimeoutError as error:
             raise TimedOut(f"IM did not answer {method} within its time") from error
         except urllib3.exceptions.SSLError as error:

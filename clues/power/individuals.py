@@ -96,17 +96,22 @@ class Individuals:
         self._each(machines, one, lambda name: f"turn off {name}")
 
     def list(self, pool: str) -> Sequence[MachineReport]:
+        wrong: dict[str, InfraError] = {}
+
         def one(machine: MachineOption, deadline: Deadline) -> MachineReport:
             try:
                 state, detail = self._look(machine, deadline)
-            except (Misconfigured, NotFound):
-                raise
             except InfraError as error:  # one machine that does not answer hides no other
+                if isinstance(error, (Misconfigured, NotFound)):
+                    wrong[machine.name] = error
                 state, detail = PowerState.UNKNOWN, error.message
             facts = {"address": machine.address} if machine.address else {}
             return MachineReport(machine.name, pool, state, machine.node or machine.name, detail=detail, facts=facts)
 
-        return self._each(self._pool(pool).machines, one, lambda machine: f"look at {machine.name}")
+        reports = self._each(self._pool(pool).machines, one, lambda machine: f"look at {machine.name}")
+        if len(wrong) == len(reports):  # then it is not the machines
+            raise gather(list(wrong.values()))
+        return reports
 
     def check(self) -> Sequence[str]:
         try:

@@ -205,6 +205,7 @@ def _translated(what: str, error: Exception, user: str, deadline: Deadline) -> I
         TimedOut, Cancelled: the call's time is over, which is why.
     """
     from redfish.rest.v1 import InvalidCredentialsError, RedfishPasswordChangeRequiredError, SessionCreationError
+    from requests.exceptions import InvalidURL
 
     if isinstance(error, RedfishPasswordChangeRequiredError):
         return Unauthorised(f"{what} lets user {user} in only to change the password", "change it there, then here")
@@ -218,7 +219,8 @@ def _translated(what: str, error: Exception, user: str, deadline: Deadline) -> I
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Misconfigured(f"{what}: its certificate is not trusted: {cause.verify_message}", "see `ca_file`")
-        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+        unknown = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
+        if unknown or isinstance(cause, InvalidURL) or type(cause) is UnicodeError:  # a name that cannot be one
             return Misconfigured(f"{what}: no such host", "see the machine's `address`")
     last = next((cause for cause in reversed(causes) if str(cause)), error)
     return Transient(f"{what}: {type(last).__name__}: {str(last)[:200]}")

@@ -4,8 +4,10 @@ The packet is six bytes ff, sixteen times the MAC, and the SecureOn password whe
 Magic Packet Technology, publication 20213). `MachineOption.address` is the MAC; the node name is the ssh host.
 """
 
+import errno
 import ipaddress
 import re
+import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
@@ -25,6 +27,7 @@ from infracore.process import run
 __all__ = ["WolDriver", "WolSettings", "magic_packet"]
 
 _MAC: Final = re.compile(r"^[0-9A-Fa-f]{2}([:-]?)(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}$")
+_SEE: Final = "see the machine's `node`, and `hosts` of the driver"
 
 
 class WolSettings(DriverSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -94,11 +97,17 @@ class WolDriver(Individuals):
                         deadline.pause(self._settings.pause_s)
                     out.sendto(packet, (self._settings.broadcast, self._settings.port))
         except OSError as error:
-            raise Transient(f"cannot send to {self._settings.broadcast}: {error.strerror or error}") from error
+            what = f"cannot send to {self._settings.broadcast}: {error.strerror or error}"
+            if error.errno in {errno.ENODEV, errno.EPERM}:
+                raise Misconfigured(what, "see `interface` of the driver; cluesd needs CAP_NET_RAW for it") from error
+            raise Transient(what) from error
 
     def _turn_off(self, machine: MachineOption, deadline: Deadline) -> None:
-        if self._look(machine, deadline)[0] is not PowerState.OFF:
-            shut_down(self._settings.ssh, self._host(machine), deadline)
+        state, _ = self._look(machine, deadline)
+        if state is PowerState.OFF or shut_down(self._settings.ssh, self._host(machine), deadline):
+            return
+        if state is PowerState.ON and self._look(machine, deadline)[0] is PowerState.ON:
+            raise Transient(f"{self._host(machine)} is on, and its ssh does not answer")
 
     def _look(self, machine: MachineOption, deadline: Deadline) -> Seen:
         host = self._host(machine)
@@ -111,10 +120,15 @@ class WolDriver(Individuals):
                 whole = max(1, int(limit))
                 try:
                     done = run(
-                        ["ping", "-n", "-c", "1", "-W", str(whole), "--", host], timeout_s=whole + 2, check=False
+                        ["ping", "-n", "-c", "1", "-W", str(whole), "--", host],
+                        timeout_s=min(whole + 2, deadline.left()),
+                        cancel=deadline.closing,
+                        check=False,
                     )
                 except TimedOut:
                     return PowerState.UNKNOWN, "ping did not end"
+                if "not known" in done.stderr:
+                    raise Misconfigured(f"{host}: no such host", _SEE)
                 if done.status == 0:
                     return PowerState.ON, ""
                 return (PowerState.OFF, "no echo") if done.status == 1 else (PowerState.UNKNOWN, done.stderr.strip())
@@ -124,7 +138,11 @@ class WolDriver(Individuals):
                 except ConnectionRefusedError:
                     return PowerState.UNKNOWN, f"the address answers, port {self._settings.status_port} is closed"
                 except socket.gaierror as error:
+                    if error.errno == socket.EAI_NONAME:
+                        raise Misconfigured(f"{host}: no such host", _SEE) from error
                     return PowerState.UNKNOWN, f"{host}: {error.strerror}"
+                except UnicodeError as error:  # what Python says of a name with an empty or too long label
+                    raise Misconfigured(f"{host}: no such host", _SEE) from error
                 except OSError as error:
                     return PowerState.OFF, str(error)
                 return PowerState.ON, ""
@@ -137,7 +155,10 @@ class WolDriver(Individuals):
             done = run([*self._settings.ssh.program, "-V"], timeout_s=10, check=False)
         except (Misconfigured, CommandFailed, TimedOut) as error:
             return [error.message]
-        return [] if done.status == 0 else [f"{self._settings.ssh.program[0]} -V ended with status {done.status}"]
+        found = [] if done.status == 0 else [f"{self._settings.ssh.program[0]} -V ended with status {done.status}"]
+        if self._settings.status == "ping" and shutil.which("ping") is None:
+            found.append("the program 'ping' is not installed (Debian package iputils-ping)")
+        return found
 
     def _host(self, machine: MachineOption) -> str:
         return self._settings.hosts.get(machine.name) or machine.node or machine.name

@@ -109,7 +109,7 @@ class Individuals:
             return MachineReport(machine.name, pool, state, machine.node or machine.name, detail=detail, facts=facts)
 
         reports = self._each(self._pool(pool).machines, one, lambda machine: f"look at {machine.name}")
-        if len(wrong) == len(reports):  # then it is not the machines
+        if wrong and len(wrong) == len(reports):  # then it is not the machines
             raise gather(list(wrong.values()))
         return reports
 

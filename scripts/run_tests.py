@@ -52,12 +52,8 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "sshd": lambda: _needs("sshd", "ssh"),
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
     "snmp": lambda: _needs("snmpd", "snmpget", "snmpset"),
-<<<<<<< HEAD
-    "netns": lambda: "needs root" if os.geteuid() != 0 else _needs("ip", "ping"),
-    "im_server": _im_server,
-=======
     "netns": lambda: "needs root" if os.geteuid() != 0 else _needs("ip"),
->>>>>>> e0043f3 (clues/power/wol: an unknown host is Misconfigured and hides no other; ssh that is stuck is not off; off fails where nobody was asked)
+    "im_server": _im_server,
     "controlplane": _controlplane,
     "slow": lambda: "",
     "install": lambda: "",

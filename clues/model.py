@@ -204,6 +204,8 @@ class Owner(msgspec.Struct, frozen=True, gc=False):
     kind: str
     name: str
     uid: str = ""
+    api_version: str = ""
+    """Whose kind it is: `Job` of `batch/v1` is not the one of another controller."""
 
 
 class PodRef(msgspec.Struct, frozen=True, gc=False, order=True):

@@ -56,7 +56,7 @@ class Right:
 def rights(settings: Settings) -> Iterator[Right]:
     """Yield what these settings need."""
     watched = (
-        ("", ("pods", "namespaces", "persistentvolumeclaims", "persistentvolumes", "nodes")),
+        ("", ("pods", "namespaces", "persistentvolumeclaims", "persistentvolumes", "nodes", "replicationcontrollers")),
         ("apps", ("daemonsets", "replicasets", "statefulsets")),
         ("batch", ("jobs",)),
         ("policy", ("poddisruptionbudgets",)),

@@ -130,7 +130,7 @@ class Decoder:
             uid=meta.uid,
             spec=self.spec(spec, meta.namespace or "default", labels, annotations),
             labels=labels,
-            owner=Owner(owner.kind, owner.name, owner.uid) if owner else None,
+            owner=Owner(owner.kind, owner.name, owner.uid, owner.api_version) if owner else None,
             node=spec.node_name or "",
             phase=_phase(status.phase),
             created_at=created_at,
@@ -201,7 +201,7 @@ class Decoder:
         if raw in self._raw_owners:
             return self._raw_owners[raw]
         form = next((o for o in self._owners.decode(raw) or () if o.controller), None)
-        owner = Owner(form.kind, form.name, form.uid) if form else None
+        owner = Owner(form.kind, form.name, form.uid, form.api_version) if form else None
         _kept(self._raw_owners, raw, owner, _MOST_KEYS)
         return owner
 

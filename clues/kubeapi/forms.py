@@ -35,6 +35,7 @@ Amounts = dict[str, str | int | float] | None
 
 
 class OwnerForm(_Form, frozen=True):
+    api_version: str = ""
     kind: str = ""
     name: str = ""
     uid: str = ""

@@ -70,6 +70,8 @@ class Intake:
             self._listed.add(resource)
             for key in before - found:
                 self._gone(resource, key, now)
+            if not listed.is_absent:
+                self._cluster.list_ended(resource.kind)
         else:
             self._keys[resource] |= found  # known from now on, for a list that is broken off, too
 

@@ -27,6 +27,7 @@ RESOURCES: Final = (
     Resource("ReplicaSet", "/apis/apps/v1/replicasets"),
     Resource("StatefulSet", "/apis/apps/v1/statefulsets"),
     Resource("Job", "/apis/batch/v1/jobs"),
+    Resource("ReplicationController", "/api/v1/replicationcontrollers", optional=True),
     Resource("PodDisruptionBudget", "/apis/policy/v1/poddisruptionbudgets"),
     Resource("PersistentVolumeClaim", "/api/v1/persistentvolumeclaims"),
     Resource("PersistentVolume", "/api/v1/persistentvolumes"),

@@ -78,6 +78,8 @@ class Listed:
     objects: tuple[bytes, ...]
     is_first: bool = True
     is_last: bool = True
+    is_absent: bool = False
+    """The server has no such resource or does not let us: it counts as empty, and nothing is known of it."""
 
 
 Sink = Callable[["Watch", Change | Listed], None]
@@ -220,7 +222,7 @@ class Watch:
         if not (self.resource.optional and missing and not self._version):
             return False
         if not self.is_listed:
-            self._hand_on(Listed(()))
+            self._hand_on(Listed((), is_absent=True))
             self.is_listed = True
         self.state, self.problem = WatchState.WAITING, error.message
         self._heard()

@@ -26,6 +26,7 @@ from clues.model import (
 )
 from clues.options import Pool
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
+from clues.sources.owners import CONTROLLERS, Owners
 
 __all__ = ["DELETED", "Cluster", "Key"]
 
@@ -36,7 +37,6 @@ _PARKED: Final = "clues.im-clues/parked"
 _MOST_PROBLEMS: Final = 20
 _MOST_BROKEN: Final = 10_000
 _LONGEST_PROBLEM: Final = 200
-_CONTROLLERS: Final = ("ReplicaSet", "StatefulSet", "Job", "ReplicationController")
 _NOTHING: Final[Mapping[Any, Any]] = {}
 
 
@@ -89,7 +89,7 @@ class Cluster:
         self._volumes: dict[str, forms.VolumeForm] = {}
         self._classes: dict[str, forms.StorageClassForm] = {}
         self._limits: dict[str, dict[str, int]] = {}
-        self._controllers: dict[tuple[str, str], tuple[str, int]] = {}
+        self._owners = Owners()
         self._broken: dict[tuple[str, Key], tuple[str, str]] = {}
         """What was set aside: its name, and why."""
         self._dirty: set[str] = set()
@@ -130,6 +130,12 @@ class Cluster:
     def forget(self, kind: str, key: Key) -> None:
         """Forget one object."""
         self._delete(kind, key)
+
+    def list_ended(self, kind: str) -> None:
+        """Say that all objects of a kind were taken in: from now on a controller that is not known does not exist."""
+        if kind in CONTROLLERS:
+            self._owners.list_ended(kind)
+            self._note_controllers(kind)
 
     def has(self, kind: str, key: Key) -> bool:
         """Whether an object is known."""
@@ -174,29 +180,37 @@ class Cluster:
     def _apply_other(self, kind: str, raw: bytes) -> Key | None:
         meta = self._decode_meta(raw).metadata
         key = (meta.namespace, meta.name)
+        table, by_name = self._table(kind)
+        at: Any = meta.name if by_name else key
+        value: Any
         if kind == "DaemonSet":
-            self._daemons[key] = self._decoder.daemon_set(raw)
+            value = self._decoder.daemon_set(raw)
         elif kind == "PodDisruptionBudget":
-            self._budgets[key] = self._decoder.budget(raw)
+            value = self._decoder.budget(raw)
         elif kind == "Namespace":
             labels = {"kubernetes.io/metadata.name": meta.name, **msgspec.convert(meta.labels or {}, dict[str, str])}
-            self._namespaces[meta.name] = self._decoder.labels(labels)
+            value = self._decoder.labels(labels)
         elif kind == "PersistentVolumeClaim":
-            self._claims[key] = self._decode_claim(raw)
+            value = self._decode_claim(raw)
         elif kind == "PersistentVolume":
-            self._volumes[meta.name] = self._decode_volume(raw)
+            value = self._decode_volume(raw)
         elif kind == "StorageClass":
-            self._classes[meta.name] = self._decode_class(raw)
+            value = self._decode_class(raw)
         elif kind == "CSINode":
-            self._limits[meta.name] = _limits(msgspec.json.decode(raw, type=forms.CsiNodeForm))
-            self._touch(meta.name)
-        elif kind in _CONTROLLERS:
+            value = _limits(msgspec.json.decode(raw, type=forms.CsiNodeForm))
+        elif kind in CONTROLLERS:
             form = msgspec.json.decode(raw, type=forms.ControllerForm)
             wanted = form.spec.parallelism if form.spec and kind == "Job" else form.spec.replicas if form.spec else None
-            self._controllers[(f"{kind}/{meta.namespace}", meta.name)] = (meta.uid, 1 if wanted is None else wanted)
+            if self._owners.put(kind, meta.namespace, meta.name, meta.uid, 1 if wanted is None else wanted):
+                self._note_controllers(kind)
+            return key
         else:
             return None
-        self._note(kind)
+        if table is not None and table.get(at) != value:  # most changes of an object are of what is not read here
+            table[at] = value
+            if kind == "CSINode":
+                self._touch(meta.name)
+            self._note(kind)
         return key
 
     def _put_pod(self, key: Key, pod: Pod) -> None:
@@ -209,6 +223,8 @@ class Cluster:
             self._pods.pop(key, None)
         else:
             self._pods[key] = pod
+            if pod.owner is not None and self._owners.owns_one_more(pod.owner):
+                self._note("missing")
             if pod.node:
                 self._on.setdefault(pod.node, {})[key] = pod
                 self._touch(pod.node)
@@ -218,6 +234,8 @@ class Cluster:
         self.version += 1
 
     def _take_pod(self, key: Key, known: Pod) -> None:
+        if known.owner is not None and self._owners.owns_one_less(known.owner):
+            self._note("missing")
         if known.node:
             there = self._on.get(known.node)
             if there is not None:
@@ -241,9 +259,10 @@ class Cluster:
             if self._nodes.pop(key[1], None) is None:
                 return
             self._touch(key[1])
-        elif kind in _CONTROLLERS:
-            if self._controllers.pop((f"{kind}/{key[0]}", key[1]), None) is None:
-                return
+        elif kind in CONTROLLERS:
+            if self._owners.drop(kind, *key):
+                self._note_controllers(kind)
+            return
         else:
             table, by_name = self._table(kind)
             if table is None or table.pop(key[1] if by_name else key, None) is None:
@@ -269,9 +288,8 @@ class Cluster:
             return list(self._pods)
         if kind == "Node":
             return [("", name) for name in self._nodes]
-        if kind in _CONTROLLERS:
-            prefix = f"{kind}/"
-            return [(at.removeprefix(prefix), name) for at, name in self._controllers if at.startswith(prefix)]
+        if kind in CONTROLLERS:
+            return self._owners.names(kind)
         table, by_name = self._table(kind)
         return [("", item) if by_name else item for item in table or ()]
 
@@ -296,6 +314,10 @@ class Cluster:
     def _note(self, part: str) -> None:
         self._changed.add(part)
         self.version += 1
+
+    def _note_controllers(self, kind: str) -> None:
+        self._changed.add("missing")
+        self._note(kind)
 
     # out
 
@@ -338,7 +360,8 @@ class Cluster:
                 "claims", ("PersistentVolumeClaim", "PersistentVolume", "StorageClass"), self._make_claims
             ),
             machines=joined,
-            replicas=self._part("replicas", _CONTROLLERS, lambda: dict(self._controllers.values())),
+            replicas=self._part("replicas", CONTROLLERS, self._owners.replicas),
+            missing_owners=self._part("missing", ("missing",), self._owners.missing),
             problems=(*self.problems(), *more),
         )
 

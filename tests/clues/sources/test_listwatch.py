@@ -195,7 +195,7 @@ def test_watches_that_end_at_once_are_not_a_storm(server: Server, follow: Follow
 
 def test_an_optional_kind_that_the_server_does_not_have_counts_as_empty(server: Server, follow: Follow) -> None:
     it = follow(*[status(404)] * 5, resource=Resource("CSINode", "/apis/x", optional=True))
-    until(lambda: it.items == [Listed(())])
+    until(lambda: it.items == [Listed((), is_absent=True)])
 
 
 @pytest.mark.parametrize("speeches", [[NO_STREAMING, page([], "5"), stream()], [stream()], [status(500)] * 100])

@@ -76,7 +76,7 @@ def pod(number: int, nodes: int, *, phase: str = "Running") -> bytes:
     if number % 20 == 0:
         volumes.insert(0, {"name": "data", "persistentVolumeClaim": {"claimName": f"data-{number}"}})
     labels = {"app": f"app-{app}", "pod-template-hash": "7d5c9", "tier": "front"}
-    managed = {"f:metadata": {"f:labels": {f"f:{key}": {} for key in labels}}, "f:spec": {"f:containers": {}}}
+    managed: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{key}": {} for key in labels}}, "f:spec": {"f:containers": {}}}
     managed["f:spec"]["f:containers"]['k:{"name":"app"}'] = {f"f:field{number}": {} for number in range(10)}
     item = {
         "kind": "Pod",
@@ -151,23 +151,23 @@ class Replay:
 
     def __init__(self, recorded: bytes) -> None:
         self._recorded = recorded
-        self.go, self.told, self._over = threading.Event(), threading.Event(), threading.Event()
+        self.go, self.told, self.over = threading.Event(), threading.Event(), threading.Event()
 
     def request(self, *_: Any, **__: Any) -> Answer:
         return Answer(200, b'{"metadata":{"resourceVersion":"1"},"items":[]}')
 
     @contextmanager
-    def stream(self, _: str, query: Mapping[str, str], **__: float) -> Iterator[Stream]:
+    def stream(self, _: str, query: Mapping[str, str], **__: Any) -> Iterator[Stream]:
         if "sendInitialEvents" in query:
             raise InvalidUsage("no streaming lists")
-        yield Stream(SimpleNamespace(stream=self._chunks, close=self._over.set, shutdown=self._over.set))
+        yield Stream(SimpleNamespace(stream=self._chunks))
 
     def _chunks(self, size: int, **_: bool) -> Iterator[bytes]:
         self.go.wait()
         for start in range(0, len(self._recorded), size):
             yield self._recorded[start : start + size]
         self.told.set()
-        self._over.wait()
+        self.over.wait()
 
 
 def event_us() -> float:
@@ -189,6 +189,7 @@ def event_us() -> float:
         for _ in range(3):
             _ = source.version  # takes in what waits
         least = min(least, time.process_time() - start)
+        replay.over.set()
         source.stop()
     return least / EVENTS * 1e6
 

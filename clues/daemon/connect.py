@@ -36,6 +36,7 @@ def connect(settings: Settings, clock: Clock) -> Parts:
     )
     source = KubernetesSource(api, clock, timing)
     source.take_pools(settings.pools)
+    source.take_policy(settings.policy)
     lease: LeaseStore | None = None
     lease_api: Api | None = None
     if settings.lease.enabled:
@@ -58,5 +59,6 @@ def connect(settings: Settings, clock: Clock) -> Parts:
         sink=KubernetesSink(api.call, socket.gethostname()),
         start=source.start,
         take_pools=source.take_pools,
+        take_policy=source.take_policy,
         stop=stop,
     )

@@ -33,7 +33,7 @@ from clues.drain.base import Drain
 from clues.history import History
 from clues.history.recorder import Recorder
 from clues.loop import Decide, Loop, Source, View
-from clues.options import Pool
+from clues.options import Policy, Pool
 from clues.power.base import PowerDriver
 from clues.settings import Settings
 from infracore.clock import Clock, SystemClock
@@ -63,6 +63,8 @@ class Parts:
     """Begin to watch; the argument is to be called whenever the picture changed."""
     take_pools: Callable[[Sequence[Pool]], None] = lambda _pools: None
     """Match nodes with other pools from now on."""
+    take_policy: Callable[[Policy], None] = lambda _policy: None
+    """Keep the picture as fresh as another policy wants it."""
     stop: Callable[[], None] = lambda: None
     """Stop watching and let go of connections; returns within seconds."""
     workers: Workers | None = None
@@ -261,6 +263,7 @@ class Daemon:
         self.settings = settings
         self._book.configure(settings.pools, self._clock.now())
         self._parts.take_pools(settings.pools)
+        self._parts.take_policy(settings.policy)
         self._measures.take_pools(settings.pools)
         self.loop.runner.configure(
             pools=settings.pools,

@@ -6,7 +6,7 @@ account inside a cluster) and imported late: it takes a second. Objects never pa
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import msgspec
 import urllib3
 
+from clues.kubeapi.cut import Cut, CuttablePools
 from infracore.errors import (
     CommandFailed,
     Conflict,
@@ -144,11 +145,10 @@ def _tls_of(configuration: Any) -> dict[str, Any]:
 
 
 class Stream:
-    """The lines of a watch as they come. `close` may be called from another thread and ends the iteration."""
+    """The lines of a watch as they come."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
-        self._closed = threading.Event()
 
     def lines(self, most_bytes: int) -> Iterator[bytes]:
         """Yield whole lines without their end; a last line that was cut is dropped.
@@ -170,17 +170,8 @@ class Stream:
                 yield from (line for line in whole if line)
         except urllib3.exceptions.ReadTimeoutError as error:
             raise TimedOut("nothing came from the API server within the time limit") from error
-        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
-            if not self._closed.is_set():
-                raise Transient(f"the watch was cut: {_said(error)}") from error
-
-    def close(self) -> None:
-        """End the stream at once."""
-        self._closed.set()
-        with suppress(Exception):  # whatever state the connection is in: it is to be gone
-            self._answer.shutdown()
-        with suppress(Exception):
-            self._answer.close()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Transient(f"the watch was cut: {_said(error)}") from error
 
 
 class Api:
@@ -192,6 +183,7 @@ class Api:
         self._connection, self._request_s, self._connect_s = connection, request_s, connect_s
         self._parallel = parallel
         self._lock = threading.Lock()
+        self._pools = CuttablePools()
         self._pool = self._new_pool()
 
     def call(self, method: str, path: str, body: object = None, content_type: str = JSON) -> Any:
@@ -207,15 +199,19 @@ class Api:
         *,
         query: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        cut: Cut | None = None,
     ) -> Answer:
-        """Send a request; blocks for `timeout_s` (the setting's, if None) at most.
+        """Send a request; blocks for `timeout_s` (the setting's, if None) at most, or until it is cut.
 
         Raises:
             NotFound (404), Conflict (409), Gone (410), Unauthorised (401, 403), Transient (429, 5xx, no connection),
             TimedOut, InvalidUsage (other refusals).
         """
         read_s = timeout_s or self._request_s
-        with self._sent(method, path, body=body, kind=content_type, query=query, read_s=read_s) as answer:
+        with (
+            self._pools.under(cut),
+            self._sent(method, path, body=body, kind=content_type, query=query, read_s=read_s) as answer,
+        ):
             try:
                 content = answer.read(decode_content=True)
             except urllib3.exceptions.ReadTimeoutError as error:
@@ -227,9 +223,12 @@ class Api:
             return Answer(answer.status, content, answer.headers.get("date", ""))
 
     @contextmanager
-    def stream(self, path: str, query: Mapping[str, str], *, idle_s: float) -> Iterator[Stream]:
+    def stream(self, path: str, query: Mapping[str, str], *, idle_s: float, cut: Cut | None = None) -> Iterator[Stream]:
         """Open a watch; `idle_s` is the longest silence (see `request` for the errors)."""
-        with self._sent("GET", path, body=None, kind=JSON, query=query, read_s=idle_s) as answer:
+        with (
+            self._pools.under(cut),
+            self._sent("GET", path, body=None, kind=JSON, query=query, read_s=idle_s) as answer,
+        ):
             yield Stream(answer)
 
     def close(self) -> None:
@@ -296,7 +295,7 @@ class Api:
 
     def _new_pool(self) -> urllib3.PoolManager:
         # a proxy in the environment is for the registries, never for the API server: hence no proxy_from_environment
-        return urllib3.PoolManager(num_pools=4, maxsize=self._parallel, block=False, **self._connection.tls)
+        return self._pools.new(num_pools=4, maxsize=self._parallel, block=False, **self._connection.tls)
 
 
 def _said(error: BaseException) -> str:

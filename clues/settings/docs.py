@@ -43,7 +43,10 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "kubernetes.connect_s": ("Limit for connecting to the API server.", "s"),
     "kubernetes.request_s": ("Limit of one request that is not a watch.", "s"),
     "kubernetes.page": ("Objects of one page of a list.", "objects"),
-    "kubernetes.watch_s": ("How long the server keeps one watch open; a tenth of it is added at random.", "s"),
+    "kubernetes.watch_s": (
+        "How long the server keeps one watch open at most; never longer than 0.6 of `policy.max_stale_s`.",
+        "s",
+    ),
     "kubernetes.idle_s": ("A watch that brings neither event nor bookmark for so long is opened anew.", "s"),
     "kubernetes.backoff_first_s": ("First pause after a watch failed; doubled up to the longest, with jitter.", "s"),
     "kubernetes.backoff_most_s": ("Longest such pause.", "s"),

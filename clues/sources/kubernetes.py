@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from clues.kubeapi.api import Api
-from clues.options import Pool
+from clues.options import Policy, Pool
 from clues.snapshot import Machine, Snapshot
 from clues.sources.intake import Intake
 from clues.sources.listwatch import Change, Listed, Resource, Timing, Watch, WatchState
@@ -69,6 +69,11 @@ class KubernetesSource:
     def take_pools(self, pools: Sequence[Pool]) -> None:
         """Match nodes with these pools from now on."""
         self._pools = tuple(pools)
+
+    def take_policy(self, policy: Policy) -> None:
+        """Keep the picture as fresh as this policy wants it."""
+        for watch in self._watches:
+            watch.keep_fresh(policy.max_stale_s)
 
     @property
     def version(self) -> int:

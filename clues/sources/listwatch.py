@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from clues.kubeapi.api import Api, Gone, Stream
+from clues.kubeapi.cut import Cut
 from infracore.clock import Clock
 from infracore.errors import Conflict, InfraError, InvalidUsage, Transient, Unauthorised
 
@@ -26,6 +27,10 @@ MOST_LINE_BYTES: Final = 16 * 1024 * 1024
 """An object of Kubernetes is at most 3 MiB as the server sends it; more is a broken connection."""
 _SHORTEST_S: Final = 0.5
 """A watch that ends sooner with nothing said is a failure: asking again at once would be a storm."""
+_RENEWED: Final = 0.6
+"""Of `fresh_s`: when a watch ends at the latest by our own wish, which leaves time to open the next one."""
+_LATE_S: Final = 5.0
+"""How long a server may be late with the end of a watch before the connection counts as dead."""
 _BOOKMARK: Final = "BOOKMARK"
 _ENVELOPES: Final = tuple(
     (f'{{"type":"{event}","object":{{'.encode(), event) for event in ("MODIFIED", "ADDED", "DELETED")
@@ -58,6 +63,8 @@ class Timing:
 
     watch_s: float = 300.0
     idle_s: float = 90.0
+    fresh_s: float = 60.0
+    """How old a copy may be before it counts as stale: no watch is left without a word for so long."""
     page: int = 500
     backoff_first_s: float = 0.5
     backoff_most_s: float = 30.0
@@ -147,7 +154,8 @@ class Watch:
         self._api, self._sink, self._clock, self._timing = api, sink, clock, timing
         self._chance = chance or random.Random()  # noqa: S311 (jitter)
         self._stop = threading.Event()
-        self._stream: Stream | None = None
+        self._cut = Cut()
+        self._fresh_s = timing.fresh_s
         self._thread: threading.Thread | None = None
         self._version = ""
         self._streams_lists: bool | None = None
@@ -165,21 +173,21 @@ class Watch:
     def stop(self, timeout_s: float = 1.0) -> None:
         """End, and wait for the thread; a request that hangs is cut."""
         self._stop.set()
-        stream = self._stream
-        if stream is not None:
-            stream.close()
+        self._cut.close()
         if self._thread is not None:
             self._thread.join(timeout_s)
 
     def stale_s(self) -> float:
-        """Return for how long the copy may have been out of date.
+        """Return for how long the copy may have been out of date: the time since the server last said something.
 
-        An open watch is up to date though nothing comes: a quiet kind has nothing to say but a bookmark a minute, and
-        a watch that is silent for `idle_s` is cut. The way to what cannot be taken back looks again by itself.
+        A watch that is open proves nothing: its connection may be dead without a word. So the server is asked to end
+        each within `fresh_s`, which it does after a bookmark, and a quiet kind is as fresh as a busy one.
         """
-        if self.state is WatchState.WATCHING:
-            return 0.0
         return max(0.0, self._clock.monotonic() - self.heard_at)
+
+    def keep_fresh(self, fresh_s: float) -> None:
+        """Take another limit, from the next time that a watch is opened."""
+        self._fresh_s = fresh_s
 
     def _run(self) -> None:
         try:
@@ -226,12 +234,10 @@ class Watch:
             self.is_listed = True
         self.state, self.problem = WatchState.WAITING, error.message
         self._heard()
-        self._clock.wait(self._stop, self._timing.idle_s / 2)
+        self._clock.wait(self._stop, min(self._timing.idle_s / 2, self._renewed_s()))
         return True
 
     def _wait(self, error: InfraError, failures: int) -> None:
-        if self.state is WatchState.WATCHING:
-            self._heard()  # it was open until now
         self.state = WatchState.WAITING
         asked = error.retry_after_s if isinstance(error, Transient) and error.retry_after_s else 0.0
         pause = min(self._timing.backoff_first_s * 2 ** min(failures - 1, 16), self._timing.backoff_most_s)
@@ -257,7 +263,7 @@ class Watch:
             if token:
                 query["continue"] = token
             try:
-                answer = self._api.request("GET", self.resource.path, query=query)
+                answer = self._api.request("GET", self.resource.path, query=query, cut=self._cut)
             except Gone:
                 self._pages = not token
                 raise
@@ -338,16 +344,11 @@ class Watch:
 
     @contextmanager
     def _opened(self, query: Mapping[str, str]) -> Iterator[Iterator[tuple[str, bytes]]]:
-        """Open a watch that `stop` can close from another thread."""
-        with self._api.stream(self.resource.path, query, idle_s=self._timing.idle_s) as stream:
+        """Open a watch that `stop` can cut from another thread."""
+        idle_s = min(self._timing.idle_s, float(query["timeoutSeconds"]) + _LATE_S)
+        with self._api.stream(self.resource.path, query, idle_s=idle_s, cut=self._cut) as stream:
             self._heard()
-            self._stream = stream
-            try:
-                if self._stop.is_set():
-                    stream.close()
-                yield self._events(stream)
-            finally:
-                self._stream = None
+            yield self._events(stream)
 
     def _events(self, stream: Stream) -> Iterator[tuple[str, bytes]]:
         for line in stream.lines(MOST_LINE_BYTES):
@@ -374,7 +375,7 @@ class Watch:
         return event.type, bytes(event.object)
 
     def _watching(self, version: str) -> dict[str, str]:
-        seconds = self._timing.watch_s * (0.75 + self._chance.random() / 2)
+        seconds = min(self._timing.watch_s, self._renewed_s()) * (0.75 + self._chance.random() / 4)
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -384,6 +385,9 @@ class Watch:
         if version:
             query["resourceVersion"] = version
         return query
+
+    def _renewed_s(self) -> float:
+        return max(1.0, self._fresh_s * _RENEWED)
 
     def _selected(self) -> dict[str, str]:
         return {"fieldSelector": self.resource.field_selector} if self.resource.field_selector else {}

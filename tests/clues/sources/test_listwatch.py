@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from clues.options import Policy
 from clues.sources.kubernetes import KubernetesSource
 from clues.sources.listwatch import Change, Listed, Resource, Timing, Watch
-from infracore.clock import SystemClock
-from tests.clues.sources.server import Server, Speech, bookmark, event, named, page, status, stream
+from infracore.clock import FakeClock, SystemClock
+from tests.clues.sources.server import Handler, Server, Speech, bookmark, event, named, page, status, stream
 
 QUICK = Timing(watch_s=1, idle_s=0.3, page=2, backoff_first_s=0.01, backoff_most_s=0.05)
 NO_STREAMING = status(400, "sendInitialEvents is forbidden")
@@ -198,7 +199,22 @@ def test_an_optional_kind_that_the_server_does_not_have_counts_as_empty(server: 
     until(lambda: it.items == [Listed((), is_absent=True)])
 
 
-@pytest.mark.parametrize("speeches", [[NO_STREAMING, page([], "5"), stream()], [stream()], [status(500)] * 100])
+def mute(handler: Handler) -> None:
+    """Take the request and say nothing, not even headers."""
+    handler.server.over.wait(5)
+
+
+@pytest.mark.parametrize(
+    "speeches",
+    [
+        [NO_STREAMING, page([], "5"), stream()],
+        [stream()],
+        [status(500)] * 100,
+        [mute],
+        [NO_STREAMING, mute],
+        [NO_STREAMING, page([], "5"), mute],
+    ],
+)
 def test_it_stops_within_a_second(server: Server, follow: Follow, speeches: list[Speech]) -> None:
     it = follow(*speeches)
     until(lambda: server.asked)
@@ -207,6 +223,39 @@ def test_it_stops_within_a_second(server: Server, follow: Follow, speeches: list
     it.watch.stop()
     assert time.monotonic() - began < 0.5
     assert it.watch.state == "stopped"
+    assert f"watch {it.watch.resource.name}" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_connection_that_is_dead_without_a_word_becomes_stale(server: Server) -> None:
+    """An open watch is no proof: the age counts from what was heard last, and grows past the limit before the cut."""
+    clock = FakeClock()
+    server.speeches.extend([NO_STREAMING, page([named("a")], "5"), stream()])
+    watch = Watch(server.api(), NODES, lambda *_: None, clock, Timing())
+    watch.start()
+    try:
+        until(lambda: watch.state == "watching")
+        clock.advance(45.0)
+        assert watch.stale_s() == 45.0
+        clock.advance(20.0)
+        assert watch.state == "watching"
+        assert watch.stale_s() > Policy().max_stale_s
+    finally:
+        watch.stop()
+
+
+def test_a_quiet_watch_is_asked_to_end_before_its_copy_is_stale(server: Server, follow: Follow) -> None:
+    it = follow(NO_STREAMING, page([], "5"), stream(bookmark("6"), then="end"), stream(bookmark("7"), then="end"))
+    until(lambda: server.asked and queries(server)[-1].get("resourceVersion") == "7")
+    assert it.watch.relists == 0
+    source = KubernetesSource(server.api(), SystemClock(), Timing(), resources=[NODES])
+    source.take_policy(Policy(max_stale_s=10.0))
+    before = len(server.asked)
+    source.start(lambda: None)
+    try:
+        until(lambda: len(server.asked) >= before + 1)
+    finally:
+        source.stop()
+    assert {int(query["timeoutSeconds"]) for query in queries(server)[before:]} <= {4, 5, 6}
 
 
 def test_malformed_objects_are_set_aside_and_nothing_stops(server: Server) -> None:

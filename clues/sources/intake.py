@@ -2,7 +2,8 @@
 
 Pods are watched twice: those with a node and those without. A pod that is bound leaves the one watch and comes into
 the other, and either may be first. Binding is for good, so the watch of bound pods is right about a pod that both
-know; and a pod that left the watch of unbound ones is kept until the other watch had time to show it.
+know; and a pod that left the watch of unbound ones is kept until the other watch had time to show it, unless it was
+deleted.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,10 +39,10 @@ class Intake:
         if isinstance(item, Listed):
             self._take_list(resource, item, now)
         elif item.event == DELETED:
-            key = self._cluster.key_of(resource.kind, item.raw)
-            if key is not None:
-                self._keys[resource].discard(key)
-                self._gone(resource, key, now)
+            departed = self._cluster.departed(resource.kind, item.raw)
+            if departed is not None:
+                self._keys[resource].discard(departed[0])
+                self._gone(resource, departed[0], now, is_over=departed[1])
         else:
             key = self._cluster.apply(resource.kind, item.event, item.raw)
             if key is not None:
@@ -75,12 +76,15 @@ class Intake:
         else:
             self._keys[resource] |= found  # known from now on, for a list that is broken off, too
 
-    def _gone(self, resource: Resource, key: Key, now: float) -> None:
-        if not resource.is_left_for_another:
-            self._leaving.pop(key, None)
-            self._cluster.forget(resource.kind, key)
-        elif not any(key in self._keys[other] for other in self._others(resource)):
-            self._leaving[key] = (resource, now)
+    def _gone(self, resource: Resource, key: Key, now: float, *, is_over: bool = False) -> None:
+        if resource.is_left_for_another:
+            if any(key in self._keys[other] for other in self._others(resource)):
+                return
+            if not is_over:  # a pod whose deletion began is never bound any more: nothing is to be waited for
+                self._leaving[key] = (resource, now)
+                return
+        self._leaving.pop(key, None)
+        self._cluster.forget(resource.kind, key)
 
     def _others(self, resource: Resource) -> list[Resource]:
         return [other for other in self._resources if other.kind == resource.kind and other is not resource]

@@ -146,12 +146,17 @@ class Cluster:
         known = self._pods.get(key)
         return known is not None and bool(known.node)
 
-    def key_of(self, kind: str, raw: bytes) -> Key | None:
-        """Return the key of an object; None where it cannot be told."""
+    def departed(self, kind: str, raw: bytes) -> tuple[Key, bool] | None:
+        """Return the key of an object that left a watch, and whether it does not exist any more for certain.
+
+        What leaves a watch by its selector is sent as it was before; only what was deleted says so. None where the key
+        cannot be told.
+        """
         try:
-            return _key(kind, self._decode_meta(raw).metadata)
+            meta = self._decode_meta(raw).metadata
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
+        return _key(kind, meta), meta.deletion_timestamp is not None
 
     def pod(self, key: Key) -> Pod | None:
         """Return a pod that is known."""
@@ -436,6 +441,7 @@ class _NamedMeta(msgspec.Struct, gc=False):
     namespace: str = ""
     uid: str = ""
     labels: Any = None
+    deletion_timestamp: Any = msgspec.field(default=None, name="deletionTimestamp")
 
 
 class _Named(msgspec.Struct, gc=False):

@@ -15,9 +15,10 @@ from clues.sources.wire import Cluster
 PENDING, BOUND, NODES = RESOURCES[:3]
 
 
-def pod(name: str, uid: str, node: str = "", touched: int = 0) -> bytes:
+def pod(name: str, uid: str, node: str = "", touched: int = 0, deleted: str = "") -> bytes:
     spec = {"containers": [{"resources": {"requests": {"cpu": "1"}}}], **({"nodeName": node} if node else {})}
     meta = {"name": name, "namespace": "x", "uid": uid, "labels": {"touched": str(touched)}}
+    meta |= {"deletionTimestamp": deleted} if deleted else {}
     return json.dumps({"metadata": meta, "spec": spec, "status": {"phase": "Pending"}}).encode()
 
 
@@ -53,6 +54,13 @@ class World:
 
     def delete(self, name: str) -> None:
         if name in self.pods:
+            uid, node, touched = self.pods.pop(name)
+            last = pod(name, uid, node, touched, deleted="2026-01-01T00:00:00Z")
+            self.untold[BOUND if node else PENDING].append(Change("DELETED", last))
+
+    def finish(self, name: str) -> None:
+        """It matches no watch any more: it is sent as it was before."""
+        if name in self.pods:
             self.tell("DELETED", name)
             del self.pods[name]
 
@@ -80,7 +88,7 @@ def intake() -> tuple[Cluster, Intake]:
 
 NAMES = st.sampled_from("abc")
 DOINGS = st.one_of(
-    st.tuples(st.sampled_from(["create", "bind", "touch", "delete"]), NAMES),
+    st.tuples(st.sampled_from(["create", "bind", "touch", "delete", "finish"]), NAMES),
     st.tuples(st.sampled_from(["deliver", "deliver", "relist"]), st.sampled_from([PENDING, BOUND])),
 )
 
@@ -123,6 +131,13 @@ def test_a_pod_that_left_is_kept_while_the_other_watch_is_away() -> None:
     it.settle(60.0, lambda _: False)
     assert picture(cluster) == ([], [("u1", "0")])
     it.settle(60.0, lambda _: True)
+    assert picture(cluster) == ([], [])
+
+
+def test_a_pod_that_is_deleted_while_it_is_pending_is_gone_at_once() -> None:
+    cluster, it = intake()
+    it.take(PENDING, Change("ADDED", pod("a", "u1")), 0.0)
+    it.take(PENDING, Change("DELETED", pod("a", "u1", deleted="2026-01-01T00:00:00Z")), 0.0)
     assert picture(cluster) == ([], [])
 
 

@@ -109,11 +109,12 @@ class Removals(Orders):
         if fresh and state is None:
             self._send_back(live, "its node is gone")
         elif fresh and state is not None and state.node.unschedulable:
+            uid = state.node.uid
             if record.removal in _LOST:
                 if state.node.ready:
                     self._send_back(live, "it became ready")
                 else:  # nobody there ends its pods: they go with the Node object
-                    self._move(live, Phase.VERIFYING)
+                    self._move(live, Phase.VERIFYING, node_uid=uid)
                     self._start_verify(live)
                 return
             movable = [pod for pod in state.pods if not pod.stays_with_node]
@@ -126,10 +127,10 @@ class Removals(Orders):
             if came and not record.force:
                 self._send_back(live, f"{came[0].ref} came to it meanwhile")
             elif movable:
-                self._move(live, Phase.DRAINING)
+                self._move(live, Phase.DRAINING, node_uid=uid)
                 self._start_drain(live)
             else:
-                self._move(live, Phase.VERIFYING)
+                self._move(live, Phase.VERIFYING, node_uid=uid)
                 self._start_verify(live)
         elif live.ends_at is not None and mono >= live.ends_at:
             self._send_back(live, "no fresh picture of the cluster showed it cordoned", failed=True)
@@ -226,9 +227,11 @@ class Removals(Orders):
             self._move(live, Phase.DONE)
 
     def _discard(self, live: Live) -> None:
-        node = live.record.node
-        tidy = self._drain.park if self._keeps(live.record.pool) else self._drain.delete_node
-        self._call(live, CLUSTER, lambda: tidy(node), self._discarded)
+        node, uid, drain = live.record.node, live.record.node_uid, self._drain
+        if self._keeps(live.record.pool):
+            self._call(live, CLUSTER, lambda: drain.park(node), self._discarded)
+        else:
+            self._call(live, CLUSTER, lambda: drain.delete_node(node, uid), self._discarded)
 
     def _discarded(self, live: Live, _value: object) -> None:
         self._move(live, Phase.DONE, error="")

@@ -57,6 +57,6 @@ class Drain(Protocol):
         """Cordon the node and mark it as parked (turned off by us, kept for later)."""
         ...
 
-    def delete_node(self, node: str) -> None:
-        """Delete the Node object."""
+    def delete_node(self, node: str, uid: str = "") -> None:
+        """Delete the Node object; with `uid` only that one, and another one of its name stays."""
         ...

@@ -86,10 +86,10 @@ class KubernetesDrain:
         """Whether all pods of the node are such as stay with it."""
         return all(pod.stays_with_node for pod in self.pods_on(node))
 
-    def delete_node(self, node: str) -> None:
-        """Delete the Node object; that it is absent is as good."""
-        with contextlib.suppress(NotFound):
-            self._call("DELETE", _node_path(node))
+    def delete_node(self, node: str, uid: str = "") -> None:
+        """Delete the Node object; that it is absent, or another one has its name, is as good."""
+        with contextlib.suppress(NotFound, *([Conflict] if uid else [])):
+            self._call("DELETE", _node_path(node), {"preconditions": {"uid": uid}} if uid else None)
 
     def _evict(self, pod: PodRef, *, force: bool) -> str:
         """Return "" where the pod goes or is gone, else why not now."""

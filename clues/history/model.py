@@ -102,6 +102,8 @@ class ActionRecord(msgspec.Struct, frozen=True):
     """Part of taking the machine out of use."""
     cordoned: bool = False
     """We cordoned the node: it is uncordoned if it stays."""
+    node_uid: str = ""
+    """Of the Node object that was looked at: one made anew under its name is not deleted. "" where nobody looked."""
 
     @property
     def is_open(self) -> bool:

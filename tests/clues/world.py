@@ -249,9 +249,10 @@ class World:
         self.parked.add(node)
         self._set(node, True)
 
-    def delete_node(self, node: str) -> None:
+    def delete_node(self, node: str, uid: str = "") -> None:
         self._called("delete_node", node)
-        self.nodes.pop(node, None)
+        if node in self.nodes and uid in {"", self.nodes[node].uid}:
+            del self.nodes[node]
         self.version += 1
         self.at_boundary()
 

@@ -155,6 +155,12 @@ def _ready(plane: ControlPlane, name: str) -> bool:
     return True
 
 
+def test_a_node_made_anew_under_its_name_is_not_deleted(plane: ControlPlane, live: Live, node: str) -> None:
+    uid = plane.get(f"/api/v1/nodes/{node}")["metadata"]["uid"]
+    live.drain.delete_node(node, "00000000-0000-4000-8000-000000000000")
+    assert plane.get(f"/api/v1/nodes/{node}")["metadata"]["uid"] == uid
+
+
 def test_absent_nodes(live: Live) -> None:
     live.drain.uncordon("nobody")
     live.drain.park("nobody")

@@ -4,6 +4,7 @@
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from clues.decision import Decision, PowerOn, Removal, RemovalKind, Replacement
@@ -184,6 +185,19 @@ def test_the_node_object_of_a_machine_made_anew_is_deleted(rig: Rig, world: Worl
     rig.until(rig.quiet)
     assert "vm-0" not in world.nodes
     assert rig.book.machines()["cloud"] == ()
+
+
+def test_a_node_object_made_anew_meanwhile_is_not_deleted(rig: Rig, world: World) -> None:
+    rig.runner.submit(on("cloud", count=1))
+    rig.until(rig.quiet)
+    world.nodes["vm-0"] = msgspec.structs.replace(world.nodes["vm-0"], uid="old")
+    rig.runner.submit(off(world, "vm-0", pool="cloud"))
+    world.faults["delete_node"] = [Transient("busy")]
+    rig.until(lambda: world.count("delete_node") == 1)
+    world.nodes["vm-0"] = msgspec.structs.replace(world.nodes["vm-0"], uid="new")
+    rig.until(rig.quiet)
+    assert world.count("delete_node") == 2
+    assert world.nodes["vm-0"].uid == "new"
 
 
 def test_a_removal_is_called_off_when_demand_returns(rig: Rig, world: World) -> None:

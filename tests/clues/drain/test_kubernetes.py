@@ -76,6 +76,16 @@ def test_absence_is_as_good_as_done_but_for_cordon() -> None:
         drain.cordon("n")
 
 
+def test_a_node_is_deleted_by_its_uid_and_another_of_its_name_stays() -> None:
+    calls = Calls({}, Conflict("the UID in the precondition does not match"), Conflict("something else"))
+    drain = KubernetesDrain(calls)
+    drain.delete_node("n", "u")
+    drain.delete_node("n", "u")
+    assert calls.made == [("DELETE", "/api/v1/nodes/n", {"preconditions": {"uid": "u"}})] * 2
+    with pytest.raises(Conflict):
+        drain.delete_node("n")
+
+
 def test_evictions_name_the_pod_by_its_uid() -> None:
     calls = Calls({}, {})
     drain = KubernetesDrain(calls)

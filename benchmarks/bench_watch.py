@@ -76,7 +76,10 @@ def pod(number: int, nodes: int, *, phase: str = "Running") -> bytes:
     if number % 20 == 0:
         volumes.insert(0, {"name": "data", "persistentVolumeClaim": {"claimName": f"data-{number}"}})
     labels = {"app": f"app-{app}", "pod-template-hash": "7d5c9", "tier": "front"}
-    managed: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{key}": {} for key in labels}}, "f:spec": {"f:containers": {}}}
+    managed: dict[str, Any] = {
+        "f:metadata": {"f:labels": {f"f:{key}": {} for key in labels}},
+        "f:spec": {"f:containers": {}},
+    }
     managed["f:spec"]["f:containers"]['k:{"name":"app"}'] = {f"f:field{number}": {} for number in range(10)}
     item = {
         "kind": "Pod",

@@ -232,7 +232,8 @@ def recorded_answer(recording: Recording, name: str) -> Mapping[str, Any]:
 def _recorded_node(recording: Recording, name: str) -> Mapping[str, Any]:
     state = recording.snapshot.nodes[name]
     node = state.node
-    machine = next((m for m in recording.snapshot.machines.get(state.pool, ()) if m.name == state.machine), None)
+    known = recording.snapshot.machines.get(state.pool, ())
+    machine = next((m for m in known if m.name == state.machine or m.node == name), None)
     asked: dict[str, int] = {}
     for pod in state.pods:
         for resource, amount in pod.spec.requests:
@@ -240,7 +241,7 @@ def _recorded_node(recording: Recording, name: str) -> Mapping[str, Any]:
     view = NodeView(
         name,
         state.pool,
-        state.machine,
+        state.machine or (machine.name if machine is not None else ""),
         "unmanaged" if not state.pool else "ready" if node.ready else "unready",
         (node.ready_since if node.ready else node.not_ready_since) or node.created_at,
         len(state.pods),

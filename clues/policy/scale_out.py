@@ -17,7 +17,7 @@ from clues.policy.health import is_fresh, is_healthy
 from clues.policy.kinds import Kind
 from clues.policy.pack import Group, fill, pack
 from clues.policy.simulation import Simulation
-from clues.policy.supply import Supply, supply_of
+from clues.policy.supply import Supply, slot_of, supply_of
 from clues.policy.template import fresh_node
 from clues.snapshot import NodeState, Snapshot
 
@@ -232,9 +232,8 @@ class _ScaleOut:
         if not wanted:
             return {}
         where = {slot: index for slot, index in self._slots.items() if slot in wanted}
-        for name, state in self._snapshot.nodes.items():
-            slot = f"{state.pool}/{state.machine or name}"
-            if state.pool and slot in wanted and slot not in where:
+        for name, slot in slot_of(self._snapshot).items():
+            if slot in wanted and slot not in where:
                 where[slot] = self._simulation.index[name]
         free: dict[str, list[int]] = {}
         for slot, index in self._slots.items():

@@ -14,7 +14,7 @@ from clues.policy.schedule import limits_at
 from clues.policy.template import fresh_node
 from clues.snapshot import Machine, MachineState, Snapshot
 
-__all__ = ["Coming", "Supply", "supply_of"]
+__all__ = ["Coming", "Supply", "slot_of", "supply_of"]
 
 
 _PARKED: Final = "clues.im-clues/parked"
@@ -63,6 +63,18 @@ class Supply:
     memory: Memory = Memory()  # noqa: RUF009 (immutable)
 
 
+def slot_of(snapshot: Snapshot) -> dict[str, str]:
+    """Return the slots of the registered nodes of pools: node -> `pool/machine`."""
+    machines = {
+        machine.node: machine.name for listed in snapshot.machines.values() for machine in listed if machine.node
+    }
+    return {
+        name: f"{state.pool}/{state.machine or machines.get(name, name)}"
+        for name, state in snapshot.nodes.items()
+        if state.pool
+    }
+
+
 def supply_of(snapshot: Snapshot, pools: Sequence[Pool], policy: Policy, memory: Memory) -> Supply:
     """Sort out machines and limits."""
     now = snapshot.now
@@ -101,7 +113,8 @@ def _settling(snapshot: Snapshot, pools: Sequence[Pool], policy: Policy, memory:
     the kubelet has said Ready; startup taints go when their daemons have run; a parked node is still cordoned.
     """
     by_name = {pool.name: pool for pool in pools}
-    found = []
+    found: list[Coming] = []
+    slots: dict[str, str] = {}
     for name, state in snapshot.nodes.items():
         pool, node = by_name.get(state.pool), state.node
         if pool is None or not node.ready or node.deleting or name in memory.removing:
@@ -118,7 +131,8 @@ def _settling(snapshot: Snapshot, pools: Sequence[Pool], policy: Policy, memory:
         if was_parked:
             stay = tuple(taint for taint in stay if taint.key != "node.kubernetes.io/unschedulable")
         settled = msgspec.structs.replace(node, taints=stay, unschedulable=node.unschedulable and not was_parked)
-        found.append(Coming(f"{pool.name}/{state.machine or name}", pool.name, settled, name))
+        slots = slots or slot_of(snapshot)
+        found.append(Coming(slots[name], pool.name, settled, name))
     return found
 
 

@@ -392,8 +392,6 @@ class Cluster:
         if limits:
             node = msgspec.structs.replace(node, attached_limits=limits)
         pool, machine = self._pools.of(node)
-        if pool and not machine:
-            machine = node.name
         return NodeState(node, tuple(self._on.get(node.name, _NOTHING).values()), pool, machine)
 
     # volumes

@@ -160,6 +160,8 @@ class Loop:
         self._last_pass_s = 0.0
         self._ended_at = 0.0
         self._recordings = 0
+        self.most_pause_s = float("inf")
+        """A pass is made at least so often: the service manager may want a sign of life sooner than `tick_s`."""
         self.errors: dict[str, str] = {}
         """What goes wrong again and again, by where; shown until it ends."""
         self.passes = 0
@@ -446,7 +448,7 @@ class Loop:
         due = self.runner.next_due()
         if due is not None:
             dues.append(due - mono)
-        return max(0.0, min(self._settings.loop.tick_s, *(max(due, 0.02) for due in dues)))
+        return max(0.0, min(self._settings.loop.tick_s, self.most_pause_s, *(max(due, 0.02) for due in dues)))
 
     def _mind_leadership(self, now: float) -> bool:
         leader = self._leads()

@@ -356,6 +356,8 @@ class Daemon:
 
     def _run_loop(self) -> None:
         # the watchdog is fed from here and nowhere else: a loop that does not come round is what it is for
+        if self._notifier.watchdog_s is not None:
+            self.loop.most_pause_s = self._notifier.watchdog_s / 3
         try:
             self.loop.run(self._notifier.beat)
         finally:

@@ -49,6 +49,33 @@ def test_without_the_api_server_nothing_is_turned_off_and_work_goes_on_afterward
         until("the picture is fresh", lambda: site.status()["stale_s"] < 5, story=site.story)
 
 
+@pytest.mark.slow
+def test_a_minute_without_the_api_server_costs_nothing(plane: ControlPlane, tmp_path: Path) -> None:
+    with cluster(plane, tmp_path, "minute") as site:
+        site.write_config(max_stale_s=5, unneeded_s=8)
+        site.start()
+        site.deploy("web", 1, "3")
+        until("the pod runs", lambda: site.running() == 1, story=site.story)
+        site.scale("web", 0)
+        until("the node is empty", lambda: site.running() == 0, story=site.story)
+        plane.kill_apiserver()
+        began = time.monotonic()
+        try:
+            while time.monotonic() - began < 60:  # far beyond the time after which an empty node goes
+                assert site.alive()
+                time.sleep(1)
+            assert site.status()["stale_s"] > 5
+            assert site.orders() == ["on minute-1"]
+        finally:
+            plane.start_apiserver()
+        until(
+            "the empty node goes once", lambda: site.orders() == ["on minute-1", "off minute-1"], 60, story=site.story
+        )
+        site.deploy("more", 1, "3")
+        until("the machine serves again", lambda: site.running() == 1, 60, story=site.story)
+        assert site.orders() == ["on minute-1", "off minute-1", "on minute-1"]
+
+
 def test_a_machine_that_never_registers_is_given_up_and_another_serves(plane: ControlPlane, tmp_path: Path) -> None:
     with cluster(plane, tmp_path, "mute", machines=2) as site:
         site.write_config()

@@ -157,17 +157,24 @@ class Stream:
             Transient, TimedOut: the connection ended badly, or nothing came for the read time-out.
             Conflict: a line is longer than `most_bytes`.
         """
-        rest = bytearray()
+        rest: list[bytes] = []
+        length = 0
         try:
             for chunk in self._answer.stream(_CHUNK, decode_content=True):
-                rest += chunk
-                if b"\n" not in chunk:
-                    if len(rest) > most_bytes:
+                whole = chunk.split(b"\n")
+                last = whole.pop()
+                if not whole:
+                    rest.append(last)
+                    length += len(last)
+                    if length > most_bytes:
                         raise Conflict(f"the API server sent a line of more than {most_bytes} bytes")
                     continue
-                *whole, last = bytes(rest).split(b"\n")
-                rest = bytearray(last)
-                yield from (line for line in whole if line)
+                if rest:
+                    whole[0] = b"".join((*rest, whole[0]))
+                rest, length = [last], len(last)
+                for line in whole:
+                    if line:
+                        yield line
         except urllib3.exceptions.ReadTimeoutError as error:
             raise TimedOut("nothing came from the API server within the time limit") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:

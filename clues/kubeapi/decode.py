@@ -5,7 +5,7 @@ the cache turns into an object set aside.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -13,15 +13,16 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from clues.kubeapi import forms
+from clues.kubeapi.amounts import requests_of, resources_of
+from clues.kubeapi.terms import selector_of, term_of
+from clues.kubeapi.volumes import local_volumes_of, volumes_of
 from clues.model import (
-    ZONE,
     Budget,
     DaemonSet,
     Effect,
     HostPort,
     Labels,
     Node,
-    NodeTerm,
     Operator,
     Owner,
     Phase,
@@ -29,14 +30,11 @@ from clues.model import (
     PodSpec,
     PodTerm,
     Requirement,
-    Resources,
     Selector,
     Spread,
     Taint,
     Toleration,
-    VolumeUse,
 )
-from infracore.quantities import quantity_milli, quantity_units
 
 __all__ = ["Decoder", "selector_of", "stamp_s", "term_of"]
 
@@ -51,19 +49,7 @@ _KEPT_ANNOTATIONS: Final = (
 _GANG: Final = ("scheduling.x-k8s.io/pod-group", "pod-group.scheduling.sigs.k8s.io")
 _GANG_SIZE: Final = "clues.im-clues/gang-size"
 _MOST_INTERNED: Final = 200_000
-_LONGEST_AMOUNT: Final = 40
 _LONGEST_COUNT: Final = 6
-_MOST_AMOUNT: Final = 2**63 - 1
-_ZONES: Final = (
-    "topology.kubernetes.io/zone",
-    "topology.kubernetes.io/region",
-    "failure-domain.beta.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/region",
-)
-_NEW_NAMES: Final = {
-    "failure-domain.beta.kubernetes.io/zone": ZONE,
-    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
-}
 
 
 class Decoder:
@@ -78,6 +64,7 @@ class Decoder:
         self._raw_labels: dict[bytes, Labels] = {}
         self._raw_owners: dict[bytes, Owner | None] = {}
         self._head = msgspec.json.Decoder(forms.PodHead)
+        self._spec_head = msgspec.json.Decoder(forms.PodSpecHead)
         self._whole = msgspec.json.Decoder(forms.PodForm)
         self._texts = msgspec.json.Decoder(dict[str, str] | None)
         self._owners = msgspec.json.Decoder(list[forms.OwnerForm] | None)
@@ -88,32 +75,64 @@ class Decoder:
 
         Specs, labels and owners are looked up by their bytes: a pod like others costs a third of one that is new.
         """
+        return self.pod_again(raw, {}, {})[0]
+
+    def pod_again(self, raw: bytes, known: Mapping[Any, Pod], prints: Mapping[Any, int]) -> tuple[Pod, int]:
+        """Decode a pod that may be known, by uid, with the fingerprint that it had; return it with its fingerprint.
+
+        Nearly all events of a pod change its status alone. The fingerprint is a keyed hash of 64 bits of all else that
+        is read (and of what the status says of resources): one that is the same spares reading that again, and half of
+        the time. Raises like `pod`.
+        """
         head = self._head.decode(raw)
-        meta, form, status = head.metadata, head.spec, head.status
-        namespace = self._word(meta.namespace or "default")
-        labels = self._read_labels(bytes(meta.labels)) if len(meta.labels) else _NOTHING
-        annotations = self._read_annotations(meta.annotations)
-        created_at = stamp_s(meta.creation_timestamp)
+        meta, status = head.metadata, head.status
+        said = _said_of_resources(status) if status is not None else b""
+        fingerprint = hash(b"\0".join((head.spec, meta.labels, meta.annotations, meta.owner_references, said)))
+        before = known.get(meta.uid)
+        if before is None or prints.get(meta.uid) != fingerprint:
+            before = self._read(raw, head, said)
         phase, since, nominated = Phase.PENDING, None, ""
         if status is not None:
             phase = _phase(status.phase)
             nominated = status.nominated_node_name or ""
-            if len(status.conditions) and b"Unschedulable" in bytes(status.conditions):
-                since = _since(self._conditions.decode(status.conditions), created_at)
+            if not before.node and len(status.conditions) and b"Unschedulable" in bytes(status.conditions):
+                since = _since(self._conditions.decode(status.conditions), before.created_at)
+        pod = Pod(
+            namespace=before.namespace,
+            name=before.name,
+            uid=before.uid,
+            spec=before.spec,
+            labels=before.labels,
+            owner=before.owner,
+            node=before.node,
+            phase=phase,
+            created_at=before.created_at,
+            unschedulable_since=since,
+            nominated=nominated,
+            gated=before.gated,
+            deleting=meta.deletion_timestamp is not None,
+            mirror=before.mirror,
+            annotations=before.annotations,
+        )
+        return pod, fingerprint
+
+    def _read(self, raw: bytes, head: forms.PodHead, said: bytes) -> Pod:
+        """Return a pod without what changes from event to event."""
+        meta = head.metadata
+        form = self._spec_head.decode(head.spec)
+        namespace = self._word(meta.namespace or "default")
+        labels = self._read_labels(bytes(meta.labels)) if len(meta.labels) else _NOTHING
+        annotations = self._read_annotations(meta.annotations)
         return Pod(
             namespace=namespace,
             name=meta.name,
             uid=meta.uid,
-            spec=self._read_spec(raw, form, namespace, labels, annotations),
+            spec=self._read_spec(raw, form, said, namespace=namespace, labels=labels, annotations=annotations),
             labels=labels,
             owner=self._read_owner(bytes(meta.owner_references)) if len(meta.owner_references) else None,
             node=self._word(form.node_name) if form.node_name else "",
-            phase=phase,
-            created_at=created_at,
-            unschedulable_since=since,
-            nominated=nominated,
+            created_at=stamp_s(meta.creation_timestamp),
             gated=bool(form.scheduling_gates),
-            deleting=meta.deletion_timestamp is not None,
             mirror=_MIRROR in annotations,
             annotations=annotations,
         )
@@ -128,13 +147,13 @@ class Decoder:
             namespace=meta.namespace or "default",
             name=meta.name,
             uid=meta.uid,
-            spec=self.spec(spec, meta.namespace or "default", labels, annotations),
+            spec=self.spec(spec, meta.namespace or "default", labels, annotations, status),
             labels=labels,
             owner=Owner(owner.kind, owner.name, owner.uid, owner.api_version) if owner else None,
             node=spec.node_name or "",
             phase=_phase(status.phase),
             created_at=created_at,
-            unschedulable_since=_since(status.conditions, created_at),
+            unschedulable_since=None if spec.node_name else _since(status.conditions, created_at),
             nominated=status.nominated_node_name or "",
             gated=bool(spec.scheduling_gates),
             deleting=meta.deletion_timestamp is not None,
@@ -143,15 +162,13 @@ class Decoder:
         )
 
     def _read_spec(
-        self, raw: bytes, form: forms.PodSpecHead, namespace: str, labels: Labels, annotations: Labels
+        self, raw: bytes, form: forms.PodSpecHead, said: bytes, *, namespace: str, labels: Labels, annotations: Labels
     ) -> PodSpec:
-        body = b"\0".join((form.volumes, form.init_containers, form.containers))
-        token = _TOKEN_VOLUME.search(form.volumes)
-        if token is not None:  # the one name in a spec that differs from pod to pod of a controller
-            # only as a whole name: a claim's name may contain the same word, and what stands in its place is no JSON
-            body = body.replace(b'"name":"%b"' % token[1], b'"name":"\x01"')
-        rest = b"\0".join(
+        text = b"\0".join(
             (
+                form.volumes,
+                form.init_containers,
+                form.containers,
                 form.node_selector,
                 form.affinity,
                 form.tolerations,
@@ -163,21 +180,27 @@ class Decoder:
                 form.scheduler_name,
                 form.resource_claims,
                 form.termination_grace_period_seconds,
+                said,
             )
         )
+        token = _TOKEN_VOLUME.search(form.volumes)
+        if token is not None:  # the one name in a spec that differs from pod to pod of a controller
+            # only as a whole name: a claim's name may contain the same word, and what stands in its place is no JSON
+            text = text.replace(b'"name":"%b"' % token[1], b'"name":"\x01"')
         # what else a spec is made of: the namespace that pod affinity means, the values of matchLabelKeys, the gang
-        by_label = b"abelKeys" in rest or b"\\u" in rest
+        wide = b"\0".join((form.affinity, form.topology_spread_constraints))
+        by_label = b"abelKeys" in wide or b"\\u" in wide
         key = (
-            body,
-            rest,
+            text,
             namespace if len(form.affinity) else "",
             tuple(labels.items()) if by_label else (),
             _gang(labels, annotations),
         )
         found = self._raw_specs.get(key)
         if found is None:
-            found = self.spec(self._whole.decode(raw).spec, namespace, labels, annotations)
-            if len(body) + len(rest) <= _LONGEST_KEY:
+            whole = self._whole.decode(raw)
+            found = self.spec(whole.spec, namespace, labels, annotations, whole.status)
+            if len(text) <= _LONGEST_KEY:
                 _kept(self._raw_specs, key, found, _MOST_KEYS)
         return found
 
@@ -222,7 +245,7 @@ class Decoder:
         return Node(
             name=meta.name,
             labels=self.labels(meta.labels),
-            allocatable=_resources(status.allocatable if status.allocatable is not None else status.capacity),
+            allocatable=resources_of(status.allocatable if status.allocatable is not None else status.capacity),
             taints=tuple(Taint(t.key, t.value or "", Effect(t.effect)) for t in spec.taints or ()),
             uid=meta.uid,
             ready=ready,
@@ -276,9 +299,17 @@ class Decoder:
         return self.labels({key: value for key, value in given.items() if key.startswith(_KEPT_ANNOTATIONS)})
 
     def spec(
-        self, form: forms.PodSpecForm, namespace: str, labels: Labels, annotations: Labels | None = None
+        self,
+        form: forms.PodSpecForm,
+        namespace: str,
+        labels: Labels,
+        annotations: Labels | None = None,
+        status: forms.PodStatusForm | None = None,
     ) -> PodSpec:
-        """Return the scheduling-relevant content of a pod's spec. Raises ValueError."""
+        """Return the scheduling-relevant content of a pod's spec, and of its status where that counts too.
+
+        Raises ValueError.
+        """
         affinity = form.affinity or forms.AffinityForm()
         node_affinity = affinity.node_affinity.required if affinity.node_affinity else None
         terms = None
@@ -287,7 +318,7 @@ class Decoder:
         gang, gang_size = _gang(labels, annotations or _NOTHING)
         return self._interned(
             PodSpec(
-                requests=_requests(form),
+                requests=requests_of(form, status),
                 node_selector=tuple(sorted((form.node_selector or {}).items())),
                 node_affinity=terms,
                 affinity=_pod_terms(affinity.pod_affinity, namespace, labels),
@@ -298,12 +329,12 @@ class Decoder:
                     for t in form.tolerations or ()
                 ),
                 host_ports=_host_ports(form),
-                volumes=tuple(_volumes(form.volumes or ())),
+                volumes=tuple(volumes_of(form.volumes or ())),
                 priority=form.priority or 0,
                 can_preempt=form.preemption_policy != "Never",
                 scheduler=form.scheduler_name or "default-scheduler",
                 beyond=_beyond(form),
-                local_volumes=tuple(_local_volumes(form.volumes or ())),
+                local_volumes=tuple(local_volumes_of(form.volumes or ())),
                 grace_s=30 if form.termination_grace_period_seconds is None else form.termination_grace_period_seconds,
                 gang=gang,
                 gang_size=gang_size,
@@ -347,6 +378,24 @@ def _kept(table: dict[_K, _T], key: _K, value: _T, most: int) -> None:
     table[key] = value
 
 
+def _said_of_resources(status: forms.PodStatusHead) -> bytes:
+    """Return what the kubelet says of resources, as far as a resize in place could make it matter; else nothing."""
+    if not (status.container_statuses or status.init_container_statuses or len(status.resources)):
+        return b""
+    containers = [
+        part
+        for found in (*(status.container_statuses or ()), *(status.init_container_statuses or ()))
+        if len(found.resources)
+        for part in (found.name.encode(), found.resources, found.allocated_resources)
+    ]
+    if not containers and not len(status.resources):
+        return b""
+    pending = b"PodResizePending" in bytes(status.conditions)
+    return b"\0".join(
+        (*containers, status.resources, status.allocated_resources, status.conditions if pending else b"")
+    )
+
+
 def _phase(text: str | None) -> Phase:
     return _PHASES[text] if text in _PHASES else Phase(str(text))
 
@@ -377,7 +426,7 @@ def _gang(labels: Labels, annotations: Labels) -> tuple[str, int]:
         return _ALONE
     said = labels.get(_GANG_SIZE) or annotations.get(_GANG_SIZE) or "0"
     if not (said.isascii() and said.isdecimal() and len(said) <= _LONGEST_COUNT):
-        raise ValueError(f"{_GANG_SIZE}: {said[:_LONGEST_AMOUNT]!r} is no number of pods")
+        raise ValueError(f"{_GANG_SIZE}: {said[:40]!r} is no number of pods")
     return name, int(said)
 
 
@@ -389,87 +438,6 @@ def stamp_s(text: str | None) -> float:
 @lru_cache(maxsize=4096)
 def _stamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
-
-
-@lru_cache(maxsize=65536)
-def _amount(name: str, value: str | float) -> int:
-    amount = quantity_milli(value) if name == "cpu" else quantity_units(value)
-    if amount < 0:
-        raise ValueError(f"{name}: {str(value)[:_LONGEST_AMOUNT]!r} is negative")
-    if amount > _MOST_AMOUNT:  # a cpu in thousandths
-        raise ValueError(f"{name}: {str(value)[:_LONGEST_AMOUNT]!r} is too large")
-    return amount
-
-
-def _resources(given: Mapping[str, Any] | None) -> Resources:
-    return {name: _amount(name, value) for name, value in (given or {}).items()}
-
-
-def _added(to: dict[str, int], more: Resources) -> None:
-    for name, amount in more.items():
-        to[name] = to.get(name, 0) + amount
-
-
-def _most(to: dict[str, int], other: Resources) -> None:
-    for name, amount in other.items():
-        to[name] = max(to.get(name, 0), amount)
-
-
-def _of_container(container: forms.ContainerForm) -> Resources:
-    resources = container.resources
-    if resources is None:
-        return _NO_AMOUNTS
-    # the API server sets a missing request to the limit; an object from a file may not have passed it
-    both = {**(resources.limits or {}), **(resources.requests or {})}
-    return _resources(both)
-
-
-_NO_AMOUNTS: Final[Resources] = {}
-
-
-def _requests(form: forms.PodSpecForm) -> tuple[tuple[str, int], ...]:
-    """Return the effective request: max(init phase, main phase with sidecars), or the pod's own, + overhead.
-
-    Source: Kubernetes documentation, "Sidecar containers", resource sharing; KEP-2837 for pod-level resources.
-    """
-    total: dict[str, int] = {}
-    for container in form.containers or ():
-        _added(total, _of_container(container))
-    sidecars: dict[str, int] = {}
-    init: dict[str, int] = {}
-    for container in form.init_containers or ():
-        needed = dict(_of_container(container))
-        if container.restart_policy == "Always":
-            _added(sidecars, needed)
-            needed = dict(sidecars)
-        else:
-            _added(needed, sidecars)
-        _most(init, needed)
-    _added(total, sidecars)
-    _most(total, init)
-    if form.resources is not None:
-        # the API server sets a missing request of the pod: to what its containers ask for, else to its limit
-        total = {**_resources(form.resources.limits), **total, **_resources(form.resources.requests)}
-    _added(total, _resources(form.overhead))
-    return tuple(sorted((name, amount) for name, amount in total.items() if amount))
-
-
-def _requirement(form: forms.ExpressionForm) -> Requirement:
-    return Requirement(form.key, Operator(form.operator), tuple(form.values or ()))
-
-
-def selector_of(form: forms.SelectorForm | None) -> Selector | None:
-    """Return a label selector; None for null. Raises ValueError for an operator that there is not."""
-    if form is None:
-        return None
-    equal = [Requirement(key, Operator.IN, (value,)) for key, value in sorted((form.match_labels or {}).items())]
-    return Selector((*equal, *(_requirement(item) for item in form.match_expressions or ())))
-
-
-def term_of(form: forms.NodeTermForm) -> NodeTerm:
-    """Return a term of a node selector. Raises ValueError."""
-    labels = tuple(_requirement(item) for item in form.match_expressions or ())
-    return NodeTerm(labels, tuple(_requirement(item) for item in form.match_fields or ()))
 
 
 def _with_keys(
@@ -518,49 +486,6 @@ def _host_ports(form: forms.PodSpecForm) -> tuple[HostPort, ...]:
         if port.host_port
     ]
     return tuple(dict.fromkeys(ports))
-
-
-def _volumes(given: Sequence[forms.PodVolumeForm]) -> Iterable[VolumeUse]:
-    for volume in given:
-        if volume.persistent_volume_claim is not None:
-            claim = volume.persistent_volume_claim
-            yield VolumeUse("claim", claim.claim_name, bool(claim.read_only))
-        elif volume.gce_persistent_disk is not None:
-            disk = volume.gce_persistent_disk
-            yield VolumeUse("gcePersistentDisk", disk.pd_name, bool(disk.read_only))
-        elif volume.aws_elastic_block_store is not None:
-            disk = volume.aws_elastic_block_store
-            yield VolumeUse("awsElasticBlockStore", disk.volume_id)
-        elif volume.iscsi is not None:
-            disk = volume.iscsi
-            yield VolumeUse("iscsi", f"{disk.iqn}:{disk.lun}", bool(disk.read_only))
-        elif volume.rbd is not None:
-            disk = volume.rbd
-            where = ",".join(sorted(disk.monitors or ()))
-            yield VolumeUse("rbd", f"{where}/{disk.pool or 'rbd'}/{disk.image}", bool(disk.read_only))
-
-
-def _local_volumes(given: Sequence[forms.PodVolumeForm]) -> Iterable[tuple[str, str]]:
-    for volume in given:
-        if volume.host_path is not None:
-            yield volume.name, "hostPath"
-        elif volume.empty_dir is not None and volume.empty_dir.medium != "Memory":
-            yield volume.name, "emptyDir"
-
-
-def volume_terms(form: forms.VolumeForm) -> tuple[NodeTerm, ...] | None:
-    """Return where a PersistentVolume is usable: its node affinity with its zone labels folded in."""
-    labels = form.metadata.labels or {}
-    zones = [
-        Requirement(_NEW_NAMES.get(key, key), Operator.IN, tuple(labels[key].split("__")))
-        for key in _ZONES
-        if key in labels
-    ]
-    affinity = form.spec.node_affinity.required if form.spec and form.spec.node_affinity else None
-    if affinity is None:
-        return (NodeTerm(tuple(zones)),) if zones else None
-    terms = [term_of(term) for term in affinity.node_selector_terms or ()]
-    return tuple(NodeTerm((*term.labels, *zones), term.fields) for term in terms)
 
 
 def decoding(kind: type[_T]) -> Callable[[bytes], _T]:

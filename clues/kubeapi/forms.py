@@ -19,6 +19,8 @@ __all__ = [
     "PodForm",
     "PodHead",
     "PodSpecForm",
+    "PodSpecHead",
+    "PodStatusHead",
     "PriorityClassForm",
     "SelectorForm",
     "StorageClassForm",
@@ -131,6 +133,7 @@ class ResourcesForm(_Form, frozen=True):
 
 
 class ContainerForm(_Form, frozen=True):
+    name: str = ""
     resources: ResourcesForm | None = None
     ports: list[PortForm] | None = None
     restart_policy: str | None = None
@@ -202,10 +205,20 @@ class ConditionForm(_Form, frozen=True):
     last_transition_time: str | None = None
 
 
+class ContainerStatusForm(_Form, frozen=True):
+    name: str = ""
+    resources: ResourcesForm | None = None
+    allocated_resources: Amounts = None
+
+
 class PodStatusForm(_Form, frozen=True):
     phase: str | None = None
     conditions: list[ConditionForm] | None = None
     nominated_node_name: str | None = None
+    container_statuses: list[ContainerStatusForm] | None = None
+    init_container_statuses: list[ContainerStatusForm] | None = None
+    resources: ResourcesForm | None = None
+    allocated_resources: Amounts = None
 
 
 class PodForm(_Form, frozen=True):
@@ -248,17 +261,28 @@ class PodSpecHead(_Form, frozen=True):
     termination_grace_period_seconds: msgspec.Raw = msgspec.Raw()
 
 
+class ContainerStatusHead(_Form, frozen=True):
+    name: str = ""
+    resources: msgspec.Raw = msgspec.Raw()
+    allocated_resources: msgspec.Raw = msgspec.Raw()
+
+
 class PodStatusHead(_Form, frozen=True):
     phase: str | None = None
     conditions: msgspec.Raw = msgspec.Raw()
     nominated_node_name: str | None = None
+    container_statuses: list[ContainerStatusHead] | None = None
+    init_container_statuses: list[ContainerStatusHead] | None = None
+    resources: msgspec.Raw = msgspec.Raw()
+    allocated_resources: msgspec.Raw = msgspec.Raw()
 
 
 class PodHead(_Form, frozen=True):
     """A pod as a watch's events are first looked at: most of it has been seen before."""
 
     metadata: MetaHead
-    spec: PodSpecHead
+    spec: msgspec.Raw
+    """A `PodSpecHead`, read only where its bytes are new."""
     status: PodStatusHead | None = None
 
 

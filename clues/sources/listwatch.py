@@ -39,9 +39,9 @@ _ENVELOPES: Final = tuple(
 _INITIAL_END: Final = "k8s.io/initial-events-end"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Resource:
-    """What is watched."""
+    """What is watched. One is equal to itself alone: it is looked up at every event."""
 
     kind: str
     path: str
@@ -230,7 +230,7 @@ class Watch:
         if not (self.resource.optional and missing and not self._version):
             return False
         if not self.is_listed:
-            self._hand_on(Listed((), is_absent=True))
+            self._sink(self, Listed((), is_absent=True))
             self.is_listed = True
         self.state, self.problem = WatchState.WAITING, error.message
         self._heard()
@@ -307,7 +307,8 @@ class Watch:
     def _listed(self, objects: Sequence[bytes], version: str, *, is_first: bool, is_last: bool) -> None:
         if is_last and not version:
             raise Transient("the server gave a list without a resource version")
-        self._hand_on(Listed(tuple(objects), is_first, is_last))
+        self._heard()
+        self._sink(self, Listed(tuple(objects), is_first, is_last))
         if is_last:
             self._version = version
             self.is_listed = True
@@ -334,7 +335,7 @@ class Watch:
             for event, raw in events:
                 last = raw
                 if event != _BOOKMARK:
-                    self._hand_on(Change(event, raw))
+                    self._sink(self, Change(event, raw))
                 if self._failures:
                     self._went_well()
         finally:  # only the last version matters, so that one is read
@@ -394,10 +395,6 @@ class Watch:
 
     def _heard(self) -> None:
         self.heard_at = self._clock.monotonic()
-
-    def _hand_on(self, item: Change | Listed) -> None:
-        self._heard()
-        self._sink(self, item)
 
 
 def _version(raw: bytes) -> str:

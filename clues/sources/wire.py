@@ -12,7 +12,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from clues.kubeapi import forms
-from clues.kubeapi.decode import Decoder, decoding, volume_terms
+from clues.kubeapi.decode import Decoder, decoding
+from clues.kubeapi.volumes import volume_terms
 from clues.model import (
     Budget,
     Claim,
@@ -21,6 +22,7 @@ from clues.model import (
     Node,
     NodeTerm,
     Operator,
+    Owner,
     Pod,
     Requirement,
 )
@@ -80,6 +82,8 @@ class Cluster:
         self._decoder = Decoder()
         self._nodes: dict[str, Node] = {}
         self._pods: dict[Key, Pod] = {}
+        self._prints: dict[Key, int] = {}
+        """Of each pod, for `Decoder.pod_again`."""
         self._on: dict[str, dict[Key, Pod]] = {}
         self._pending: dict[Key, Pod] = {}
         self._daemons: dict[Key, DaemonSet] = {}
@@ -169,9 +173,9 @@ class Cluster:
             self._delete(kind, key)
             return key
         if kind == "Pod":
-            pod = self._decoder.pod(raw)
+            pod, fingerprint = self._decoder.pod_again(raw, self._pods, self._prints)
             key = pod.uid or f"{pod.namespace}/{pod.name}"
-            self._put_pod(key, pod)
+            self._put_pod(key, pod, fingerprint)
             return key
         if kind == "Node":
             node = self._decoder.node(raw)
@@ -218,29 +222,42 @@ class Cluster:
             self._note(kind)
         return key
 
-    def _put_pod(self, key: Key, pod: Pod) -> None:
+    def _put_pod(self, key: Key, pod: Pod, fingerprint: int) -> None:
         known = self._pods.get(key)
         if known is not None:
-            if known == pod or (known.node and not pod.node and pod.uid):
+            if known.node and not pod.node and pod.uid:
                 return  # binding is for good: this was said earlier, by a watch that lags behind
-            self._take_pod(key, known)
+            if known == pod:
+                self._prints[key] = fingerprint
+                return
+            if known.node != pod.node or pod.is_finished:
+                self._take_pod(key, known)
         if pod.is_finished:
             self._pods.pop(key, None)
+            self._prints.pop(key, None)
         else:
             self._pods[key] = pod
-            if pod.owner is not None and self._owners.owns_one_more(pod.owner):
-                self._note("missing")
+            self._prints[key] = fingerprint
             if pod.node:
-                self._on.setdefault(pod.node, {})[key] = pod
+                there = self._on.get(pod.node)
+                if there is None:
+                    there = self._on[pod.node] = {}
+                there[key] = pod
                 self._touch(pod.node)
             else:
                 self._pending[key] = pod
                 self._note("pending")
-        self.version += 1
+        self._count_owner(known.owner if known is not None else None, None if pod.is_finished else pod.owner)
+
+    def _count_owner(self, before: Owner | None, after: Owner | None) -> None:
+        if before is after or before == after:
+            return
+        if before is not None and self._owners.owns_one_less(before):
+            self._note("missing")
+        if after is not None and self._owners.owns_one_more(after):
+            self._note("missing")
 
     def _take_pod(self, key: Key, known: Pod) -> None:
-        if known.owner is not None and self._owners.owns_one_less(known.owner):
-            self._note("missing")
         if known.node:
             there = self._on.get(known.node)
             if there is not None:
@@ -257,9 +274,11 @@ class Cluster:
             self.version += 1
         if isinstance(key, str):
             known = self._pods.pop(key, None)
+            self._prints.pop(key, None)
             if known is None:
                 return
             self._take_pod(key, known)
+            self._count_owner(known.owner, None)
         elif kind == "Node":
             if self._nodes.pop(key[1], None) is None:
                 return

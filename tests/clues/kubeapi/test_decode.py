@@ -52,6 +52,49 @@ def test_requests(spec: dict[str, Any], cpu: int) -> None:
     assert dict(read(spec).spec.requests).get("cpu", 0) == cpu
 
 
+def held(name: str, actual: str | None = None, allocated: str | None = None) -> dict[str, Any]:
+    """A container's status after a resize in place."""
+    status: dict[str, Any] = {"name": name}
+    if actual is not None:
+        status["resources"] = {"requests": {"cpu": actual}}
+    return {**status, **({} if allocated is None else {"allocatedResources": {"cpu": allocated}})}
+
+
+INFEASIBLE = {"conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]}
+DEFERRED = {"conditions": [{"type": "PodResizePending", "status": "True", "reason": "Deferred"}]}
+ONE = {"containers": [{"name": "a", **box("2")}]}
+SIDECAR = {"initContainers": [{"name": "s", **box("1", always=True)}], "containers": [{"name": "a", **box("1")}]}
+OWN = {"containers": [{"name": "a", **box("1")}], "resources": {"requests": {"cpu": "5"}}, "overhead": {"cpu": "1"}}
+RESIZED: list[tuple[dict[str, Any], dict[str, Any], int]] = [
+    # wanted, allocated and in force: the most of them counts
+    (ONE, {"containerStatuses": [held("a", "2", "2")]}, 2000),
+    (ONE, {"containerStatuses": [held("a", "3", "2")]}, 3000),
+    (ONE, {"containerStatuses": [held("a", "1", "4")]}, 4000),
+    (ONE, {"containerStatuses": [held("a", "1", "1")]}, 2000),
+    (ONE, {"containerStatuses": [held("a", "1", "1")], **DEFERRED}, 2000),
+    # what the node can never grant does not count
+    (ONE, {"containerStatuses": [held("a", "1", "1")], **INFEASIBLE}, 1000),
+    # another container's status, and one without resources, say nothing
+    (ONE, {"containerStatuses": [held("b", "9", "9")]}, 2000),
+    (ONE, {"containerStatuses": [held("a", None, "9")]}, 2000),
+    (SIDECAR, {"initContainerStatuses": [held("s", "3", "3")]}, 4000),
+    (
+        {"initContainers": [{"name": "i", **box("1")}], **ONE},
+        {"initContainerStatuses": [held("i", "9", "9")]},
+        2000,
+    ),
+    (OWN, {"resources": {"requests": {"cpu": "6"}}, "allocatedResources": {"cpu": "5"}}, 7000),
+    (OWN, {"allocatedResources": {"cpu": "9"}}, 6000),
+]
+
+
+@pytest.mark.parametrize(("spec", "status", "cpu"), RESIZED)
+def test_a_resize_in_place_counts_as_the_scheduler_counts_it(
+    spec: dict[str, Any], status: dict[str, Any], cpu: int
+) -> None:
+    assert dict(read(spec, status=status).spec.requests)["cpu"] == cpu
+
+
 @pytest.mark.parametrize(
     ("name", "written", "amount"),
     [
@@ -210,11 +253,23 @@ OTHERS = [
 def test_the_short_way_gives_what_the_long_one_gives() -> None:
     """Whatever was decoded before: each pod after each other one, by one decoder."""
     short, long = Decoder(), Decoder()
-    items = [*ALIKE, *DIFFERENT, *OTHERS]
+    items = [*ALIKE, *DIFFERENT, *OTHERS, *(raw(spec, status=status) for spec, status, _ in RESIZED)]
+    items += [raw(spec) for spec in (ONE, SIDECAR, OWN)]
     for first in items:
-        short.pod(first)
+        before, fingerprint = short.pod_again(first, {}, {})
+        known, prints = {before.uid: before}, {before.uid: fingerprint}
         for item in items:
-            assert short.pod(item) == long.pod_of(msgspec.json.decode(item, type=forms.PodForm))
+            expected = long.pod_of(msgspec.json.decode(item, type=forms.PodForm))
+            assert short.pod(item) == expected
+            assert short.pod_again(item, known, prints)[0] == expected
+
+
+def test_a_change_of_the_status_alone_is_read_by_what_is_known() -> None:
+    decoder = Decoder()
+    first, fingerprint = decoder.pod_again(raw(ONE, status={"phase": "Pending"}), {}, {})
+    item = raw(ONE, status={"phase": "Running", "containerStatuses": [{"name": "a", "restartCount": 3}]})
+    again, same = decoder.pod_again(item, {"u": first}, {"u": fingerprint})
+    assert (again.phase, again.spec is first.spec, same) == ("Running", True, fingerprint)
 
 
 def test_pods_that_are_alike_share_one_spec_and_others_do_not() -> None:

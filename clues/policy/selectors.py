@@ -8,7 +8,19 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from clues.model import Effect, Labels, NodeTerm, Operator, PodSpec, PodTerm, Requirement, Selector, Taint, Toleration
+from clues.model import (
+    Effect,
+    Labels,
+    Node,
+    NodeTerm,
+    Operator,
+    PodSpec,
+    PodTerm,
+    Requirement,
+    Selector,
+    Taint,
+    Toleration,
+)
 
 __all__ = [
     "UNSCHEDULABLE",
@@ -16,6 +28,7 @@ __all__ = [
     "holds",
     "integer",
     "is_sound",
+    "not_selected",
     "selector_keys",
     "selects",
     "term_holds",
@@ -139,3 +152,14 @@ def selector_keys(spec: PodSpec) -> frozenset[str]:
 
 
 _NOTHING: Final[frozenset[str]] = frozenset()
+
+
+def not_selected(spec: PodSpec, node: Node) -> str:
+    """Return why selector and required node affinity refuse a node, or ""."""
+    for key, value in spec.node_selector:
+        found = node.labels.get(key)
+        if found != value:
+            return f"asks for {key}={value}, the node has {'none' if found is None else found}"
+    if spec.node_affinity is not None and not any_term_holds(spec.node_affinity, node.labels, node.name):
+        return "required node affinity does not match its labels"
+    return ""

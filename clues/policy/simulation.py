@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from clues.decision import Refusal
-from clues.model import HOSTNAME, DaemonSet, Effect, HostPort, Labels, Node, Pod, PodSpec, PodTerm, Selector, Toleration
+from clues.model import HOSTNAME, HostPort, Labels, Node, Pod, PodSpec, PodTerm, Selector, Toleration
 from clues.policy.fit import SLOTS, Amounts, Ports, clamped, shortage
 from clues.policy.kinds import Kind, KindBook
 from clues.policy.nodes import Flags, Lazy, NodeTable
-from clues.policy.selectors import UNSCHEDULABLE, any_term_holds, selects, term_selects, tolerates, untolerated
+from clues.policy.selectors import UNSCHEDULABLE, not_selected, selects, term_selects, tolerates, untolerated
+from clues.policy.template import daemon_spec
 from clues.policy.topology import (
     AffinityRule,
     AntiRule,
@@ -38,17 +38,6 @@ from clues.snapshot import Snapshot
 __all__ = ["Kind", "Simulation"]
 
 _NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
-_DAEMON_TOLERATIONS: Final = (
-    *(
-        Toleration(f"node.kubernetes.io/{what}", "Exists", "", Effect.NO_EXECUTE.value)
-        for what in ("not-ready", "unreachable")
-    ),
-    *(
-        Toleration(f"node.kubernetes.io/{what}", "Exists", "", Effect.NO_SCHEDULE.value)
-        for what in ("disk-pressure", "memory-pressure", "pid-pressure", "unschedulable")
-    ),
-)
-"""What the DaemonSet controller adds to its pods (documentation of DaemonSet, v1.36)."""
 
 
 class _Did(IntEnum):
@@ -122,7 +111,7 @@ class Simulation:
         """Take the nodes of the snapshot with their pods; with `only_ready`, others than ready ones are closed."""
         self._snapshot = snapshot
         states = list(snapshot.nodes.values())
-        daemon_specs = [_daemon_spec(daemon) for daemon in snapshot.daemonsets]
+        daemon_specs = [daemon_spec(daemon) for daemon in snapshot.daemonsets]
         specs: dict[int, PodSpec] = {id(spec): spec for spec in daemon_specs}
         for pod in snapshot.pending:
             specs[id(pod.spec)] = pod.spec
@@ -626,7 +615,7 @@ class Simulation:
         spec = kind.spec
         if spec.node_name and spec.node_name != node.name:
             return False
-        return untolerated(node.taints, spec.tolerations) is None and not _not_selected(spec, node)
+        return untolerated(node.taints, spec.tolerations) is None and not not_selected(spec, node)
 
     def _is_sought(self, kind: Kind) -> bool:
         """Whether a rule of any pod of the snapshot may look at such pods."""
@@ -656,7 +645,7 @@ class Simulation:
         taint = untolerated(node.taints, spec.tolerations)
         if taint is not None:
             return "TaintToleration", f"{taint.key}{'=' if taint.value else ''}{taint.value}:{taint.effect}"
-        detail = _not_selected(spec, node)
+        detail = not_selected(spec, node)
         if detail:
             return "NodeAffinity", detail
         detail = self._ports.conflict(plan.ports, index)
@@ -697,21 +686,6 @@ class Simulation:
 
 
 _NO_VOLUMES: Final = VolumeNeeds()
-
-
-def _not_selected(spec: PodSpec, node: Node) -> str:
-    """Return why selector and required node affinity refuse a node, or ""."""
-    for key, value in spec.node_selector:
-        found = node.labels.get(key)
-        if found != value:
-            return f"asks for {key}={value}, the node has {'none' if found is None else found}"
-    if spec.node_affinity is not None and not any_term_holds(spec.node_affinity, node.labels, node.name):
-        return "required node affinity does not match its labels"
-    return ""
-
-
-def _daemon_spec(daemon: DaemonSet) -> PodSpec:
-    return msgspec.structs.replace(daemon.spec, tolerations=(*daemon.spec.tolerations, *_DAEMON_TOLERATIONS))
 
 
 def _unique(items: Iterable[Any]) -> list[Any]:

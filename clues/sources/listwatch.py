@@ -67,7 +67,7 @@ class Timing:
     """How old a copy may be before it counts as stale: no watch is left without a word for so long."""
     page: int = 500
     backoff_first_s: float = 0.5
-    backoff_most_s: float = 30.0
+    backoff_most_s: float = 10.0
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -162,6 +162,7 @@ class Watch:
         """Whether the server has streaming lists; None: not tried yet."""
         self._event = msgspec.json.Decoder(_Event)
         self._failures = 0
+        self._was_gone = False
         self._pages = True
         """False after a page came too late: the next list is asked for in one piece."""
 
@@ -208,13 +209,14 @@ class Watch:
             self.state = WatchState.STOPPED
 
     def _failed(self, error: InfraError, *, is_usual: bool) -> None:
-        """Wait, but for the first of what is usual; list anew where what came cannot be gone on from."""
+        """Wait, but for the first of what is usual since it went well; list anew where that has to be."""
         if self._stop.is_set():
             return
         if isinstance(error, Gone | Conflict):
             self._version = ""
         self._failures += 1
-        if is_usual and self._failures == 1:
+        if is_usual and not self._was_gone:  # the server is there: nothing is to be waited for
+            self._was_gone, self._failures = True, 1
             self.state = WatchState.LISTING
             return
         self.problem = error.message
@@ -222,6 +224,7 @@ class Watch:
 
     def _went_well(self) -> None:
         self._failures = 0
+        self._was_gone = False
         self.problem = ""
 
     def _counts_as_empty(self, error: InfraError) -> bool:

@@ -100,6 +100,12 @@ class Kubelet:
             if self._server.merge(f"{_LEASES}/{self.name}", {"spec": spec}) == 404:
                 self._server("POST", _LEASES, {"metadata": {"name": self.name}, "spec": spec})
             self._leased_at = time.monotonic()
+            status, node = self._server("GET", f"/api/v1/nodes/{self.name}")
+            if status == 200 and not any(
+                condition["type"] == "Ready" and condition["status"] == "True"
+                for condition in node["status"].get("conditions", ())
+            ):
+                self.report(ready=True)  # the controllers had not heard of it for too long
         status, answer = self._server("GET", f"/api/v1/pods?fieldSelector=spec.nodeName%3D{self.name}")
         if status == 200:
             for pod in answer["items"]:

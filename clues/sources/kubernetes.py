@@ -13,7 +13,7 @@ from clues.sources.listwatch import Change, Listed, Resource, Timing, Watch, Wat
 from clues.sources.wire import Cluster
 from infracore.clock import Clock
 
-__all__ = ["RESOURCES", "KubernetesSource"]
+__all__ = ["MOST_WAITING", "RESOURCES", "KubernetesSource"]
 
 _UNFINISHED: Final = "status.phase!=Succeeded,status.phase!=Failed"
 """A pod that finishes is deleted as far as the watch goes; old jobs' pods are never sent at all."""
@@ -36,6 +36,10 @@ RESOURCES: Final = (
 )
 _MOST_AT_ONCE: Final = 20_000
 """Events that one snapshot takes in; more wait for the next, so that a pass is never starved."""
+MOST_WAITING: Final = 10_000
+_MOST_PARTS: Final = 16
+"""Events (of some 4 kB) and parts of lists that may wait for the loop; a watch that has more waits, and its server."""
+_LOOK_S: Final = 0.1
 
 
 class KubernetesSource:
@@ -49,17 +53,19 @@ class KubernetesSource:
         self._wake: Callable[[], None] = lambda: None
         self._pools: tuple[Pool, ...] = ()
         self._watches = [Watch(api, resource, self._take, clock, timing) for resource in resources]
-        self._started = threading.Event()
+        self._stopping = threading.Event()
+        self._room = threading.Event()
+        self._parts = threading.Semaphore(_MOST_PARTS)
 
     def start(self, wake: Callable[[], None]) -> None:
         """Begin to watch; `wake` is called from the watches' threads whenever something came."""
         self._wake = wake
-        self._started.set()
         for watch in self._watches:
             watch.start()
 
     def stop(self) -> None:
         """Stop all watches, side by side; returns within seconds."""
+        self._stopping.set()
         threads = [threading.Thread(target=watch.stop, name="stop watch", daemon=True) for watch in self._watches]
         for thread in threads:
             thread.start()
@@ -82,6 +88,11 @@ class KubernetesSource:
         return self._cluster.version
 
     @property
+    def waiting(self) -> int:
+        """How many events and parts of lists came and were not taken in yet."""
+        return len(self._queue)
+
+    @property
     def is_complete(self) -> bool:
         """Whether every list has been taken in."""
         return self._intake.is_complete
@@ -102,6 +113,14 @@ class KubernetesSource:
         )
 
     def _take(self, watch: Watch, item: Change | Listed) -> None:
+        if isinstance(item, Listed):
+            while not self._parts.acquire(timeout=_LOOK_S):
+                if self._stopping.is_set():
+                    return
+        else:
+            while len(self._queue) >= MOST_WAITING and not self._stopping.is_set():
+                self._room.clear()
+                self._room.wait(_LOOK_S)
         self._queue.append((watch.resource, item))
         self._wake()
 
@@ -110,7 +129,12 @@ class KubernetesSource:
         while self._queue and room > 0:
             resource, item = self._queue.popleft()
             self._intake.take(resource, item, now)
-            room -= len(item.objects) if isinstance(item, Listed) else 1
+            if isinstance(item, Listed):
+                self._parts.release()
+                room -= len(item.objects)
+            else:
+                room -= 1
+        self._room.set()
         if self._queue:
             self._wake()
         else:

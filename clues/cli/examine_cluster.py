@@ -60,7 +60,6 @@ def rights(settings: Settings) -> Iterator[Right]:
         ("apps", ("daemonsets", "replicasets", "statefulsets")),
         ("batch", ("jobs",)),
         ("policy", ("poddisruptionbudgets",)),
-        ("scheduling.k8s.io", ("priorityclasses",)),
         ("storage.k8s.io", ("storageclasses", "csinodes")),
     )
     for group, resources in watched:

@@ -21,7 +21,6 @@ __all__ = [
     "PodSpecForm",
     "PodSpecHead",
     "PodStatusHead",
-    "PriorityClassForm",
     "SelectorForm",
     "StorageClassForm",
     "VolumeForm",
@@ -416,8 +415,3 @@ class CsiNodeSpecForm(_Form, frozen=True):
 class CsiNodeForm(_Form, frozen=True):
     metadata: Meta
     spec: CsiNodeSpecForm | None = None
-
-
-class PriorityClassForm(_Form, frozen=True):
-    metadata: Meta
-    value: int = 0

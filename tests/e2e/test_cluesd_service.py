@@ -1,152 +1,165 @@
-"""cluesd as its unit runs it, under the systemd of a machine: start, watchdog, reload, stop."""
+"""cluesd as a service of a real systemd: installed as docs/howto/cluesd-service.md says, on a machine of its own."""
 
 import json
-import subprocess
+import re
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pip
 import pytest
-import yaml
 
-from tests.e2e.conftest import SITE, Im
+from infracore.process import run
+from tests.e2e.machine import Machine, machine
 
-pytestmark = [pytest.mark.machines, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.machines, pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
-_SETTINGS = "/etc/clues/clues.yaml"
-_NOT_NEEDED = ("ansible", "ansible_*", "libcloud", "mypy", "mypyc", "ruff*", "molecule", "hypothesis", "__pycache__")
-_KUBECONFIG = {
-    "apiVersion": "v1",
-    "kind": "Config",
-    "current-context": "c",
-    "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:8001"}}],
-    "users": [{"name": "u", "user": {"token": "not-a-real-one"}}],
-    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-}
-_DROP_IN = """
-[Service]
-LoadCredential=kube:/etc/kubernetes/clues.conf
-WatchdogSec=3
-RestartSec=1
-TimeoutAbortSec=2
-"""
-_STUB = """#!/usr/bin/python3
-import sys
-sys.path[:0] = ["/opt/im-clues/lib"]
-from clues.cli.main import {0}
-sys.exit({0}())
-"""
+SERVICE = Path(__file__).parent / "service"
+DROP_IN = "/etc/systemd/system/cluesd.service.d/override.conf"
+CREDENTIAL = "[Service]\nLoadCredential=kube:/etc/kubernetes/clues.conf\n"
+SECONDS_TO_STOP = 10.0
+WORST_EXPOSURE = 3.0
 
 
-class Head:
-    """A machine with cluesd installed."""
-
-    def __init__(self, im: Im) -> None:
-        self._im = im
-
-    def run(self, line: str, *, status: int | None = 0, data: bytes | None = None) -> str:
-        """Run a line of shell on the machine, with these bytes as its input."""
-        done = subprocess.run(
-            self._im.argv("ssh", "site", "head", "--", line),
-            env=self._im.env,
-            input=data or b"",
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        said = done.stdout.decode()
-        assert status is None or done.returncode == status, f"{line}: {done.returncode}\n{said}{done.stderr.decode()}"
-        return said
-
-    def write(self, path: str, text: str, mode: str = "644") -> None:
-        self.run(f"install -D -m {mode} /dev/stdin {path}", data=text.encode())
-
-    def copy(self, folder: Path, *names: str) -> None:
-        """Copy names of a folder of this computer into the machine's library."""
-        words = ["tar", "-C", str(folder), *(f"--exclude={name}" for name in _NOT_NEEDED), "-cf", "-", *names]
-        packed = subprocess.run(words, capture_output=True, check=True, timeout=120).stdout
-        self.run("mkdir -p /opt/im-clues/lib && tar -C /opt/im-clues/lib --no-same-owner -xf -", data=packed)
-
-    def shown(self, name: str) -> str:
-        return self.run(f"systemctl show -P {name} cluesd").strip()
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.run("/opt/im-clues/bin/clues status --json", status=None))
-        return found
-
-    def story(self) -> str:
-        return self.run("systemctl status cluesd; journalctl -u cluesd --no-pager | tail -40", status=None)
-
-    def until(self, what: str, holds: Callable[[], bool], within_s: float = 40) -> None:
-        ends = time.monotonic() + within_s
-        while not holds():
-            assert time.monotonic() < ends, f"not within {within_s:g} s: {what}\n{self.story()}"
-            time.sleep(0.3)
+def _wheels(folder: Path) -> Path:
+    """Make wheels of the checkout and of all that it needs, for the Python that the machine has: this computer's."""
+    source, wheels = folder / "source", folder / "wheels"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("infracore", "im_client", "clues", "requirements"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    make = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--python", "/usr/bin/python3"]
+    make += ["wheel", "--no-deps", "--wheel-dir", str(wheels)]
+    run([*make, "--require-hashes", "-r", "requirements/run.txt"], timeout_s=300, cwd=source)
+    build = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "wheel", "--no-deps"]
+    run([*build, "--no-build-isolation", "--wheel-dir", str(wheels), "."], timeout_s=120, cwd=source)
+    return wheels
 
 
-def settings(**policy: Any) -> str:
-    """Return the example's settings, with the credential of the drop-in and programs that are there."""
-    found: dict[str, Any] = yaml.safe_load((ROOT / "systemd" / "clues.yaml").read_text())
-    found["kubernetes"]["kubeconfig"] = "credential:kube"
-    found["drivers"]["rack"] |= {"on": ["/bin/true"], "off": ["/bin/true"], "status": ["/bin/echo", "off"]}
-    found["policy"] |= policy
-    return yaml.safe_dump(found)
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine with the package, the unit, the example's settings and an API server; cluesd does not run yet."""
+    folder = tmp_path_factory.mktemp("cluesd")
+    wheels = _wheels(folder)
+    with machine(folder, "front") as made:
+        made.copy(wheels, "/root/wheels")
+        # the machine's Python has no pip, as on a Debian without python3-venv
+        made.copy(Path(pip.__file__).parent, "/root/pip/pip")
+        made("python3 -m venv --without-pip /opt/im-clues")
+        install = "/opt/im-clues/bin/python -m pip install --no-index --no-deps --quiet /root/wheels/*.whl"
+        made(f"PYTHONPATH=/root/pip {install}", timeout_s=240)
+        made.copy(SERVICE, "/root/service")
+        made("install -m 755 /root/service/node-power /usr/local/sbin/")
+        made("install -D -m 600 /root/service/clues.conf /etc/kubernetes/clues.conf")
+        made("systemd-run --unit=api --quiet python3 /root/service/api_server.py 8001 open-sesame")
+        made.write("/etc/systemd/system/cluesd.service", (ROOT / "systemd" / "cluesd.service").read_text())
+        yield made
 
 
 @pytest.fixture
-def head(im: Im) -> Head:
-    im("deploy", str(SITE / "machine.yaml"), "-y", "--name", "site")
-    made = Head(im)
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    theirs = made.run("python3 -c 'import sys; print(*sys.version_info[:2], sep=\".\")'").strip()
-    if theirs != version:
-        pytest.skip(f"the machine has Python {theirs}, and the libraries here are for {version}")
-    made.copy(Path(yaml.__file__).parents[1], ".")
-    made.copy(ROOT, "clues", "infracore")
-    for command, name in (("cluesd", "daemon"), ("clues", "main")):
-        made.write(f"/opt/im-clues/bin/{command}", _STUB.format(name), "755")
-    made.write("/etc/systemd/system/cluesd.service", (ROOT / "systemd" / "cluesd.service").read_text())
-    made.write("/etc/systemd/system/cluesd.service.d/test.conf", _DROP_IN)
-    made.write("/etc/kubernetes/clues.conf", json.dumps(_KUBECONFIG), "600")
-    made.write(_SETTINGS, settings())
-    made.write("/root/api_server.py", (SITE / "api_server.py").read_text())
-    made.run("systemctl daemon-reload && systemd-run --unit=api --quiet python3 /root/api_server.py")
-    return made
+def service(site: Machine) -> Machine:
+    """The machine with the service running, as a fresh installation: in a dry run, with no history."""
+    site("systemctl stop cluesd; systemctl reset-failed cluesd || true; rm -rf /var/lib/private/clues")
+    site.write("/etc/clues/clues.yaml", _settings())
+    site.write(DROP_IN, CREDENTIAL)
+    site("systemctl daemon-reload && systemctl start cluesd")
+    return site
 
 
-def test_it_starts_is_restarted_reloads_and_stops(head: Head) -> None:
-    assert "no problem" in head.run(f"/opt/im-clues/bin/clues config check {_SETTINGS}; echo no problem")
-    head.run("systemctl start cluesd", status=None)
-    assert head.shown("ActiveState") == "active", head.story()
-    head.until("it knows the cluster", lambda: "dry run" in head.shown("StatusText"))
-    assert head.status()["dry_run"] is True
-    assert head.run("stat -c %U:%a /etc/kubernetes/clues.conf").strip() == "root:600"
-    first = head.shown("MainPID")
-    assert first != "0", head.story()
-    assert 61184 <= int(head.run(f"stat -c %u /proc/{first}")) <= 65519  # systemd's range of dynamic users
+def _settings(*, dry_run: bool = True, more: str = "") -> str:
+    text = (ROOT / "systemd" / "clues.yaml").read_text()
+    text = text.replace("/etc/kubernetes/clues.conf", "credential:kube")
+    return text.replace("dry_run: true", f"dry_run: {str(dry_run).lower()}") + more
 
-    head.run("systemctl kill -s STOP --kill-whom=main cluesd")  # it hangs: the watchdog ends it
-    head.until("it was restarted", lambda: head.shown("MainPID") not in {first, "0"} and head.shown("NRestarts") == "1")
-    head.until("it is active again", lambda: head.shown("ActiveState") == "active")
-    assert "atchdog" in head.run("journalctl -u cluesd --no-pager")
 
-    second = head.shown("MainPID")
-    head.write(_SETTINGS, settings(unneeded_s="soon"))
-    head.run("systemctl reload cluesd", status=None)
-    head.until("it says what is wrong", lambda: "unneeded_s" in head.run("/opt/im-clues/bin/clues status", status=None))
-    assert head.shown("MainPID") == second
-    head.write(_SETTINGS, settings(unneeded_s=77).replace("dry_run: true", "dry_run: false"))
-    head.run("systemctl reload cluesd")
-    head.until("the new settings hold", lambda: head.status()["dry_run"] is False)
-    assert "unneeded_s" not in head.run("/opt/im-clues/bin/clues status", status=None)
-    assert head.shown("MainPID") == second
+def _shown(machine: Machine, name: str) -> str:
+    return machine(f"systemctl show --value --property={name} cluesd").strip()
 
-    began = time.monotonic()
-    head.run("systemctl stop cluesd")
-    assert time.monotonic() - began < 10
-    assert head.shown("Result") == "success", head.story()
-    exposure = head.run("systemd-analyze security cluesd --no-pager").strip().splitlines()[-1]
-    assert float(exposure.split("cluesd.service:")[1].split()[0]) <= 3.0
+
+def _status(machine: Machine) -> Any:
+    return json.loads(machine("/opt/im-clues/bin/clues status --json"))
+
+
+def test_the_unit_is_well_and_little_exposed(site: Machine) -> None:
+    verified = site.tell("systemd-analyze verify cluesd.service")
+    assert (verified.status, verified.stdout + verified.stderr) == (0, "")
+    said = site("systemd-analyze security --no-pager cluesd.service")
+    found = re.search(r"Overall exposure level for cluesd.service: ([0-9.]+)", said)
+    assert found is not None, said
+    assert float(found[1]) <= WORST_EXPOSURE, said
+
+
+def test_it_starts_with_a_credential_of_root_and_tells_its_status(service: Machine) -> None:
+    assert _shown(service, "ActiveState") == "active"
+    line = "1 nodes, 1 pods pending, dry run"
+    service.until("the status line shows the cluster", lambda: _shown(service, "StatusText") == line)
+    process = _shown(service, "MainPID")
+    assert service(f"stat -c %u /proc/{process}").strip() != "0"
+    assert service(f"grep ^CapEff /proc/{process}/status").split()[1].strip("0") == ""
+    assert service("stat -c %a /etc/kubernetes/clues.conf").strip() == "600"
+
+
+def test_people_of_the_machine_can_ask_it(service: Machine) -> None:
+    service.until("the cluster is seen", lambda: "1 pods" in _shown(service, "StatusText"))
+    assert "well" in service("/opt/im-clues/bin/clues config check")
+    assert "front" in service("/opt/im-clues/bin/clues nodes")
+    assert service.tell("runuser -u nobody /opt/im-clues/bin/clues nodes").stdout != ""
+    done = service.tell("runuser -u nobody /opt/im-clues/bin/clues hold front")
+    assert done.status != 0
+    assert "sudo" in done.stderr
+
+
+def test_a_process_that_hangs_is_killed_and_started_again(service: Machine) -> None:
+    service.write(DROP_IN, CREDENTIAL + "WatchdogSec=3\nRestartSec=1\n")
+    service("systemctl daemon-reload && systemctl restart cluesd")
+    process = _shown(service, "MainPID")
+    service(f"kill -STOP {process}")
+
+    def is_back() -> bool:
+        return _shown(service, "MainPID") not in {process, "0"} and _shown(service, "ActiveState") == "active"
+
+    service.until("another process serves", is_back, 60)
+    assert _shown(service, "NRestarts") == "1"
+    assert "Watchdog timeout" in service("journalctl --no-pager -u cluesd")
+    line = "1 nodes, 1 pods pending, dry run"
+    service.until("it sees the cluster again", lambda: _shown(service, "StatusText") == line)
+
+
+def test_a_reload_takes_settings_that_are_well_and_only_those(service: Machine) -> None:
+    line = "1 nodes, 1 pods pending"
+    service.until("it sees the cluster", lambda: _shown(service, "StatusText") == f"{line}, dry run")
+    process = _shown(service, "MainPID")
+
+    service.write("/etc/clues/clues.yaml", _settings(dry_run=False, more="\nnonsense: 1\n"))
+    refused = service.tell("systemctl reload cluesd")
+    assert refused.status != 0
+    assert "nonsense" in service("journalctl --no-pager -u cluesd")
+    assert _status(service)["dry_run"]
+    assert service.tell("cat /var/lib/clues/orders").stdout == ""
+
+    service.write("/etc/clues/clues.yaml", _settings(dry_run=False))
+    service("systemctl reload cluesd")
+    service.until("it acts", lambda: service.tell("cat /var/lib/clues/orders").stdout.startswith("on wn-"))
+    assert not _status(service)["dry_run"]
+    assert (_shown(service, "MainPID"), _shown(service, "ActiveState")) == (process, "active")
+
+
+@pytest.mark.parametrize("api", ["answers", "is silent"])
+def test_it_stops_within_its_time(service: Machine, api: str) -> None:
+    service.until("the cluster is seen", lambda: "1 pods" in _shown(service, "StatusText"))
+    if api == "is silent":
+        service("systemctl kill --signal=STOP api")
+    try:
+        began = time.monotonic()
+        service("systemctl stop cluesd")
+        assert time.monotonic() - began < SECONDS_TO_STOP
+    finally:
+        service("systemctl kill --signal=CONT api")
+    assert _shown(service, "ActiveState") == "inactive"
+    assert _shown(service, "Result") == "success"
+    assert service("ls /run/clues 2>/dev/null || true") == ""

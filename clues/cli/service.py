@@ -21,7 +21,7 @@ def serve(*, config: Path | None, overrides: Mapping[str, object], environ: Mapp
     """
 
     def load() -> Settings:
-        return load_settings(environ=environ, config=config, overrides=overrides).value
+        return load_settings(environ=environ, config=config, overrides=overrides, is_service=True).value
 
     settings = load()
     configure_logs(

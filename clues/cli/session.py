@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["client", "complete_name", "loaded_settings", "names_argument", "report_settings", "tell"]
 
 _DEFAULT_SOCKET: Final = Path("/run/clues/clues.sock")
+_CREDENTIALS: Final = Path("/run/credentials/cluesd.service")
+"""Where systemd keeps the unit's credentials while it runs (systemd.exec(5), $CREDENTIALS_DIRECTORY)."""
 
 
 def _asked() -> dict[str, Any]:
@@ -32,7 +34,10 @@ def loaded_settings() -> "Loaded[Settings]":
 
     asked = _asked()
     overrides = split_pairs(asked.get("options", ()), "-o")
-    return load_settings(environ=os.environ, config=asked.get("config"), overrides=overrides)
+    environ = dict(os.environ)
+    if os.access(_CREDENTIALS, os.R_OK | os.X_OK):  # root may see what the running service was given
+        environ.setdefault("CREDENTIALS_DIRECTORY", str(_CREDENTIALS))
+    return load_settings(environ=environ, config=asked.get("config"), overrides=overrides)
 
 
 def client(*, timeout_s: float = 10.0) -> "Client":

@@ -408,6 +408,8 @@ class Daemon:
         if view.problems:
             return f"problem: {view.problems[0]}"
         words = [f"{len(view.snapshot.nodes)} nodes", f"{len(view.snapshot.pending)} pods pending"]
+        if not view.snapshot.complete:
+            words.append("not all listed yet")
         if view.actions:
             words.append(f"{len(view.actions)} actions")
         if not view.leader:

@@ -36,12 +36,17 @@ def files(environ: Mapping[str, str], config: Path | None = None) -> tuple[Path,
 
 
 def load_settings(
-    *, environ: Mapping[str, str], config: Path | None = None, overrides: Mapping[str, object] | None = None
+    *,
+    environ: Mapping[str, str],
+    config: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    is_service: bool = False,
 ) -> Loaded[Settings]:
     """Load and check the settings: command line, environment (`CLUES_*`), file, default.
 
     A text `credential:NAME` under `drivers` or as kubeconfig becomes the path of that credential of the systemd unit
-    (`LoadCredential=NAME:...`). Only a file that was asked for by name must be there.
+    (`LoadCredential=NAME:...`). Where there are none, `is_service` makes that an error; who only asks or checks has
+    the text instead. Only a file that was asked for by name must be there.
 
     Raises:
         Misconfigured: all that is wrong, one line each, with the place where it stands.
@@ -62,9 +67,9 @@ def load_settings(
                 problems.append(("pools", f"pool {pool.name}: allocatable.{name}: {error}"))
         pools.append(Pool(**{**_fields(pool), "allocatable": amounts}))
     try:
-        drivers = {name: _with_credentials(driver, environ) for name, driver in text.drivers.items()}
+        drivers = {name: _with_credentials(driver, environ, is_service) for name, driver in text.drivers.items()}
         kubernetes = msgspec.structs.replace(
-            text.kubernetes, kubeconfig=_with_credentials(text.kubernetes.kubeconfig, environ)
+            text.kubernetes, kubeconfig=_with_credentials(text.kubernetes.kubeconfig, environ, is_service)
         )
     except ValueError as error:
         problems.append(("drivers", str(error)))
@@ -81,16 +86,18 @@ def _fields(value: msgspec.Struct) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__struct_fields__}
 
 
-def _with_credentials(value: Any, environ: Mapping[str, str]) -> Any:
+def _with_credentials(value: Any, environ: Mapping[str, str], is_service: bool) -> Any:
     if isinstance(value, Mapping):
-        return {key: _with_credentials(item, environ) for key, item in value.items()}
+        return {key: _with_credentials(item, environ, is_service) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_credentials(item, environ) for item in value]
+        return [_with_credentials(item, environ, is_service) for item in value]
     if not (isinstance(value, str) and value.startswith(_CREDENTIAL)):
         return value
     name, folder = value.removeprefix(_CREDENTIAL), environ.get("CREDENTIALS_DIRECTORY", "")
     if not name or "/" in name or name in {".", ".."}:
         raise ValueError(f"{value!r} is not the name of a credential")
+    if not folder and not is_service:
+        return value
     if not folder:
         raise ValueError(f"{value!r} is a credential of the systemd unit, and this was not started by systemd")
     return str(Path(folder) / name)

@@ -53,6 +53,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         made("python3 -m venv --without-pip /opt/im-clues")
         install = "/opt/im-clues/bin/python -m pip install --no-index --no-deps --quiet /root/wheels/*.whl"
         made(f"PYTHONPATH=/root/pip {install}", timeout_s=240)
+        made("ln -s /opt/im-clues/bin/clues /usr/local/bin/")
         made.copy(SERVICE, "/root/service")
         made("install -m 755 /root/service/node-power /usr/local/sbin/")
         made("install -D -m 600 /root/service/clues.conf /etc/kubernetes/clues.conf")
@@ -82,7 +83,7 @@ def _shown(machine: Machine, name: str) -> str:
 
 
 def _status(machine: Machine) -> Any:
-    return json.loads(machine("/opt/im-clues/bin/clues status --json"))
+    return json.loads(machine("clues status --json"))
 
 
 def test_the_unit_is_well_and_little_exposed(site: Machine) -> None:
@@ -106,12 +107,16 @@ def test_it_starts_with_a_credential_of_root_and_tells_its_status(service: Machi
 
 def test_people_of_the_machine_can_ask_it(service: Machine) -> None:
     service.until("the cluster is seen", lambda: "1 pods" in _shown(service, "StatusText"))
-    assert "well" in service("/opt/im-clues/bin/clues config check")
-    assert "front" in service("/opt/im-clues/bin/clues nodes")
-    assert service.tell("runuser -u nobody /opt/im-clues/bin/clues nodes").stdout != ""
-    done = service.tell("runuser -u nobody /opt/im-clues/bin/clues hold front")
-    assert done.status != 0
-    assert "sudo" in done.stderr
+    assert "well" in service("clues config check")
+    assert "front" in service("clues nodes")
+    assert "front" in service("runuser -u nobody clues nodes")
+    refused = service.tell("runuser -u nobody clues hold front")
+    assert refused.status != 0
+    assert "sudo" in refused.stderr
+    service("clues hold front")
+    found = json.loads(service.tell("clues doctor --json").stdout)
+    wrong = [finding for finding in found["findings"] if finding["area"] in {"settings", "drivers", "daemon", "state"}]
+    assert [finding for finding in wrong if finding["severity"] == "error"] == []
 
 
 def test_a_process_that_hangs_is_killed_and_started_again(service: Machine) -> None:
@@ -139,6 +144,9 @@ def test_a_reload_takes_settings_that_are_well_and_only_those(service: Machine) 
     refused = service.tell("systemctl reload cluesd")
     assert refused.status != 0
     assert "nonsense" in service("journalctl --no-pager -u cluesd")
+    service("systemctl kill --kill-who=main --signal=HUP cluesd")
+    wrong = "problem: the settings file is wrong and not in force"
+    service.until("the status line says so", lambda: _shown(service, "StatusText").startswith(wrong))
     assert _status(service)["dry_run"]
     assert service.tell("cat /var/lib/clues/orders").stdout == ""
 

@@ -145,8 +145,11 @@ def test_credentials_become_paths(tmp_path: Path) -> None:
     found = load(tmp_path, text, CREDENTIALS_DIRECTORY="/run/credentials/cluesd.service")
     assert found.drivers["im"]["auth"] == "/run/credentials/cluesd.service/im-auth"
     assert found.kubernetes.kubeconfig == "/run/credentials/cluesd.service/kube"
+    path = tmp_path / "clues.yaml"
     with pytest.raises(Misconfigured, match="not started by systemd"):
-        load(tmp_path, text)
+        load_settings(environ={}, config=path, is_service=True)
+    asked = load_settings(environ={}, config=path).value  # `clues config check`, before the service runs
+    assert asked.drivers["im"]["auth"] == "credential:im-auth"
     with pytest.raises(Misconfigured, match="not the name"):
         load(tmp_path, "drivers: {im: {auth: 'credential:../x'}}", CREDENTIALS_DIRECTORY="/run")
 

@@ -45,6 +45,8 @@ class _Handler(BaseHTTPRequestHandler):
         query = parse_qs(target.query)
         if not self._is_known():
             self._say(401, {"kind": "Status", "code": 401, "message": "who are you?"})
+        elif "sendInitialEvents" in query:
+            self._say(422, {"kind": "Status", "code": 422, "message": "a server before streaming lists"})
         elif "watch" in query:
             self.send_response(200)
             self.send_header("transfer-encoding", "chunked")

@@ -258,7 +258,7 @@ def _near(name: str, known: Mapping[str, Option]) -> str:
     near = difflib.get_close_matches(name, [*known, *sorted(sections)], n=1)
     if not near:  # the right name in the wrong section
         near = [option for option in known if option.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:1]
-    return f"did you mean {near[0]!r}?" if near else "see: docs/reference/settings.md"
+    return f"did you mean {near[0]!r}?" if near else "`config show` lists all settings"
 
 
 def _put(merged: dict[str, Any], dotted: str, value: Any) -> None:

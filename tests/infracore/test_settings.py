@@ -77,7 +77,7 @@ def test_a_stronger_layer_wins_and_every_value_knows_its_origin(tmp_path: Path) 
         ("cok: x\n", r"0\.yaml:1: there is no setting 'cok' \| did you mean 'cook'\?"),
         ("ovne: {heat: 1}\n", r"0\.yaml:1: there is no setting 'ovne' \| did you mean 'oven'\?"),
         ("grill: yes\n", r"0\.yaml:1: there is no setting 'grill' \| did you mean 'oven.grill'\?"),
-        ("zzzzzz: 1\n", r"there is no setting 'zzzzzz' \| see: docs/reference/settings.md"),
+        ("zzzzzz: 1\n", r"there is no setting 'zzzzzz' \| `config show` lists all settings"),
         ("cook: a\n\ncook: b\n", r"0\.yaml:3: cook stands twice"),
         ("plugins:\n  a: {x: 1}\n  a: {y: 1}\n", r"0\.yaml:3: plugins.a stands twice"),
         ("cook: a\noven: 3\n", r"0\.yaml:2: oven is not a mapping of settings"),

@@ -30,7 +30,7 @@ def test_it_says_what_the_daemon_relies_on() -> None:
 @needs_systemd
 def test_systemd_finds_nothing_wrong_with_it(tmp_path: Path) -> None:
     unit = tmp_path / "cluesd.service"
-    unit.write_text(UNIT.read_text().replace("/opt/im-clues/bin/cluesd", sys.executable))
+    unit.write_text(re.sub(r"/opt/im-clues/bin/(cluesd|clues)\b", sys.executable, UNIT.read_text()))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False, timeout=60
     )

@@ -77,7 +77,8 @@ def prepare_deploy(
     if source is not None:
         inputs, counts = source.inputs, source.counts
     inputs = settle(inputs, analysis.inputs)
-    analysis = ctx.analyse(template, reader, add_ons=add_ons, inputs=inputs)
+    if inputs or analysis.inputs:
+        analysis = ctx.analyse(template, reader, add_ons=add_ons, inputs=inputs)
     topology, warnings = _checked(analysis)
     if record is not None and source is None:
         counts = _counts_still_wanted(ctx, record, topology)

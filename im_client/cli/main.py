@@ -31,6 +31,8 @@ SUMMARIES = {
     "refresh": "Ask the provider how the machines are, and record it.",
     "destroy": "Delete an infrastructure with all its machines.",
     "doctor": "Examine this computer and say what is missing.",
+    "serve": "Serve the REST API of the Infrastructure Manager.",
+    "user": "Make and remove the accounts of `im serve`.",
     "config": "Show the settings and where each comes from.",
     "completion": "Print the completion script of a shell.",
 }
@@ -70,7 +72,7 @@ def cli(ctx: click.Context, debug: bool, options: tuple[str, ...]) -> None:
 
 def _say(error: InfraError) -> None:
     """Say an error; the problems of a template with the lines that they stand in."""
-    from im_client.tosca.problems import InvalidTemplate
+    from im_client.template.problems import InvalidTemplate
 
     if isinstance(error, InvalidTemplate):
         from im_client.cli.problems import say_problems

@@ -15,7 +15,7 @@ from typing import Final
 import yaml
 
 from im_client.topology.values import Value
-from im_client.tosca.front import InputDefinition, Reader
+from im_client.template.analysis import InputDefinition, Reader
 from infracore.errors import InfraError, InvalidUsage, Misconfigured, NotFound, Transient, Unauthorised
 
 __all__ = ["FileReader", "Said", "StoredReader", "absolute", "parse_inputs", "settle"]

@@ -191,6 +191,8 @@ class ServerStore(Protocol):
         """Return how often what is wanted has changed. Raises NotFound."""
         ...
 
+    def infrastructure_count(self) -> int: ...
+
     # VMs
 
     def vm_numbers(self, infrastructure: str) -> Mapping[str, int]:

@@ -113,6 +113,10 @@ class SqliteServerStore:
         with self._store.transaction("BEGIN") as db:
             return _source_version(db, infrastructure)
 
+    def infrastructure_count(self) -> int:
+        with self._store.transaction("BEGIN") as db:
+            return int(db.execute("SELECT count(*) FROM infrastructure").fetchone()[0])
+
     # VMs
 
     def vm_numbers(self, infrastructure: str) -> Mapping[str, int]:

@@ -34,7 +34,7 @@ def command(
     Every problem is shown with file, line and column. Inputs that are required and not given are warnings here.
     """
     from im_client.services.validate import validate
-    from im_client.tosca.problems import Level
+    from im_client.template.problems import Level
 
     with opened() as ctx:
         report = validate(ctx, template, add_ons, read_inputs(pairs, files))

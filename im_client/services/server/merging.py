@@ -4,18 +4,19 @@ The Infrastructure Manager merges the new one over the old one, key by key; what
 of it in two ways: they send the whole template with another `count`, or only what they want to add.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-from im_client.tosca.findings import Findings
-from im_client.tosca.problems import InvalidTemplate
+from im_client.template.findings import Findings
+from im_client.template.problems import InvalidTemplate
 from im_client.tosca.source import parse
 from infracore.errors import NotFound
 
-__all__ = ["Merged", "merge_templates", "with_counts"]
+__all__ = ["Merged", "merge_templates", "template_name", "with_counts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,15 @@ def with_counts(text: str, counts: Mapping[str, int]) -> str:
             properties["count"] = count
             is_changed = True
     return _write(template) if is_changed else text
+
+
+_TEMPLATE_NAME: Final = re.compile(r"^\s*(?:template_name|name)\s*:\s*['\"]?([^'\"#\n]{1,200}?)['\"]?\s*(?:#.*)?$", re.MULTILINE)
+
+
+def template_name(text: str) -> str:
+    """Return the name that a template gives itself, "" where it has none; the text is searched, not parsed."""
+    found = _TEMPLATE_NAME.search(text[:100_000])
+    return found[1].strip() if found else ""
 
 
 def _name(entry: object, vms: Mapping[int, str]) -> str:

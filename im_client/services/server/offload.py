@@ -18,7 +18,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from im_client.topology.values import Value
-from im_client.tosca.front import Analysis, Reader, analyse
+from im_client.template.analysis import Analysis, Reader
+from im_client.tosca.front import analyse
 from infracore.errors import InfraError, Misconfigured, TimedOut, Transient
 from infracore.secrets import Secret
 

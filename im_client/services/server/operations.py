@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from im_client.state.server import Acceptance, OperationRecord, OperationState, 
 from im_client.state.store import RunState
 from infracore.clock import Clock
 from infracore.errors import Cancelled, Conflict, InfraError, NotFound
-from infracore.events import Event, EventKind, Listener
+from infracore.events import Event, Listener
 
 __all__ = ["Operations", "Perform", "Ticket"]
 
@@ -53,31 +53,38 @@ class Ticket:
     cancel: threading.Event = field(default_factory=threading.Event)
     done: "Future[OperationRecord]" = field(default_factory=Future)
     events: deque[tuple[int, Event]] = field(default_factory=lambda: deque(maxlen=_MOST_EVENTS))
-    failed: set[str] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _listeners: list[Callable[[], None]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def hear(self, event: Event) -> None:
         """Take an event of the run."""
-        with self._changed:
+        with self._lock:
             self.events.append((next(self._numbers), event))
-            if event.kind is EventKind.NODE_FAILED:
-                self.failed.add(event.node)
-            self._changed.notify_all()
+        self.wake()
 
-    def after(self, number: int, timeout_s: float) -> list[tuple[int, Event]]:
-        """Return the events after a number, waiting for one; none: the time is over or the operation has ended."""
-        with self._changed:
-            if not self.done.done():
-                self._changed.wait_for(
-                    lambda: self.done.done() or bool(self.events and self.events[-1][0] > number), timeout_s
-                )
+    def after(self, number: int) -> list[tuple[int, Event]]:
+        """Return the events after a number."""
+        with self._lock:
             return [entry for entry in self.events if entry[0] > number]
 
+    @contextmanager
+    def listening(self, wake: Callable[[], None]) -> Iterator[None]:
+        """Have a function called, from any thread, whenever something happens."""
+        with self._lock:
+            self._listeners.append(wake)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listeners.remove(wake)
+
     def wake(self) -> None:
-        """Let those go on who wait for events."""
-        with self._changed:
-            self._changed.notify_all()
+        """Call those who listen."""
+        with self._lock:
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener()
 
 
 class Operations:

@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 
 from im_client.services.templates import FileReader
+from im_client.template.problems import Level
 from im_client.topology.model import Artifact, Operation, SourceRef, Topology
 from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Token
 from im_client.tosca.front import Analysis, analyse
-from im_client.tosca.problems import Level
 from infracore.secrets import Secret
 from tests.im_client.tosca_cases.places import CONTENT, GOLDEN
 

@@ -2,7 +2,7 @@
 
 import re
 
-from im_client.tosca.problems import Code
+from im_client.template.problems import Code
 from tests.im_client.tosca_cases.golden import expected_problems
 from tests.im_client.tosca_cases.places import CONTENT
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
-from im_client.tosca.problems import Code, Level, Problem
+from im_client.template.problems import Code, Level, Problem
 
 __all__ = ["Findings", "Place", "Placed", "Source", "meant"]
 

@@ -1,0 +1,90 @@
+"""All that a server works with, opened once."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from im_client.services.context import Context, open_context
+from im_client.services.server.accounts import Accounts
+from im_client.services.server.bodies import GuardedReader
+from im_client.services.server.callers import Callers
+from im_client.services.server.offload import Analyser
+from im_client.services.server.operations import Operations
+from im_client.services.server.perform import Performer
+from im_client.services.server.refreshing import Refresher
+from im_client.state.server import ServerStore
+from im_client.state.sqlite import SqliteStore
+from im_client.state.sqlite_server import SqliteServerStore
+from infracore.errors import Misconfigured
+
+__all__ = ["House", "open_house", "open_records"]
+
+
+@dataclass(frozen=True)
+class House:
+    """The surroundings of every request. Safe under threads."""
+
+    ctx: Context
+    records: ServerStore
+    accounts: Accounts
+    callers: Callers
+    operations: Operations
+    refresher: Refresher
+
+    def refreshed_numbers(self, infrastructure: str) -> Mapping[str, int]:
+        """Return node name -> VM number; machines that `im` made on this computer get theirs now."""
+        known = self.records.vm_numbers(infrastructure)
+        fresh = [n for n in self.ctx.store.nodes(infrastructure) if n.name not in known]
+        if not fresh:
+            return known
+        fresh.sort(key=lambda node: node.created_at)
+        return self.records.number_vms(infrastructure, [node.name for node in fresh])
+
+
+def open_records(ctx: Context) -> ServerStore:
+    """Return the server's records in the store of a context.
+
+    Raises:
+        Misconfigured: the store is of a kind that a server cannot use.
+    """
+    if not isinstance(ctx.store, SqliteStore):
+        raise Misconfigured(f"a server cannot keep its records in {type(ctx.store).__name__}")
+    return SqliteServerStore(ctx.store)
+
+
+@contextmanager
+def open_house(
+    *, overrides: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[House]:
+    """Open the store and all that works on it; go on with operations that an earlier server did not end.
+
+    Raises:
+        Misconfigured: a setting is wrong.
+    """
+    with open_context(overrides=overrides, environ=environ, cwd=cwd) as plain:
+        server = plain.settings.server
+        if (server.tls_certificate == Path()) != (server.tls_key == Path()):
+            raise Misconfigured("server.tls_certificate and server.tls_key must be set together")
+
+        def make_reader() -> GuardedReader:
+            return GuardedReader(plain.settings.cache_dir, server.fetch_hosts, plain.settings.ansible.offline)
+
+        ctx = replace(plain, analyse=Analyser(limit_s=server.parse_s), make_reader=make_reader)
+        records = open_records(ctx)
+        accounts = Accounts(records, ctx.clock)
+        oidc = None
+        if server.oidc.issuer:
+            from im_client.services.server.oidc import Oidc
+
+            oidc = Oidc(server.oidc, ctx.clock.monotonic)
+        operations = Operations(records, Performer(ctx, records), ctx.clock, server.workers)
+        refresher = Refresher(ctx, operations, server.refresh_s)
+        try:
+            operations.resume()
+            yield House(ctx, records, accounts, Callers(accounts, oidc), operations, refresher)
+        finally:
+            refresher.close()
+            operations.close()
+
+

@@ -72,8 +72,8 @@ class ServerSettings:
     fetch_hosts: tuple[str, ...] = ("*",)
     foreign_playbooks: bool = False
     refresh_s: float = 10.0
-    oidc: OidcSettings = OidcSettings()  # noqa: RUF009 (frozen)
-    vault: VaultSettings = VaultSettings()  # noqa: RUF009 (frozen)
+    oidc: OidcSettings = OidcSettings()
+    vault: VaultSettings = VaultSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ async def _caller(request: Request) -> Caller:
 
 HouseDep = Annotated[House, Depends(_house)]
 CallerDep = Annotated[Caller, Depends(_caller)]
-InfraId = Annotated[str, Path(description="Id of an infrastructure.", pattern=r"^[0-9a-zA-Z-]{1,64}$")]
+InfraId = Annotated[str, Path(description="Id of an infrastructure.", pattern=r"^[0-9a-zA-Z-]+$", max_length=64)]
 VmNumber = Annotated[int, Path(description="Number of a VM.", ge=0, lt=2**31)]
 
 
@@ -181,7 +181,7 @@ async def finished(accepted: Accepted, limit_s: float) -> OperationRecord | None
     Raises:
         CommandFailed: it failed; the message says at which machine and why.
     """
-    waiting: "Future[OperationRecord]" = accepted.ticket.done
+    waiting: Future[OperationRecord] = accepted.ticket.done
     try:
         record = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(waiting)), limit_s)
     except TimeoutError:
@@ -190,5 +190,3 @@ async def finished(accepted: Accepted, limit_s: float) -> OperationRecord | None
         said = record.error or record.summary or f"the operation is {record.state}"
         raise CommandFailed(said, record.hint)
     return record
-
-

@@ -37,7 +37,7 @@ def choose(request: Request, offered: Sequence[str]) -> str:
 
 def _weight(kind: str, said: str) -> float:
     """Return how much a media type is liked: the q of the most precise range that fits it."""
-    main = kind.split("/")[0]
+    main = kind.split("/", maxsplit=1)[0]
     ranks = {kind: 3, f"{main}/*": 2, "*/*": 1, "*": 1}
     found = (0, 0.0)
     for part in said.split(","):

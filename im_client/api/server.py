@@ -1,5 +1,6 @@
 """Running the application: uvicorn, TLS, readiness for systemd, and an orderly end."""
 
+import ctypes
 import gc
 import logging
 import os
@@ -12,7 +13,6 @@ import uvicorn
 
 from im_client.api.app import make_app
 from im_client.services.server.house import House, open_house
-from infracore.logs import configure_logs
 from infracore.systemd import Notifier
 
 __all__ = ["serve"]
@@ -28,15 +28,22 @@ def serve(*, overrides: Mapping[str, object]) -> int:
     Raises:
         Misconfigured: a setting, the certificate, the state folder; or the address is taken.
     """
-    configure_logs(sys.stderr, level="info")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     sys.setswitchinterval(_SWITCH_S)
     with open_house(overrides=overrides) as house:
         server = _Server(_config(house), house)
         gc.collect()
         gc.freeze()
+        _give_back()
         server.run()
     return 0 if server.was_ready else 1
+
+
+def _give_back() -> None:
+    """Return to the system what importing and starting took and freed (malloc_trim(3), of glibc only)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _config(house: House) -> uvicorn.Config:

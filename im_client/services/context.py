@@ -14,8 +14,8 @@ from im_client.services.templates import FileReader
 from im_client.settings import Settings, load_settings
 from im_client.state.sqlite import SqliteStore
 from im_client.state.store import Store
-from im_client.topology.values import Value
 from im_client.template.analysis import Analysis, Reader
+from im_client.topology.values import Value
 from im_client.tosca.front import analyse
 from infracore.clock import Clock, SystemClock
 from infracore.errors import Misconfigured

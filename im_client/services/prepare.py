@@ -14,20 +14,20 @@ from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.templates import StoredReader, absolute, settle
 from im_client.state.lock import holder
 from im_client.state.store import InfrastructureRecord, RunState, Source
+from im_client.template.analysis import Analysis
 from im_client.template.problems import InvalidTemplate, Level, Problem
 from im_client.topology.model import GroupKind, OperationPhase, Topology
 from im_client.topology.scale import scale
 from im_client.topology.values import Value
-from im_client.template.analysis import Analysis
 from infracore.errors import InvalidUsage, NotFound, Unsupported
 from infracore.ids import new_infrastructure_id
 
 __all__ = [
     "check_machines",
     "find",
+    "prepare_changed",
     "prepare_deploy",
     "prepare_destroy",
-    "prepare_changed",
     "prepare_present",
     "prepare_reconfigure",
     "prepare_recorded",

@@ -14,8 +14,8 @@ from typing import Final
 
 import yaml
 
-from im_client.topology.values import Value
 from im_client.template.analysis import InputDefinition, Reader
+from im_client.topology.values import Value
 from infracore.errors import InfraError, InvalidUsage, Misconfigured, NotFound, Transient, Unauthorised
 
 __all__ = ["FileReader", "Said", "StoredReader", "absolute", "parse_inputs", "settle"]

@@ -12,8 +12,8 @@ from typing import Protocol
 from im_client.state.store import InfrastructureRecord, Source
 
 __all__ = [
-    "AccountRecord",
     "Acceptance",
+    "AccountRecord",
     "AnswerRecord",
     "FormerRecord",
     "OperationKind",
@@ -263,5 +263,3 @@ class ServerStore(Protocol):
     def add_former(self, record: FormerRecord) -> None: ...
 
     def former(self, since: float) -> Sequence[FormerRecord]: ...
-
-

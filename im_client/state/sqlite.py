@@ -215,9 +215,7 @@ class SqliteStore:
             "SELECT id, name FROM infrastructure WHERE id IN (?1, ?2) OR name IN (?1, ?2)", (record.id, record.name)
         ).fetchone()
         if taken is not None:
-            raise Conflict(
-                f"there is an infrastructure {taken['name']} ({taken['id']}) already", "choose another name"
-            )
+            raise Conflict(f"there is an infrastructure {taken['name']} ({taken['id']}) already", "choose another name")
         db.execute(rows.INSERT_INFRASTRUCTURE, rows.infrastructure_row(record))
         for part, clear in rows.infrastructure_parts(record).items():
             self._put_part(db, record.id, part, clear)

@@ -87,9 +87,7 @@ class SqliteServerStore:
 
     def unfinished(self) -> Sequence[OperationRecord]:
         with self._store.transaction("BEGIN") as db:
-            found = db.execute(
-                "SELECT * FROM operation WHERE ended_at IS NULL ORDER BY created_at, rowid"
-            ).fetchall()
+            found = db.execute("SELECT * FROM operation WHERE ended_at IS NULL ORDER BY created_at, rowid").fetchall()
         return tuple(_read_operation(row) for row in found)
 
     def put_operation(self, record: OperationRecord) -> None:
@@ -238,7 +236,9 @@ class SqliteServerStore:
 
     def vault(self, account: str) -> Mapping[str, bytes]:
         with self._store.transaction("BEGIN") as db:
-            found = db.execute("SELECT id, sealed FROM vault_entry WHERE account = ? ORDER BY id", (account,)).fetchall()
+            found = db.execute(
+                "SELECT id, sealed FROM vault_entry WHERE account = ? ORDER BY id", (account,)
+            ).fetchall()
         return {row["id"]: row["sealed"] for row in found}
 
     def put_vault(self, account: str, entry: str, sealed: bytes | None) -> None:
@@ -280,9 +280,7 @@ def _source_version(db: sqlite3.Connection, infrastructure: str) -> int:
 
 
 def _numbers(db: sqlite3.Connection, infrastructure: str) -> dict[str, int]:
-    found = db.execute(
-        "SELECT node, number FROM vm_number WHERE infrastructure = ? ORDER BY number", (infrastructure,)
-    )
+    found = db.execute("SELECT node, number FROM vm_number WHERE infrastructure = ? ORDER BY number", (infrastructure,))
     return {row["node"]: row["number"] for row in found}
 
 

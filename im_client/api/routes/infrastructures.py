@@ -123,9 +123,7 @@ async def list_vms(request: Request, house: HouseDep, caller: CallerDep, infra: 
     return uri_list_answer(request, uris, {"ETag": f'"v{picture.version}"', "InfID": infra})
 
 
-@router.post(
-    "/infrastructures/{infra}", responses=uri_forms(many=True, operation=True), openapi_extra=TEMPLATE_BODY
-)
+@router.post("/infrastructures/{infra}", responses=uri_forms(many=True, operation=True), openapi_extra=TEMPLATE_BODY)
 async def change(
     request: Request,
     house: HouseDep,
@@ -212,9 +210,7 @@ async def change_all(
     return await once(request, house, caller, work)
 
 
-async def wait_and_answer(
-    request: Request, house: House, accepted: Accepted, *, is_async: bool = False
-) -> Response:
+async def wait_and_answer(request: Request, house: House, accepted: Accepted, *, is_async: bool = False) -> Response:
     """Answer when an operation has ended; where that takes longer than the server waits, say so (202)."""
     headers = operation_headers(request, accepted)
     if is_async:

@@ -18,7 +18,7 @@ from infracore.events import Event
 __all__ = ["router"]
 
 router: Final = APIRouter(tags=["operations"])
-OperationId = Annotated[str, Path(pattern=r"^[0-9a-f-]{1,64}$", description="Id of an operation.")]
+OperationId = Annotated[str, Path(max_length=64, pattern=r"^[0-9a-f-]+$", description="Id of an operation.")]
 _BEAT_S: Final = 15.0
 """A comment goes out this often where nothing happens, so that proxies keep the connection."""
 
@@ -101,7 +101,10 @@ async def list_operations(
 
 @router.get(
     "/operations/{operation}/events",
-    responses={200: form("The events so far, and those to come.", {"text/event-stream": {"schema": {"type": "string"}}}), **ERRORS},
+    responses={
+        200: form("The events so far, and those to come.", {"text/event-stream": {"schema": {"type": "string"}}}),
+        **ERRORS,
+    },
 )
 async def stream(
     request: Request,
@@ -158,5 +161,3 @@ def _event(event: Event) -> dict[str, Any]:
 def _frame(number: int, kind: str, shape: dict[str, Any]) -> bytes:
     head = f"id: {number}\n" if number else ""
     return f"{head}event: {kind}\ndata: ".encode() + msgspec.json.encode(shape) + b"\n\n"
-
-

@@ -101,7 +101,9 @@ def _dated(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: {**facts, **dates}.get(name) for name in _FIELDS}
 
 
-CloudId = Annotated[str, Path(pattern=r"^[a-zA-Z_.][\w.-]{0,63}$", description="Id of a line of the auth header.")]
+CloudId = Annotated[
+    str, Path(max_length=64, pattern=r"^[a-zA-Z_.][a-zA-Z0-9_.-]*$", description="Id of a line of the auth header.")
+]
 
 
 @router.get("/clouds/{cloud}/images", responses=json_form({"type": "object"}))

@@ -1,5 +1,6 @@
 """Accounts with passwords, and tokens. Passwords rest as argon2id hashes, tokens as digests."""
 
+import functools
 import hashlib
 import hmac
 import re
@@ -95,7 +96,7 @@ class Accounts:
                 self._known.right[digest] = now + _REMEMBERED_S
             return Grant(name, account.is_admin)
         if account is None:
-            self._is_right(_NOBODY, password)  # as long as for somebody: names are not to be guessed by the time
+            self._is_right(_nobody(), password)  # as long as for somebody: names are not to be guessed by the time
         with self._lock:
             if len(self._known.wrong) > 10_000:
                 self._known.wrong.clear()
@@ -145,4 +146,7 @@ class Accounts:
         return Grant(account.name, account.is_admin and is_all, record.role, record.infrastructure)
 
 
-_NOBODY: Final = _HASHER.hash(secrets.token_hex(16))
+@functools.cache
+def _nobody() -> str:
+    """Return a hash that no password has."""
+    return _HASHER.hash(secrets.token_hex(16))

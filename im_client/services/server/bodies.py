@@ -150,5 +150,3 @@ def _get(host: str, port: int, path: str) -> tuple[int, Mapping[str, str], bytes
     if len(text) > MAX_FILE_BYTES:
         raise Misconfigured(f"a file of {host} is larger than {MAX_FILE_BYTES >> 20} MiB")
     return answer.status, headers, text
-
-

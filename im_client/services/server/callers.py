@@ -6,18 +6,21 @@ JSON list; `Bearer TOKEN` with a token of ours or of the OpenID provider; `Basic
 
 import base64
 import binascii
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from im_client.auth.authfile import parse_auth
 from im_client.auth.credentials import Credential, of_type
 from im_client.services.server.accounts import TOKEN_PREFIX, Accounts, Grant
-from im_client.services.server.oidc import Oidc
 from im_client.state.server import Role
 from infracore.errors import InfraError, Misconfigured, Unauthorised
 from infracore.secrets import Secret
+
+if TYPE_CHECKING:
+    from im_client.services.server.oidc import Oidc
 
 __all__ = ["Caller", "Callers"]
 
@@ -28,7 +31,7 @@ _SELF: Final = "InfrastructureManager"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who was recognised, with the credentials of clouds that came along; these live as long as the request."""
+    """Somebody who was recognised, with the credentials of clouds that came along, which nothing keeps."""
 
     name: str
     is_admin: bool
@@ -43,7 +46,7 @@ class Caller:
 class Callers:
     """Recognises callers. Safe under threads."""
 
-    def __init__(self, accounts: Accounts, oidc: Oidc | None) -> None:
+    def __init__(self, accounts: Accounts, oidc: "Oidc | None") -> None:
         self._accounts = accounts
         self._oidc = oidc
 
@@ -96,11 +99,8 @@ def _caller(grant: Grant | None, credentials: Sequence[Credential], bearer: Secr
 
 def _credentials(header: str) -> tuple[Credential, ...]:
     text = header if header.lstrip().startswith("[") else _JOINED.sub("\n", header)
-    try:
-        # HTTP clients send UTF-8, which servers hand over as Latin-1 (PEP 3333)
-        text = text.encode("latin-1").decode("utf-8")
-    except (UnicodeEncodeError, UnicodeDecodeError):
-        pass
+    with contextlib.suppress(UnicodeEncodeError, UnicodeDecodeError):
+        text = text.encode("latin-1").decode("utf-8")  # clients send UTF-8, servers hand it over as Latin-1
     try:
         return parse_auth(text, "Authorization header")
     except (Misconfigured, RecursionError) as error:

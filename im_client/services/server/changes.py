@@ -115,9 +115,7 @@ def update(
         record = house.ctx.store.infrastructure(infra)
         numbers = house.records.vm_numbers(infra)
         wanted, leaving = _changed(house, record, body, numbers)
-        prepared = prepare_changed(
-            house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure
-        )
+        prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
         _check(house, prepared)
         if scales_only:
             _check_scale(house, record, prepared)
@@ -129,9 +127,7 @@ def update(
         names = _made(prepared.plan)
         ticket = house.operations.submit(
             Acceptance(
-                operation=_operation(
-                    house, caller, infra, OperationKind.UPDATE, nodes=leaving, configure=configure
-                ),
+                operation=_operation(house, caller, infra, OperationKind.UPDATE, nodes=leaving, configure=configure),
                 source=prepared.source,
                 source_before=record.source,
                 if_version=if_version,
@@ -177,9 +173,7 @@ def remove(
             counts[group] = counts.get(group, topology.groups[group].count if group in topology.groups else 1) - 1
         counts = {group: count for group, count in counts.items() if group in topology.groups}
         source = dataclasses.replace(record.source, counts=counts)
-        prepared = prepare_changed(
-            house.ctx, infra, source, Verb.SCALE, remove=leaving, configure=configure
-        )
+        prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE, remove=leaving, configure=configure)
         _check(house, prepared)
         ticket = house.operations.submit(
             Acceptance(

@@ -86,5 +86,3 @@ def open_house(
         finally:
             refresher.close()
             operations.close()
-
-

@@ -72,7 +72,9 @@ def with_counts(text: str, counts: Mapping[str, int]) -> str:
     return _write(template) if is_changed else text
 
 
-_TEMPLATE_NAME: Final = re.compile(r"^\s*(?:template_name|name)\s*:\s*['\"]?([^'\"#\n]{1,200}?)['\"]?\s*(?:#.*)?$", re.MULTILINE)
+_TEMPLATE_NAME: Final = re.compile(
+    r"^\s*(?:template_name|name)\s*:\s*['\"]?([^'\"#\n]{1,200}?)['\"]?\s*(?:#.*)?$", re.MULTILINE
+)
 
 
 def template_name(text: str) -> str:
@@ -138,5 +140,3 @@ def _over(old: Any, new: Any) -> Any:
 def _write(template: Mapping[str, Any]) -> str:
     written: str = yaml.dump(template, Dumper=yaml.SafeDumper, sort_keys=False, allow_unicode=True, width=120)
     return written
-
-

@@ -138,7 +138,9 @@ def import_infrastructure(house: House, caller: Caller, text: str) -> str:
         )
         nodes = [_record(whole.id, node) for node in whole.nodes]
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InvalidUsage(f"this is no exported infrastructure: {str(error)[:200]}", "GET .../data makes one") from error
+        raise InvalidUsage(
+            f"this is no exported infrastructure: {str(error)[:200]}", "GET .../data makes one"
+        ) from error
     offered = ctx.settings.server.providers or (ctx.settings.provider,)
     if record.provider not in offered or record.provider not in names():
         raise Unauthorised(f"this server offers no provider {record.provider[:40]!r}")

@@ -203,9 +203,7 @@ class Operations:
     def _run(self, ticket: Ticket) -> ApplyReport | None:
         if ticket.cancel.is_set():
             raise Cancelled("cancelled before it began")
-        ticket.record = dataclasses.replace(
-            ticket.record, state=OperationState.RUNNING, started_at=self._clock.now()
-        )
+        ticket.record = dataclasses.replace(ticket.record, state=OperationState.RUNNING, started_at=self._clock.now())
         self._records.put_operation(ticket.record)
         prepared, ticket.prepared = ticket.prepared, None
         return self._perform(ticket.record, prepared, ticket.hear, ticket.cancel)
@@ -259,5 +257,3 @@ def _end(report: ApplyReport | None, error: BaseException | None) -> dict[str, o
         "error": "\n".join(dict.fromkeys(f"{node.name}: {node.error}" for node in bad))[:4000],
         "hint": next((node.hint for node in bad if node.hint), ""),
     }
-
-

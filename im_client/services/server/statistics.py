@@ -34,10 +34,11 @@ def statistics(
     `account` restricts it to the infrastructures of one; None: of all.
     """
     mine = None if account is None else set(records.memberships(account))
-    found: list[dict[str, object]] = []
-    for former in records.former(since):
-        if account in {None, former.account} and _number(former.facts.get("creation_date")) <= until:
-            found.append({**former.facts, "deleted": True, "im_user": former.account, "last_date": former.deleted_at})
+    found: list[dict[str, object]] = [
+        {**former.facts, "deleted": True, "im_user": former.account, "last_date": former.deleted_at}
+        for former in records.former(since)
+        if account in {None, former.account} and _number(former.facts.get("creation_date")) <= until
+    ]
     for record in ctx.store.infrastructures():
         if (mine is None or record.id in mine) and record.created_at <= until:
             owner = next(iter(records.members(record.id)), "")

@@ -68,5 +68,3 @@ def _texts(value: Value, *, joined: bool = False) -> Iterator[tuple[str, bool]]:
             yield from _texts(value.parts, joined=True)
         case Token():
             yield from ((text.replace("{", "{{"), joined) for text, _ in _texts(value.text))
-
-

@@ -57,12 +57,7 @@ def _house(request: Request) -> House:
 
 async def _caller(request: Request) -> Caller:
     """Recognise the caller; FastAPI does this before it looks at anything else of the request."""
-    known = getattr(request.state, "caller", None)
-    if known is None:
-        house = _house(request)
-        known = await run_in_threadpool(house.callers.recognise, request.headers.get("authorization"))
-        request.state.caller = known
-    return known  # type: ignore[no-any-return]
+    return await run_in_threadpool(_house(request).callers.recognise, request.headers.get("authorization"))
 
 
 HouseDep = Annotated[House, Depends(_house)]

@@ -75,7 +75,7 @@ async def create(
     house: HouseDep,
     caller: CallerDep,
     dry_run: Annotated[YesNo | None, Query()] = None,
-    asynchronous: Annotated[YesNo | None, Query(alias="async")] = None,  # noqa: ARG001 - it always is
+    asynchronous: Annotated[YesNo | None, Query(alias="async")] = None,
 ) -> Response:
     """Make an infrastructure. The answer comes when it is recorded; its machines come by and by."""
     if caller.infrastructure is not None or not caller.most.allows(Role.OPERATOR):

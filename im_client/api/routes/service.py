@@ -112,7 +112,7 @@ async def images(
     house: HouseDep,
     caller: CallerDep,
     cloud: CloudId,
-    filters: Annotated[str | None, Query(max_length=1000, description="KEY=VALUE,KEY=VALUE")] = None,  # noqa: ARG001
+    filters: Annotated[str | None, Query(max_length=1000, description="KEY=VALUE,KEY=VALUE")] = None,
 ) -> Response:
     """List the images of a cloud; providers that have none say so (400)."""
     choose(request, (JSON,))

@@ -54,7 +54,7 @@ class Ticket:
     done: "Future[OperationRecord]" = field(default_factory=Future)
     events: deque[tuple[int, Event]] = field(default_factory=lambda: deque(maxlen=_MOST_EVENTS))
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _listeners: list[Callable[[], None]] = field(default_factory=list)
+    _listeners: list[Callable[[], object]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def hear(self, event: Event) -> None:
@@ -69,7 +69,7 @@ class Ticket:
             return [entry for entry in self.events if entry[0] > number]
 
     @contextmanager
-    def listening(self, wake: Callable[[], None]) -> Iterator[None]:
+    def listening(self, wake: Callable[[], object]) -> Iterator[None]:
         """Have a function called, from any thread, whenever something happens."""
         with self._lock:
             self._listeners.append(wake)

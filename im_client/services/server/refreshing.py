@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from im_client.services.context import Context
+from im_client.services.model import InfrastructureView
 from im_client.services.power import refresh
 from im_client.services.server.operations import Operations
 from infracore.errors import InfraError
@@ -51,7 +52,7 @@ class Refresher:
         self._stop.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _ended(self, infrastructure: str, future: "Future[object]") -> None:
+    def _ended(self, infrastructure: str, future: "Future[InfrastructureView]") -> None:
         error = None if future.cancelled() else future.exception()
         with self._lock:
             self._failures.pop(infrastructure, None)

@@ -1,4 +1,4 @@
-"""RADL in JSON -> a document: a list of objects with `class`, `id` and one key a feature, `_min` and `_max` for bounds."""
+"""RADL in JSON -> a document: objects with `class`, `id` and one key a feature, `_min` and `_max` for bounds."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -15,6 +15,9 @@ MAX_LINE: Final = 240
 MAX_PROBLEMS: Final = 500
 """A broken generator can make a problem on every line; nobody reads more than this."""
 
+MAX_LOOKED_AT: Final = 1000
+"""Words among which a similar one is looked for: it takes some 10 microseconds a word, for each of 500 problems."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
@@ -67,6 +70,11 @@ class Findings:
         self.add(code, place, message, hint, Level.WARNING)
 
     @property
+    def is_full(self) -> bool:
+        """Whether nothing more is taken."""
+        return len(self._problems) >= MAX_PROBLEMS
+
+    @property
     def has_errors(self) -> bool:
         """Whether anything found stops a deployment."""
         return any(p.level is Level.ERROR for p in self._problems)
@@ -88,7 +96,7 @@ def _problem(placed: Placed) -> Problem:
 def meant(name: object, known: Iterable[str]) -> str:
     """Say which known word was probably meant, or which words there are when they are few."""
     options = sorted(set(known))
-    close = get_close_matches(str(name)[:100], options, n=1, cutoff=0.6)
+    close = get_close_matches(str(name)[:100], options, n=1, cutoff=0.6) if len(options) <= MAX_LOOKED_AT else []
     if not close:
         tails = {option.rsplit(".", 1)[-1].lower(): option for option in options}
         tail = tails.get(str(name).rsplit(".", 1)[-1].lower())

@@ -129,15 +129,18 @@ class _Parser:
             cursor.skip_section()
             return
         cloud = None
-        if cursor.here.kind in {Kind.WORD, Kind.TEXT, Kind.PARAMETER} and not cursor.is_word(*SECTIONS):
+        may_be_cloud = cursor.here.kind in {Kind.WORD, Kind.TEXT, Kind.PARAMETER} and not cursor.here.first
+        if may_be_cloud and not cursor.is_word(*SECTIONS):
             cloud = _written(cursor.take())
         self._ends_deploy()
         self._deploys.append(Deploy(name.text, count, cloud, at=word.at))
 
     def _ends_deploy(self) -> None:
-        if not self._cursor.at_section() and not self._cursor.is_word(*SECTIONS):
-            self._cursor.expected("the next section", "write: deploy SYSTEM COUNT [CLOUD]")
-            self._cursor.skip_section()
+        """On the same line nothing follows; what begins the next one is looked at by itself."""
+        cursor = self._cursor
+        if not cursor.here.first and not cursor.at_section() and not cursor.is_word(*SECTIONS):
+            cursor.expected("the next section", "write: deploy SYSTEM COUNT [CLOUD]")
+            cursor.skip_section()
 
     def _whole_number(self, what: str, hint: str = "") -> int | Unknown | None:
         cursor = self._cursor

@@ -21,7 +21,7 @@ from im_client.topology.values import Value
 from infracore.errors import InfraError
 from infracore.secrets import Secret
 
-__all__ = ["analyse", "is_radl", "read_document", "recipe_texts"]
+__all__ = ["analyse", "is_radl", "merged", "read_document", "recipe_texts", "recorded"]
 
 _BEGINS: Final = re.compile(
     r"(?:\s|#[^\n]*\n)*"
@@ -214,16 +214,17 @@ def _description(document: Document) -> str:
     return ""
 
 
+def recorded(files: Iterable[tuple[str, str]], inputs: Mapping[str, Value]) -> Document:
+    """Read documents (location, text) that were checked before, and put them one on another."""
+    findings = Findings()
+    given = _texts(inputs)
+    read = (read_document(text.encode(), location, given, findings) for location, text in files)
+    return merged(one[0] for one in read if one is not None)
+
+
 def recipe_texts(files: Iterable[tuple[str, str]], inputs: Mapping[str, Value]) -> dict[str, str]:
     """Return the recipes of documents (location, text) by name, later ones in place of earlier ones.
 
     Ansible finds a recipe that another one includes as NAME.yml beside it.
     """
-    findings = Findings()
-    given = _texts(inputs)
-    found: list[Document] = []
-    for location, text in files:
-        read = read_document(text.encode(), location, given, findings)
-        if read is not None:
-            found.append(read[0])
-    return {recipe.name: recipe.text for recipe in merged(found).recipes if not recipe.is_reference}
+    return {recipe.name: recipe.text for recipe in recorded(files, inputs).recipes if not recipe.is_reference}

@@ -214,7 +214,7 @@ class _Reading:
         if end is None:
             hint = "end the recipe with a line: @end"
             self._findings.add(Code.RADL_SYNTAX, at, "this @begin has no @end", hint)
-            self._put(Kind.END, "", begin)
+            self._put(Kind.BAD, "", begin)
             return len(text)
         body = text[match.end() : end.start()]
         lead = len(body) - len(body.lstrip("\n \t\r"))

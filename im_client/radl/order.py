@@ -1,6 +1,7 @@
 """From recipes and contextualize to operations, in the order of the steps."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,8 @@ __all__ = ["INSIDE", "INTERFACE", "operations"]
 INSIDE: Final = "!/"
 """Separates a document's location from a recipe in it, as in archives: `app.radl!/front.yml`."""
 INTERFACE: Final = "configure"
+_SECRET: Final = re.compile(r"credentials|password|proxy_")
+"""Features that are not shown to recipes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ def _plain(document: Document) -> Value:
 def _value(said: object) -> Value:
     match said:
         case dict():
-            return {str(k).replace(".", "_"): _value(v) for k, v in said.items() if "credentials" not in str(k)}
+            return {str(k).replace(".", "_"): _value(v) for k, v in said.items() if not _SECRET.search(str(k))}
         case list():
             return tuple(_value(v) for v in said)
         case str() | int() | float() | None:

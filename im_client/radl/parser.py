@@ -90,17 +90,19 @@ class _Parser:
         if name is None:
             return
         if not self._cursor.accept("("):
-            self._ends_here(f'the {kind} "{name.text}"')
-            self._sections[kind].append(Section(name.text, is_reference=True, at=name.at))
+            if self._ends_here(f'the {kind} "{name.text}"'):
+                self._sections[kind].append(Section(name.text, is_reference=True, at=name.at))
             return
         features, softs = self._features.until_closed(allow_soft=kind == "system")
         self._sections[kind].append(Section(name.text, tuple(features), tuple(softs), at=name.at))
 
-    def _ends_here(self, what: str) -> None:
-        """Where a section has no brackets, the next one must follow."""
-        if not self._cursor.at_section() and not self._cursor.is_word(*SECTIONS):
-            self._cursor.expected(f"( behind {what}")
-            self._cursor.skip_section()
+    def _ends_here(self, what: str) -> bool:
+        """Where a section has no brackets, the next one must follow; what else follows is skipped."""
+        if self._cursor.at_section() or self._cursor.is_word(*SECTIONS):
+            return True
+        self._cursor.expected(f"( behind {what}")
+        self._cursor.skip_section()
+        return False
 
     def _recipe(self, word: Token) -> None:
         cursor = self._cursor
@@ -108,8 +110,8 @@ class _Parser:
         if name is None:
             return
         if not cursor.accept("("):
-            self._ends_here(f'the recipe "{name.text}"')
-            self._recipes.append(Recipe(name.text, is_reference=True, at=name.at, text_at=name.at))
+            if self._ends_here(f'the recipe "{name.text}"'):
+                self._recipes.append(Recipe(name.text, is_reference=True, at=name.at, text_at=name.at))
             return
         body = cursor.take() if cursor.here.kind is Kind.BODY else None
         if not cursor.accept(")"):
@@ -195,7 +197,7 @@ class _Parser:
     def _next_line(self) -> None:
         cursor = self._cursor
         cursor.take()
-        while cursor.here.kind is not Kind.END and not cursor.is_word("system", "option") and not cursor.is_mark(")"):
+        while cursor.here.kind is not Kind.END and not cursor.here.first and not cursor.is_mark(")"):
             cursor.take()
 
     def _step(self, word: Token) -> Step | None:

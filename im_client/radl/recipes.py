@@ -82,7 +82,8 @@ def look(recipe: Recipe, findings: Findings) -> Looked:
         return looked
     try:
         for seen in _walk(recipe, findings):
-            _see(recipe, looked, seen, findings)
+            if not _see(recipe, looked, seen, findings):
+                break
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line, mark.column) if mark is not None else (0, 0)
@@ -150,16 +151,18 @@ def _mark(event: Event) -> tuple[int, int]:
     return (mark.line, mark.column) if mark is not None else (0, 0)
 
 
-def _see(recipe: Recipe, looked: Looked, seen: _Seen, findings: Findings) -> None:
+def _see(recipe: Recipe, looked: Looked, seen: _Seen, findings: Findings) -> bool:
+    """Look at one value; False where the rest means nothing."""
     depth, key, event = seen
     line, column = _mark(event)
     at = _place(recipe, line, column)
     if depth == 0 and not isinstance(event, SequenceStartEvent):
         if isinstance(event, ScalarEvent) and not event.value:
-            return
+            return True
         said = f'the recipe "{recipe.name}" is no list of plays or tasks'
         findings.add(Code.BAD_RECIPE, at, said, "write: - tasks: [ ... ]; cloud-init is not run here")
-    elif depth == 1 and not isinstance(event, MappingStartEvent):
+        return False
+    if depth == 1 and not isinstance(event, MappingStartEvent):
         said = f'the recipe "{recipe.name}" has something in its list that is no play and no task'
         findings.add(Code.BAD_RECIPE, at, said + _of_line(recipe, line))
     elif key is not None and key.rsplit(".", 1)[-1] in _INCLUDING and isinstance(event, ScalarEvent):
@@ -170,6 +173,7 @@ def _see(recipe: Recipe, looked: Looked, seen: _Seen, findings: Findings) -> Non
         named = _FILE.fullmatch(event.value.strip())
         if named is not None:
             looked.includes.setdefault(named[1], at)
+    return True
 
 
 def _circles(found: Mapping[str, Looked]) -> list[list[str]]:

@@ -10,7 +10,7 @@ from im_client.radl.model import Deploy, Document, Feature, Operator, Recipe, Se
 from im_client.radl.ports import read_ports
 from im_client.radl.wanted import amount
 from im_client.template.findings import Findings, meant
-from im_client.template.problems import Code
+from im_client.template.problems import Code, Level
 
 __all__ = ["check_document", "check_duplicates"]
 
@@ -61,6 +61,8 @@ def check_document(document: Document, findings: Findings) -> None:
     recipes = _defined(document.recipes)
     _connections(document, findings)
     for deploy in document.deploys:
+        if not findings.takes(Level.ERROR):
+            break
         _deploy(deploy, systems, findings)
     _order(document, systems, recipes, findings)
 
@@ -83,8 +85,8 @@ def _features(kind: str, features: tuple[Feature, ...], findings: Findings) -> N
     for feature in features:
         known = known_feature(kind, feature.name)
         if known is None:
-            if findings.is_full:
-                return
+            if not findings.takes(Level.WARNING):
+                continue
             said = f'"{feature.name[:60]}" is no feature of {_A[kind]} that is known, and has no effect'
             findings.warn(Code.UNKNOWN_PROPERTY, feature.at, said, _meant(kind, feature.name))
             continue

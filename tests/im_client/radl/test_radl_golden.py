@@ -31,10 +31,8 @@ def test_an_error_leaves_no_topology_and_a_warning_does(case: str, tmp_path: Pat
     assert any(p.level is Level.ERROR for p in analysis.problems) == (case not in ONLY_WARNINGS)
 
 
-@pytest.mark.parametrize("case", cases(BROKEN))
+@pytest.mark.parametrize("case", sorted(set(cases(BROKEN)) - {"not-utf8.radl"}))
 def test_every_problem_shows_its_line(case: str, tmp_path: Path) -> None:
-    if case == "not-utf8.radl":
-        pytest.skip("its line is no text")
     lines = (BROKEN / case).read_text(encoding="utf-8").split("\n")
     for problem in analysed(BROKEN, case, tmp_path).problems:
         assert problem.source_line == lines[problem.line - 1][:240], problem

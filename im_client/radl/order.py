@@ -80,7 +80,7 @@ def operations(
 def _calls(steps: Iterable[Step], recipes: Mapping[str, Recipe]) -> Iterable[_Call]:
     for step in steps:
         recipe = recipes.get(step.recipe)
-        if recipe is not None and (step.tool or "ansible").lower() == "ansible":
+        if recipe is not None and step.tool is None:
             yield _Call(step.system, recipe, step.number or 1, step.at)
 
 

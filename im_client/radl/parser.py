@@ -6,7 +6,7 @@ from typing import Final
 
 from im_client.radl.cursor import SECTIONS, Cursor, shown
 from im_client.radl.lexer import Kind, Token
-from im_client.radl.model import Contextualize, Deploy, Document, Feature, Recipe, Section, Step, Unknown
+from im_client.radl.model import Contextualize, Deploy, Document, Feature, Recipe, Section, Step, Unknown, tool_of
 from im_client.radl.reading import FeatureReader
 from im_client.template.findings import Findings, Place, meant
 from im_client.template.problems import Code
@@ -222,7 +222,7 @@ class _Parser:
                 tool = cursor.take().text
             else:
                 cursor.expected("Ansible or cloud_init")
-        return Step(system, recipe, number, tool, at=word.at)
+        return Step(system, recipe, number, tool_of(tool), at=word.at)
 
 
 def _written(token: Token) -> str:

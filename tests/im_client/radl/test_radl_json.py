@@ -58,7 +58,7 @@ JSON = [
         "class": "contextualize",
         "max_time": 60,
         "options": {"ansible_version": "2.9"},
-        "items": [{"system": "n", "configure": "n", "step": 2, "ctxt_tool": "Ansible"}],
+        "items": [{"system": "n", "configure": "n", "step": 2}],
     },
 ]
 

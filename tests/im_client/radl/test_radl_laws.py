@@ -61,7 +61,9 @@ DEPLOYS = st.lists(st.builds(Deploy, NAMES, st.integers(0, 9999), st.none() | NA
     tuple
 )
 STEPS = st.lists(
-    st.builds(Step, NAMES, NAMES, st.none() | st.integers(1, 9), st.sampled_from([None, "Ansible"]), at=st.just(HERE)),
+    st.builds(
+        Step, NAMES, NAMES, st.none() | st.integers(1, 9), st.sampled_from([None, "cloud_init"]), at=st.just(HERE)
+    ),
     max_size=3,
 ).map(tuple)
 ORDERS = st.none() | st.builds(Contextualize, st.none() | st.integers(1, 999), steps=STEPS, at=st.just(HERE))

@@ -159,7 +159,7 @@ _ANSIBLE: Final = {
 }
 _APPLICATION: Final = {"name": _USED, "version": _USED, "path": _USED, "preinstalled": Known(_T.FLAG)}
 _TABLES: Final = {"system": _SYSTEM, "network": _NETWORK, "ansible": _ANSIBLE, "application": _APPLICATION}
-_NUMBERED: Final = re.compile(r"(?<=\.)\d+(?=\.|$)")
+_NUMBERED: Final = re.compile(r"(?<=\.)\d{1,4}(?=\.|$)")
 
 
 @lru_cache(maxsize=4096)

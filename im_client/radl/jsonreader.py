@@ -1,4 +1,4 @@
-"""RADL in JSON -> a document: a list of objects with `class`, `id` and one key a feature, `_min` and `_max` for bounds."""
+"""RADL in JSON -> a document: objects with `class`, `id` and one key a feature, `_min` and `_max` for bounds."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -19,6 +19,7 @@ from im_client.radl.model import (
     Soft,
     Step,
     Unknown,
+    tool_of,
 )
 from im_client.template.findings import Findings, Place, meant
 from im_client.template.problems import Code
@@ -260,7 +261,7 @@ class _Reader:
             number = self._whole(inner, "step", 0) if "step" in inner else None
             tool = self._text(inner, "ctxt_tool", item.at) if "ctxt_tool" in inner else None
             if system is not None and recipe is not None:
-                steps.append(Step(system, recipe, number, tool, at=item.at))
+                steps.append(Step(system, recipe, number, tool_of(tool), at=item.at))
         options = body.get("options")
         read = self._features("option", options.value, set()) if options and isinstance(options.value, Mapping) else ()
         before = self._order or Contextualize(at=at)

@@ -1,4 +1,4 @@
-"""A document -> RADL in JSON: sizes in bytes, bounds as keys that end with `_min` and `_max`, as the server gives it."""
+"""A document -> RADL in JSON: sizes in bytes, bounds as keys that end with `_min` and `_max`, as servers have it."""
 
 from collections.abc import Iterable
 from typing import TypeAlias

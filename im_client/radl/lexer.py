@@ -202,8 +202,7 @@ class _Reading:
             parts.append(quote)
             position = kept = close + 1
         value = "".join(parts)
-        at = self._at(begin)
-        self._parameters_in(value, at)
+        self._parameters_in(match.end(), close)
         self._put(Kind.TEXT, substitute(value, self._inputs), begin)
         self._advance(begin, close + 1)
         return close + 1
@@ -215,20 +214,25 @@ class _Reading:
         if end is None:
             hint = "end the recipe with a line: @end"
             self._findings.add(Code.RADL_SYNTAX, at, "this @begin has no @end", hint)
-            self._put(Kind.END, "", begin)
+            self._put(Kind.BAD, "", begin)
             return len(text)
         body = text[match.end() : end.start()]
         lead = len(body) - len(body.lstrip("\n \t\r"))
         blank = body[:lead].rfind("\n") + 1  # indentation of the first line is kept
         first = Place(self._source, self._line + body[:blank].count("\n"), 1)
-        self._parameters_in(body, at)
+        self._parameters_in(match.end(), end.start())
         self._put(Kind.BODY, substitute(body[blank:], self._inputs), begin, first)
         self._advance(begin, end.end())
         return end.end()
 
-    def _parameters_in(self, text: str, at: Place) -> None:
-        for match in PARAMETER.finditer(text):
-            self.parameters.setdefault(match[1], at)
+    def _parameters_in(self, begin: int, end: int) -> None:
+        text, line, counted = self._text, self._line, begin
+        for match in PARAMETER.finditer(text, begin, end):
+            line += text.count("\n", counted, match.start())
+            counted = match.start()
+            if match[1] not in self.parameters:
+                column = counted - text.rfind("\n", 0, counted)
+                self.parameters[match[1]] = Place(self._source, line, column)
 
     def _advance(self, begin: int, end: int) -> None:
         newlines = self._text.count("\n", begin, end)

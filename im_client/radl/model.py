@@ -18,6 +18,7 @@ __all__ = [
     "Soft",
     "Step",
     "Unknown",
+    "tool_of",
 ]
 
 
@@ -107,7 +108,13 @@ class Step:
     recipe: str
     number: int | None = None
     tool: str | None = None
+    """None is Ansible, also where it is named: readers of others do not take a step and a tool together in text."""
     at: Place = field(kw_only=True, compare=False)
+
+
+def tool_of(said: str | None) -> str | None:
+    """Return the tool of a step that names one."""
+    return None if said is None or said.lower() == "ansible" else said
 
 
 @dataclass(frozen=True, slots=True)

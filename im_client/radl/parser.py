@@ -6,7 +6,7 @@ from typing import Final
 
 from im_client.radl.cursor import SECTIONS, Cursor, shown
 from im_client.radl.lexer import Kind, Token
-from im_client.radl.model import Contextualize, Deploy, Document, Feature, Recipe, Section, Step, Unknown
+from im_client.radl.model import Contextualize, Deploy, Document, Feature, Recipe, Section, Step, Unknown, tool_of
 from im_client.radl.reading import FeatureReader
 from im_client.template.findings import Findings, Place, meant
 from im_client.template.problems import Code
@@ -90,17 +90,19 @@ class _Parser:
         if name is None:
             return
         if not self._cursor.accept("("):
-            self._ends_here(f'the {kind} "{name.text}"')
-            self._sections[kind].append(Section(name.text, is_reference=True, at=name.at))
+            if self._ends_here(f'the {kind} "{name.text}"'):
+                self._sections[kind].append(Section(name.text, is_reference=True, at=name.at))
             return
         features, softs = self._features.until_closed(allow_soft=kind == "system")
         self._sections[kind].append(Section(name.text, tuple(features), tuple(softs), at=name.at))
 
-    def _ends_here(self, what: str) -> None:
-        """Where a section has no brackets, the next one must follow."""
-        if not self._cursor.at_section() and not self._cursor.is_word(*SECTIONS):
-            self._cursor.expected(f"( behind {what}")
-            self._cursor.skip_section()
+    def _ends_here(self, what: str) -> bool:
+        """Where a section has no brackets, the next one must follow; what else follows is skipped."""
+        if self._cursor.at_section() or self._cursor.is_word(*SECTIONS):
+            return True
+        self._cursor.expected(f"( behind {what}")
+        self._cursor.skip_section()
+        return False
 
     def _recipe(self, word: Token) -> None:
         cursor = self._cursor
@@ -108,8 +110,8 @@ class _Parser:
         if name is None:
             return
         if not cursor.accept("("):
-            self._ends_here(f'the recipe "{name.text}"')
-            self._recipes.append(Recipe(name.text, is_reference=True, at=name.at, text_at=name.at))
+            if self._ends_here(f'the recipe "{name.text}"'):
+                self._recipes.append(Recipe(name.text, is_reference=True, at=name.at, text_at=name.at))
             return
         body = cursor.take() if cursor.here.kind is Kind.BODY else None
         if not cursor.accept(")"):
@@ -129,15 +131,18 @@ class _Parser:
             cursor.skip_section()
             return
         cloud = None
-        if cursor.here.kind in {Kind.WORD, Kind.TEXT, Kind.PARAMETER} and not cursor.is_word(*SECTIONS):
+        may_be_cloud = cursor.here.kind in {Kind.WORD, Kind.TEXT, Kind.PARAMETER} and not cursor.here.first
+        if may_be_cloud and not cursor.is_word(*SECTIONS):
             cloud = _written(cursor.take())
         self._ends_deploy()
         self._deploys.append(Deploy(name.text, count, cloud, at=word.at))
 
     def _ends_deploy(self) -> None:
-        if not self._cursor.at_section() and not self._cursor.is_word(*SECTIONS):
-            self._cursor.expected("the next section", "write: deploy SYSTEM COUNT [CLOUD]")
-            self._cursor.skip_section()
+        """On the same line nothing follows; what begins the next one is looked at by itself."""
+        cursor = self._cursor
+        if not cursor.here.first and not cursor.at_section() and not cursor.is_word(*SECTIONS):
+            cursor.expected("the next section", "write: deploy SYSTEM COUNT [CLOUD]")
+            cursor.skip_section()
 
     def _whole_number(self, what: str, hint: str = "") -> int | Unknown | None:
         cursor = self._cursor
@@ -192,7 +197,7 @@ class _Parser:
     def _next_line(self) -> None:
         cursor = self._cursor
         cursor.take()
-        while cursor.here.kind is not Kind.END and not cursor.is_word("system", "option") and not cursor.is_mark(")"):
+        while cursor.here.kind is not Kind.END and not cursor.here.first and not cursor.is_mark(")"):
             cursor.take()
 
     def _step(self, word: Token) -> Step | None:
@@ -217,7 +222,7 @@ class _Parser:
                 tool = cursor.take().text
             else:
                 cursor.expected("Ansible or cloud_init")
-        return Step(system, recipe, number, tool, at=word.at)
+        return Step(system, recipe, number, tool_of(tool), at=word.at)
 
 
 def _written(token: Token) -> str:

@@ -159,6 +159,7 @@ class FeatureReader:
         token = cursor.here
         is_unit = (
             token.kind is Kind.WORD
+            and not token.first
             and not cursor.is_word("and", "soft", "system", "option")
             and cursor.after.kind is not Kind.OPERATOR
             and cursor.after.text != "contains"

@@ -1,9 +1,9 @@
-"""What can be said of a recipe without Ansible: whether it is YAML, what it includes, which variables of ours it reads."""
+"""What can be said of a recipe without Ansible: is it YAML, what does it include, which variables does it read."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import yaml
 from yaml.events import (
@@ -59,11 +59,14 @@ def look_at_all(document: Document, findings: Findings) -> dict[str, Looked]:
 
 def with_included(name: str, found: Mapping[str, Looked]) -> list[str]:
     """Return a recipe and all that it includes, directly or not, in order of discovery."""
-    names = [name]
-    for one in names:
+    names = {name: None}
+    queue = [name]
+    for one in queue:
         if one in found:
-            names += [other for other in found[one].includes if other not in names and other in found]
-    return names
+            fresh = [other for other in found[one].includes if other not in names and other in found]
+            names |= dict.fromkeys(fresh)
+            queue += fresh
+    return queue
 
 
 def look(recipe: Recipe, findings: Findings) -> Looked:
@@ -78,8 +81,9 @@ def look(recipe: Recipe, findings: Findings) -> Looked:
         findings.add(Code.BAD_RECIPE, recipe.text_at, said)
         return looked
     try:
-        for depth, key, event in _walk(recipe, findings):
-            _see(recipe, looked, depth, key, event, findings)
+        for seen in _walk(recipe, findings):
+            if not _see(recipe, looked, seen, findings):
+                break
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line, mark.column) if mark is not None else (0, 0)
@@ -100,8 +104,16 @@ def _place(recipe: Recipe, line: int, column: int) -> Place:
     return Place(source, first + line, column + 1)
 
 
-def _walk(recipe: Recipe, findings: Findings) -> Iterator[tuple[int, str | None, Event]]:
-    """Yield each value with its depth and its key, if it has one. The parser's events do not recurse."""
+class _Seen(NamedTuple):
+    """A value in a recipe: how deep, under which key, and what."""
+
+    depth: int
+    key: str | None
+    event: Event
+
+
+def _walk(recipe: Recipe, findings: Findings) -> Iterator[_Seen]:
+    """Yield each value. The parser's events do not recurse."""
     stack: list[list[str | None]] = []
     """One entry an open container: [] for a list, [key or None] for a mapping."""
     documents = 0
@@ -113,7 +125,7 @@ def _walk(recipe: Recipe, findings: Findings) -> Iterator[tuple[int, str | None,
         if isinstance(event, DocumentStartEvent):
             documents += 1
             if documents > 1:
-                at = _place(recipe, event.start_mark.line, event.start_mark.column)
+                at = _place(recipe, *_mark(event))
                 findings.add(Code.BAD_RECIPE, at, f'the recipe "{recipe.name}" has a second document', "remove the ---")
                 return
         elif isinstance(event, MappingEndEvent | SequenceEndEvent):
@@ -127,22 +139,30 @@ def _walk(recipe: Recipe, findings: Findings) -> Iterator[tuple[int, str | None,
                     continue
             elif top:
                 key, top[0] = top[0], None
-            yield len(stack), key, event
+            yield _Seen(len(stack), key, event)
             if isinstance(event, MappingStartEvent):
                 stack.append([None])
             elif isinstance(event, SequenceStartEvent):
                 stack.append([])
 
 
-def _see(recipe: Recipe, looked: Looked, depth: int, key: str | None, event: Event, findings: Findings) -> None:
-    line, column = event.start_mark.line, event.start_mark.column
+def _mark(event: Event) -> tuple[int, int]:
+    mark = event.start_mark
+    return (mark.line, mark.column) if mark is not None else (0, 0)
+
+
+def _see(recipe: Recipe, looked: Looked, seen: _Seen, findings: Findings) -> bool:
+    """Look at one value; False where the rest means nothing."""
+    depth, key, event = seen
+    line, column = _mark(event)
     at = _place(recipe, line, column)
     if depth == 0 and not isinstance(event, SequenceStartEvent):
         if isinstance(event, ScalarEvent) and not event.value:
-            return
+            return True
         said = f'the recipe "{recipe.name}" is no list of plays or tasks'
         findings.add(Code.BAD_RECIPE, at, said, "write: - tasks: [ ... ]; cloud-init is not run here")
-    elif depth == 1 and not isinstance(event, MappingStartEvent):
+        return False
+    if depth == 1 and not isinstance(event, MappingStartEvent):
         said = f'the recipe "{recipe.name}" has something in its list that is no play and no task'
         findings.add(Code.BAD_RECIPE, at, said + _of_line(recipe, line))
     elif key is not None and key.rsplit(".", 1)[-1] in _INCLUDING and isinstance(event, ScalarEvent):
@@ -153,6 +173,7 @@ def _see(recipe: Recipe, looked: Looked, depth: int, key: str | None, event: Eve
         named = _FILE.fullmatch(event.value.strip())
         if named is not None:
             looked.includes.setdefault(named[1], at)
+    return True
 
 
 def _circles(found: Mapping[str, Looked]) -> list[list[str]]:
@@ -160,17 +181,18 @@ def _circles(found: Mapping[str, Looked]) -> list[list[str]]:
     done: set[str] = set()
     circles: list[list[str]] = []
     for start in found:
-        path: list[str] = []
+        path: dict[str, None] = {}
         stack: list[tuple[str, bool]] = [(start, False)]
         while stack:
             name, leaving = stack.pop()
             if leaving:
-                path.pop()
+                del path[name]
                 done.add(name)
             elif name in path:
-                circles.append(path[path.index(name) :])
+                names = list(path)
+                circles.append(names[names.index(name) :])
             elif name not in done and name in found:
-                path.append(name)
+                path[name] = None
                 stack.append((name, True))
                 stack += [(other, False) for other in reversed(found[name].includes)]
     return circles

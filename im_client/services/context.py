@@ -14,9 +14,9 @@ from im_client.services.templates import FileReader
 from im_client.settings import Settings, load_settings
 from im_client.state.sqlite import SqliteStore
 from im_client.state.store import Store
+from im_client.services.analysis import analyse
 from im_client.template.analysis import Analysis, Reader
 from im_client.topology.values import Value
-from im_client.tosca.front import analyse
 from infracore.clock import Clock, SystemClock
 from infracore.errors import Misconfigured
 from infracore.secrets import Seal
@@ -38,7 +38,7 @@ class Context:
     clock: Clock
     cwd: Path
     analyse: Callable[..., Analysis] = analyse
-    """Reads templates: `im_client.tosca.front.analyse`, or what a server puts in its place."""
+    """Reads templates: `im_client.services.analysis.analyse`, or what a server puts in its place."""
     make_reader: Callable[[], Reader] | None = None
     """Makes readers for whom local files are not to be read; None: `FileReader`."""
     _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)

@@ -26,7 +26,7 @@ from im_client.api.routes.infrastructures import YesNo, wait_and_answer
 from im_client.api.schemas import TEMPLATE_BODY, done_forms, text_or_json
 from im_client.services.server import changes
 from im_client.services.server.clouds import refuse_snapshot
-from im_client.services.server.describing import radl_of_vm, system_of_vm
+from im_client.services.server.describing import as_json, as_text, features_of_vm, vm_document
 from im_client.services.server.house import House
 from im_client.services.server.views import Picture, Vm, look, vm_contmsg
 from im_client.state.server import OperationKind, Role
@@ -49,15 +49,14 @@ async def read_vm(request: Request, house: HouseDep, caller: CallerDep, infra: I
     """Read a VM as RADL; operators and owners see its key."""
     role = await in_thread(allow, house, caller, infra, Role.VIEWER)
     picture, found = await in_thread(_vm, house, infra, vm)
-    return _answer(request, picture, found, reveal=role.allows(Role.OPERATOR))
+    return await _answer(request, house, picture, found, role)
 
 
-def _answer(request: Request, picture: Picture, vm: Vm, *, reveal: bool) -> Response:
+async def _answer(request: Request, house: House, picture: Picture, vm: Vm, role: Role) -> Response:
+    document = await in_thread(vm_document, house, picture.record, vm, reveal=role.allows(Role.OPERATOR))
     if choose(request, (TEXT, JSON)) == JSON:
-        group = vm.node.group if vm.node is not None else ""
-        system = {"class": "system", "id": group, **system_of_vm(picture.record, vm, reveal=reveal)}
-        return json_answer({"radl": [system]})
-    return Response(radl_of_vm(picture.record, vm, reveal=reveal), 200, {}, TEXT)
+        return json_answer({"radl": as_json(document)})
+    return Response(as_text(document), 200, {}, TEXT)
 
 
 @router.get("/infrastructures/{infra}/vms/{vm}/{prop}", responses=text_or_json("state"))
@@ -76,7 +75,8 @@ async def read_vm_property(
         return property_answer(request, prop, await in_thread(vm_contmsg, house, infra, found.name))
     if prop == "command":
         raise Refused(404, "machines of this server need no reverse SSH command")
-    features = system_of_vm(picture.record, found, reveal=role.allows(Role.OPERATOR))
+    document = await in_thread(vm_document, house, picture.record, found, reveal=role.allows(Role.OPERATOR))
+    features = features_of_vm(document)
     if prop not in features:
         raise Refused(404, f"VM {vm} has no {prop}", f"it has: {', '.join(features)}")
     value = features[prop]
@@ -101,7 +101,7 @@ async def alter(request: Request, house: HouseDep, caller: CallerDep, infra: Inf
         )
         await finished(accepted, house.ctx.settings.server.wait_s)
         picture, found = await in_thread(_vm, house, infra, vm)
-        answer = _answer(request, picture, found, reveal=role.allows(Role.OPERATOR))
+        answer = await _answer(request, house, picture, found, role)
         answer.headers.update(operation_headers(request, accepted))
         return answer
 

@@ -29,7 +29,7 @@ __all__ = ["command"]
 def command(
     template: str, add_ons: tuple[str, ...], pairs: tuple[str, ...], files: tuple[Path, ...], as_json: bool
 ) -> int:
-    """Check TEMPLATE and say all that is wrong with it.
+    """Check TEMPLATE and say all that is wrong with it. It may be TOSCA, or RADL as text or JSON.
 
     Every problem is shown with file, line and column. Inputs that are required and not given are warnings here.
     """

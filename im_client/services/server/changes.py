@@ -4,6 +4,7 @@ Each function returns once what is wanted is recorded; the answer to the client 
 """
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +18,7 @@ from im_client.services.server.clouds import chosen_provider
 from im_client.services.server.house import House
 from im_client.services.server.merging import merge_templates
 from im_client.services.server.operations import Ticket
+from im_client.services.server.radl import altered, altered_host, merge_radl, more_of
 from im_client.services.server.rights import Forbidden
 from im_client.services.server.strangers import refuse_foreign
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, Role
@@ -114,7 +116,10 @@ def update(
     with house.operations.guard(infra):
         record = house.ctx.store.infrastructure(infra)
         numbers = house.records.vm_numbers(infra)
-        wanted, leaving = _changed(house, record, body, numbers)
+        if only_vm is not None and body.language is not Language.TOSCA:
+            wanted, leaving = _altered(house, record, body, only_vm), ()
+        else:
+            wanted, leaving = _changed(house, record, body, numbers)
         prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
         _check(house, prepared)
         if scales_only:
@@ -305,10 +310,19 @@ def _changed(
     """Return what is wanted after a change, and the machines that it names to go."""
     before = record.source
     location = before.template
-    if not location.endswith(f".{Language.TOSCA}") or body.language is not Language.TOSCA:
-        raise InvalidUsage("an infrastructure is changed in the language that it was made in", "send TOSCA")
-    names = {number: name for name, number in numbers.items()}
-    merged = merge_templates(before.files[location], body.text, names)
+    is_tosca = location.endswith((".yaml", ".yml"))
+    if body.language is not Language.TOSCA:
+        topology = house.topology(record.id)
+        change = more_of(body.text, topology) if is_tosca else merge_radl(before.files[location], body.text, topology)
+        text = before.files[location] if change.text is None else change.text
+        more = {group: topology.groups[group].count + count for group, count in change.more.items()}
+        return (
+            dataclasses.replace(before, files={**before.files, location: text}, counts={**before.counts, **more}),
+            (),
+        )
+    if not is_tosca:
+        raise InvalidUsage("this infrastructure was made from RADL and is changed by RADL")
+    merged = merge_templates(before.files[location], body.text, {number: name for name, number in numbers.items()})
     source = dataclasses.replace(
         before,
         files={**before.files, location: merged.text},
@@ -322,6 +336,22 @@ def _changed(
         surplus = max(0, present.get(group, 0) - merged.counts.get(group, present.get(group, 0)))
         leaving += listed[:surplus]
     return source, tuple(leaving)
+
+
+def _altered(house: House, record: InfrastructureRecord, body: Body, name: str) -> Source:
+    """Return what is wanted when the features of one machine's system are others."""
+    before = record.source
+    node = next((node for node in house.ctx.store.nodes(record.id) if node.name == name), None)
+    if node is None:
+        raise Conflict(f"{name} is only announced yet", "alter it when it is there")
+    text = before.files[before.template]
+    if before.template.endswith((".yaml", ".yml")):
+        host = {"capabilities": {"host": {"properties": dict(altered_host(body.text))}}}
+        change = {"topology_template": {"node_templates": {node.group: host}}}
+        text = merge_templates(text, json.dumps(change), {}).text
+    else:
+        text = altered(text, body.text, node.group)
+    return dataclasses.replace(before, files={**before.files, before.template: text})
 
 
 def _made(plan: Plan) -> tuple[str, ...]:

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from im_client.services.analysis import analyse
 from im_client.template.analysis import Analysis, Reader
 from im_client.topology.values import Value
-from im_client.tosca.front import analyse
 from infracore.errors import InfraError, Misconfigured, TimedOut, Transient
 from infracore.secrets import Secret
 
@@ -50,7 +50,7 @@ def _packed(thing: object) -> bytes:
 
 
 class Analyser:
-    """`im_client.tosca.front.analyse` for a server. Safe under threads; large templates wait for a child."""
+    """`im_client.services.analysis.analyse` for a server. Safe under threads; large templates wait for a child."""
 
     def __init__(self, *, limit_s: float, children: int = 2, small_bytes: int = SMALL_BYTES) -> None:
         self._limit_s = limit_s

@@ -60,10 +60,10 @@ def problem_lines(analysis: Analysis, folder: Path, work: Path) -> list[str]:
     return [line.replace(f"{folder}/", "").replace(f"{work}/", "") for line in lines]
 
 
-def expected_problems() -> dict[str, list[str]]:
+def expected_problems(file: Path = EXPECTED) -> dict[str, list[str]]:
     """Read `expected.txt`: a line `== CASE`, then its problems."""
     found: dict[str, list[str]] = {}
-    for line in EXPECTED.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("== "):
             lines = found.setdefault(line.removeprefix("== "), [])
         elif line and not line.startswith("#"):

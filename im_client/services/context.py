@@ -10,11 +10,11 @@ from typing import Final
 
 from im_client.providers.base import Provider
 from im_client.providers.registry import provider as make_provider
+from im_client.services.analysis import analyse
 from im_client.services.templates import FileReader
 from im_client.settings import Settings, load_settings
 from im_client.state.sqlite import SqliteStore
 from im_client.state.store import Store
-from im_client.services.analysis import analyse
 from im_client.template.analysis import Analysis, Reader
 from im_client.topology.values import Value
 from infracore.clock import Clock, SystemClock

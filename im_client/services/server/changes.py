@@ -117,7 +117,8 @@ def update(
         record = house.ctx.store.infrastructure(infra)
         numbers = house.records.vm_numbers(infra)
         if only_vm is not None and body.language is not Language.TOSCA:
-            wanted, leaving = _altered(house, record, body, only_vm), ()
+            wanted = _altered(house, record, body, only_vm)
+            leaving: tuple[str, ...] = ()
         else:
             wanted, leaving = _changed(house, record, body, numbers)
         prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
@@ -274,7 +275,9 @@ def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepar
 
 
 def _check(house: House, prepared: Prepared) -> None:
-    if not house.ctx.settings.server.foreign_playbooks:
+    record = prepared.infrastructure
+    is_run = house.ctx.provider(record.provider, record.provider_settings).limits().reachable
+    if is_run and not house.ctx.settings.server.foreign_playbooks:
         refuse_foreign(prepared.topology)
 
 

@@ -25,7 +25,7 @@ class Merged:
 
     text: str
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Node template -> the `count` that the new template states."""
+    """Node template -> the `count`, else `default_instances`, that the new template states."""
     removal: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Node template -> names of machines that are to go first."""
 
@@ -40,7 +40,7 @@ def merge_templates(before: str, change: str, vms: Mapping[int, str]) -> Merged:
     counts: dict[str, int] = {}
     removal: dict[str, tuple[str, ...]] = {}
     for name, scalable in _scalable(new).items():
-        count = scalable.get("count")
+        count = scalable.get("count", scalable.get("default_instances"))
         if isinstance(count, int) and not isinstance(count, bool):
             counts[name] = count
         listed = scalable.pop("removal_list", None)
@@ -67,7 +67,8 @@ def with_counts(text: str, counts: Mapping[str, int]) -> str:
         node = nodes.get(name)
         if isinstance(node, dict):
             properties = node.setdefault("capabilities", {}).setdefault("scalable", {}).setdefault("properties", {})
-            properties["count"] = count
+            # `count` is no property of the normative type; of ours `default_instances` is the next that counts
+            properties["count" if "count" in properties else "default_instances"] = count
             is_changed = True
     return _write(template) if is_changed else text
 

@@ -121,8 +121,12 @@ def _read(text: str, name: str) -> Document:
 
 
 def _defines(document: Document) -> bool:
-    sections = (*document.networks, *document.systems, *document.recipes, *document.ansibles)
-    return any(not section.is_reference for section in sections) or document.contextualize is not None
+    sections = (*document.networks, *document.systems, *document.ansibles)
+    return (
+        any(not section.is_reference for section in sections)
+        or any(not recipe.is_reference for recipe in document.recipes)
+        or document.contextualize is not None
+    )
 
 
 def _known(document: Document, topology: Topology) -> tuple[dict[str, int], list[Deploy]]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from im_client.services.server.rights import Forbidden
+from im_client.state.server import Outdated
 from im_client.template.problems import InvalidTemplate
 from infracore.errors import (
     Conflict,
@@ -33,6 +34,7 @@ _STATUS: Final[tuple[tuple[type[InfraError], int], ...]] = (
     (Forbidden, 403),
     (Unauthorised, 401),
     (NotFound, 404),
+    (Outdated, 412),
     (Locked, 409),
     (Conflict, 409),
     (QuotaExceeded, 400),

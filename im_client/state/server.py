@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from im_client.state.store import InfrastructureRecord, Source
+from infracore.errors import Conflict
 
 __all__ = [
     "Acceptance",
@@ -19,10 +20,17 @@ __all__ = [
     "OperationKind",
     "OperationRecord",
     "OperationState",
+    "Outdated",
     "Role",
     "ServerStore",
     "TokenRecord",
 ]
+
+
+class Outdated(Conflict):
+    """The client saw another version than that which is there."""
+
+    code = "outdated"
 
 
 class Role(StrEnum):

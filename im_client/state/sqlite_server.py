@@ -15,6 +15,7 @@ from im_client.state.server import (
     OperationKind,
     OperationRecord,
     OperationState,
+    Outdated,
     Role,
     TokenRecord,
 )
@@ -58,7 +59,7 @@ class SqliteServerStore:
                 self._store.write_source(db, operation.infrastructure, acceptance.source, now)
             version = _source_version(db, operation.infrastructure)
             if acceptance.if_version not in {None, version}:
-                raise Conflict(
+                raise Outdated(
                     f"the infrastructure has changed: it is version {version}, not {acceptance.if_version}",
                     "read it again and repeat the change with the new ETag",
                 )

@@ -13,6 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from im_client.services.context import open_context
+from im_client.services.server.accounts import Accounts
+from im_client.services.server.house import open_records
+from im_client.state.server import Role
+from infracore.secrets import Secret
 from tests.rigs.process import Daemon, daemon, wait_until
 
 __all__ = ["Answer", "Client", "Serve", "im_serve"]
@@ -64,13 +69,17 @@ class Client:
 
     def settle(self, answer: Answer) -> dict[str, Any]:
         """Wait for the operation behind an answer, and return it."""
+        return self.settle_at(answer.headers["operation"])
+
+    def settle_at(self, operation: str) -> dict[str, Any]:
+        """Wait for an operation, and return it."""
         found: dict[str, Any] = {}
 
         def is_over() -> bool:
-            found.update(self("GET", answer.headers["operation"]).json)
+            found.update(self("GET", operation).json)
             return found["state"] not in {"queued", "running"}
 
-        wait_until(is_over, f"{answer.headers['operation']} ends", 60)
+        wait_until(is_over, f"{operation} ends", 60)
         return found
 
     def vms(self, infra: str) -> dict[str, str]:
@@ -88,13 +97,22 @@ class Serve:
 
     def user(self, name: str, *, admin: bool = False) -> Client:
         """Make an account and return a client that asks as it."""
-        self.im("user", "add", name, "--password-stdin", *(["--admin"] if admin else []), stdin=f"{PASSWORD}\n")
+        with self._accounts() as accounts:
+            accounts.add(name, Secret(PASSWORD), is_admin=admin)
         line = f"type = InfrastructureManager; username = {name}; password = {PASSWORD}"
         return Client(self.url, f"{line}\\nid = fk; type = Dummy")
 
-    def token(self, name: str, *words: str) -> Client:
+    def token(self, name: str, role: Role = Role.OWNER, infra: str | None = None) -> Client:
         """Make a token and return a client that asks with it."""
-        return Client(self.url, f"Bearer {self.im('user', 'token', name, *words).strip()}")
+        with self._accounts() as accounts:
+            _, token = accounts.make_token(name, role=role, infrastructure=infra)
+        return Client(self.url, f"Bearer {token.reveal()}")
+
+    @contextmanager
+    def _accounts(self) -> Iterator[Accounts]:
+        """Open the accounts of the running server, as `im user` does."""
+        with open_context(environ=self.env, cwd=Path(self.env["HOME"])) as ctx:
+            yield Accounts(open_records(ctx), ctx.clock)
 
     def im(self, *words: str, stdin: str = "") -> str:
         """Run `im` on the state folder of the server."""

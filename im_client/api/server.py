@@ -4,8 +4,10 @@ import ctypes
 import gc
 import logging
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -89,6 +91,16 @@ class _Server(uvicorn.Server):
         sys.stderr.write(f"im serve: {scheme}://{host}:{address[1]}\n")
         sys.stderr.flush()
         self._notifier.ready(f"listening on {host}:{address[1]}")
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End on SIGTERM and SIGINT; uvicorn's own would raise them again, before the operations are put away."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def on_tick(self, counter: int) -> bool:
         self._notifier.beat()

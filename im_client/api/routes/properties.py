@@ -13,7 +13,6 @@ from im_client.api.routes.infrastructures import YesNo
 from im_client.api.schemas import ERRORS, form, text_or_json
 from im_client.services.reading import outputs
 from im_client.services.server.callers import Caller
-from im_client.services.server.describing import radl_of
 from im_client.services.server.house import House
 from im_client.services.server.moving import export_infrastructure, forget_infrastructure
 from im_client.services.server.views import contmsg, look, tosca
@@ -72,8 +71,11 @@ def plain(value: Any) -> Any:
 def _text(house: House, infra: str, prop: str, *, header_only: bool) -> str:
     if prop == "contmsg":
         return contmsg(house, infra, header_only=header_only)
-    record = house.ctx.store.infrastructure(infra)
-    return tosca(record) if prop == "tosca" else radl_of(house, infra)
+    if prop == "tosca":
+        return tosca(house.ctx.store.infrastructure(infra))
+    from im_client.services.server.describing import radl_of
+
+    return radl_of(house, infra)
 
 
 class _Member(msgspec.Struct, frozen=True):

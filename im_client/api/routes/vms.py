@@ -26,7 +26,6 @@ from im_client.api.routes.infrastructures import YesNo, wait_and_answer
 from im_client.api.schemas import TEMPLATE_BODY, done_forms, text_or_json
 from im_client.services.server import changes
 from im_client.services.server.clouds import refuse_snapshot
-from im_client.services.server.describing import as_json, as_text, features_of_vm, vm_document
 from im_client.services.server.house import House
 from im_client.services.server.views import Picture, Vm, look, vm_contmsg
 from im_client.state.server import OperationKind, Role
@@ -53,6 +52,8 @@ async def read_vm(request: Request, house: HouseDep, caller: CallerDep, infra: I
 
 
 async def _answer(request: Request, house: House, picture: Picture, vm: Vm, role: Role) -> Response:
+    from im_client.services.server.describing import as_json, as_text, vm_document
+
     document = await in_thread(vm_document, house, picture.record, vm, reveal=role.allows(Role.OPERATOR))
     if choose(request, (TEXT, JSON)) == JSON:
         return json_answer({"radl": as_json(document)})
@@ -75,6 +76,8 @@ async def read_vm_property(
         return property_answer(request, prop, await in_thread(vm_contmsg, house, infra, found.name))
     if prop == "command":
         raise Refused(404, "machines of this server need no reverse SSH command")
+    from im_client.services.server.describing import features_of_vm, vm_document
+
     document = await in_thread(vm_document, house, picture.record, found, reveal=role.allows(Role.OPERATOR))
     features = features_of_vm(document)
     if prop not in features:

@@ -18,7 +18,6 @@ from im_client.services.server.clouds import chosen_provider
 from im_client.services.server.house import House
 from im_client.services.server.merging import merge_templates
 from im_client.services.server.operations import Ticket
-from im_client.services.server.radl import altered, altered_host, merge_radl, more_of
 from im_client.services.server.rights import Forbidden
 from im_client.services.server.strangers import refuse_foreign
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, Role
@@ -311,6 +310,8 @@ def _changed(
     house: House, record: InfrastructureRecord, body: Body, numbers: Mapping[str, int]
 ) -> tuple[Source, tuple[str, ...]]:
     """Return what is wanted after a change, and the machines that it names to go."""
+    from im_client.services.server.radl import merge_radl, more_of
+
     before = record.source
     location = before.template
     is_tosca = location.endswith((".yaml", ".yml"))
@@ -343,6 +344,8 @@ def _changed(
 
 def _altered(house: House, record: InfrastructureRecord, body: Body, name: str) -> Source:
     """Return what is wanted when the features of one machine's system are others."""
+    from im_client.services.server.radl import altered, altered_host
+
     before = record.source
     node = next((node for node in house.ctx.store.nodes(record.id) if node.name == name), None)
     if node is None:

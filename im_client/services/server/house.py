@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from im_client.services.context import Context, open_context
-from im_client.services.prepare import recorded_topology
 from im_client.services.server.accounts import Accounts
 from im_client.services.server.bodies import GuardedReader
 from im_client.services.server.callers import Callers
@@ -43,6 +42,8 @@ class House:
         version = self.records.source_version(infrastructure)
         known = self.topologies.get(infrastructure, version)
         if known is None:
+            from im_client.services.prepare import recorded_topology
+
             record = self.ctx.store.infrastructure(infrastructure)
             known = scale(recorded_topology(self.ctx, record)[0], record.source.counts)
             self.topologies.put(infrastructure, version, known)

@@ -13,7 +13,6 @@ import yaml
 
 from im_client.template.findings import Findings
 from im_client.template.problems import InvalidTemplate
-from im_client.tosca.source import parse
 from infracore.errors import NotFound
 
 __all__ = ["Merged", "merge_templates", "template_name", "with_counts"]
@@ -95,6 +94,8 @@ def _name(entry: object, vms: Mapping[int, str]) -> str:
 
 
 def _read(text: str, name: str) -> dict[str, Any]:
+    from im_client.tosca.source import parse
+
     findings = Findings()
     body = parse(text.encode(), name, findings)
     if body is None:

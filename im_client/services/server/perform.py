@@ -3,11 +3,8 @@
 import threading
 from typing import Final
 
-from im_client.services.apply import apply
 from im_client.services.context import Context
 from im_client.services.model import ApplyReport, Prepared, Verb
-from im_client.services.power import power
-from im_client.services.prepare import prepare_destroy, prepare_reconfigure, prepare_recorded
 from im_client.services.server.statistics import facts_of_infrastructure
 from im_client.state.server import FormerRecord, OperationKind, OperationRecord, ServerStore
 from im_client.state.store import RunState
@@ -53,6 +50,10 @@ class Performer:
     def _once(
         self, operation: OperationRecord, prepared: Prepared | None, listener: Listener, cancel: threading.Event
     ) -> ApplyReport | None:
+        from im_client.services.apply import apply  # late: all that changes machines is loaded when one is changed
+        from im_client.services.power import power
+        from im_client.services.prepare import prepare_reconfigure, prepare_recorded
+
         ctx, infra = self._ctx, operation.infrastructure
         if operation.kind in _POWER:
             verb, nodes = _POWER[operation.kind], self._there(operation)
@@ -68,6 +69,9 @@ class Performer:
         return apply(ctx, prepared, listener=listener, cancel=cancel, wait_s=_LOCK_WAIT_S)
 
     def _destroy(self, operation: OperationRecord, listener: Listener, cancel: threading.Event) -> ApplyReport | None:
+        from im_client.services.apply import apply
+        from im_client.services.prepare import prepare_destroy
+
         ctx, infra = self._ctx, operation.infrastructure
         try:
             facts = facts_of_infrastructure(ctx.store.infrastructure(infra), ctx.store.nodes(infra))

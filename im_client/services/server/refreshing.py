@@ -5,7 +5,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from im_client.services.context import Context
 from im_client.services.model import InfrastructureView
-from im_client.services.power import refresh
 from im_client.services.server.operations import Operations
 from infracore.errors import InfraError
 
@@ -38,6 +37,8 @@ class Refresher:
                 self._at.clear()
             self._at[infrastructure] = now
         if not self._operations.unfinished(infrastructure):
+            from im_client.services.power import refresh
+
             self._pool.submit(refresh, self._ctx, infrastructure, cancel=self._stop).add_done_callback(
                 lambda future: self._ended(infrastructure, future)
             )

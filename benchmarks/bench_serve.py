@@ -1,4 +1,4 @@
-"""`im serve`: start with 300 infrastructures, memory, 500 machines by one POST, and short answers beside a large template.
+"""`im serve`: start with 300 infrastructures, memory, 500 machines by one POST, short answers beside a large template.
 
 The server runs in a process of its own on loopback, with the provider `fake`; figures are those of that process.
 """
@@ -45,7 +45,7 @@ def large() -> str:
     node = (
         "    node{n}:\n"
         "      type: tosca.nodes.Compute\n"
-        "      metadata: {{about: 'machine {n} of a template that somebody has generated, with a long description of it'}}\n"
+        "      metadata: {{about: 'machine {n} of a template that a program has made, with a long text'}}\n"
         "      capabilities:\n"
         "        host: {{properties: {{num_cpus: {c}, mem_size: {c} GiB, disk_size: 10 GiB}}}}\n"
         "        os: {{properties: {{type: linux, distribution: debian, version: 13, architecture: x86_64}}}}\n"

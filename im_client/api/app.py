@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from im_client.api.measures import Counting, Measures
 from im_client.api.problems import Refused, answer
@@ -34,7 +35,6 @@ def make_app(house: House) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _defect)
-    # the order counts: `/infrastructures/{infra}/operations` before `/infrastructures/{infra}/{prop}`
     for module in (service, operations, vms, infrastructures, properties):
         app.include_router(module.router)
     plain = app.openapi
@@ -69,7 +69,18 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    return answer(Refused(error.status_code, str(error.detail), headers=error.headers), _accept(request))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # Starlette names the methods of the first route that fits only
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return answer(Refused(error.status_code, str(error.detail), headers=headers), _accept(request))
+
+
+def _methods(request: Request) -> set[str]:
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found
 
 
 async def _defect(request: Request, error: Exception) -> Response:

@@ -11,8 +11,12 @@ __all__ = [
     "Problem",
     "Uri",
     "UriList",
+    "done_forms",
+    "errors",
     "form",
     "json_form",
+    "one_of",
+    "schema_of",
     "text_or_json",
     "uri_forms",
 ]
@@ -67,11 +71,6 @@ class OperationShape(BaseModel):
     hint: str
 
 
-_PROBLEM: Final = {
-    "application/problem+json": {"schema": Problem.model_json_schema()},
-    "text/plain": {"schema": {"type": "string"}},
-    "text/html": {"schema": {"type": "string"}},
-}
 _MEANINGS: Final = {
     400: "The request, or what it makes of the infrastructure, is wrong; or the cloud refused.",
     401: "The caller is not known.",
@@ -83,6 +82,39 @@ _MEANINGS: Final = {
     415: "A media type that is not spoken here.",
     422: "The Idempotency-Key was used for another request.",
     503: "Not now; Retry-After says when.",
+}
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of a model, the models in it written out in their places."""
+    whole = model.model_json_schema(by_alias=True)
+    parts: dict[str, Any] = whole.pop("$defs", {})
+
+    def written(thing: Any) -> Any:
+        if isinstance(thing, dict):
+            name = str(thing.get("$ref", "")).rpartition("/")[2]
+            return written(parts[name]) if name in parts else {key: written(value) for key, value in thing.items()}
+        return [written(item) for item in thing] if isinstance(thing, list) else thing
+
+    found: dict[str, Any] = written(whole)
+    return found
+
+
+_PROBLEM_SHAPE: Final = schema_of(Problem)
+_URI_OR_DRY_RUN: Final = {
+    "anyOf": [
+        schema_of(Uri),
+        {
+            "description": "With dry_run: what each cloud would have to give.",
+            "type": "object",
+            "additionalProperties": {"type": "object", "required": ["cloudType", "compute", "storage"]},
+        },
+    ]
+}
+_PROBLEM: Final = {
+    "application/problem+json": {"schema": _PROBLEM_SHAPE},
+    "text/plain": {"schema": {"type": "string"}},
+    "text/html": {"schema": {"type": "string"}},
 }
 
 
@@ -104,14 +136,18 @@ ERRORS: Final = errors(400, 401, 403, 404, 409, 412, 413, 415, 422, 503)
 
 def json_form(schema: type[BaseModel] | dict[str, Any], description: str = "Done.") -> dict[int | str, dict[str, Any]]:
     """Describe a JSON answer and the errors."""
-    made = schema if isinstance(schema, dict) else schema.model_json_schema(by_alias=True)
+    made = schema if isinstance(schema, dict) else schema_of(schema)
     return {200: form(description, {"application/json": {"schema": made}}), **ERRORS}
+
+
+def one_of(name: str) -> dict[str, Any]:
+    """Describe an object with one member."""
+    return {"type": "object", "properties": {name: {}}, "required": [name]}
 
 
 def text_or_json(name: str, description: str = "Done.") -> dict[int | str, dict[str, Any]]:
     """Describe a property: text, or JSON with one member."""
-    shape = {"type": "object", "properties": {name: {}}, "required": [name]}
-    content = {"text/plain": {"schema": {"type": "string"}}, "application/json": {"schema": shape}}
+    content = {"text/plain": {"schema": {"type": "string"}}, "application/json": {"schema": one_of(name)}}
     return {200: form(description, content), **ERRORS}
 
 
@@ -123,7 +159,7 @@ _OPERATION_HEADERS: Final = {
 
 def uri_forms(*, many: bool, operation: bool = False) -> dict[int | str, dict[str, Any]]:
     """Describe an answer of addresses."""
-    schema = (UriList if many else Uri).model_json_schema(by_alias=True)
+    schema = schema_of(UriList) if many else _URI_OR_DRY_RUN
     content = {
         "text/uri-list": {"schema": {"type": "string"}},
         "text/plain": {"schema": {"type": "string"}},
@@ -146,9 +182,9 @@ TEMPLATE_BODY: Final = {
     "requestBody": {
         "required": True,
         "content": {
-            "text/yaml": {"schema": {"type": "string"}},
-            "application/yaml": {"schema": {"type": "string"}},
-            "text/x-yaml": {"schema": {"type": "string"}},
+            "text/yaml": {"schema": {"type": "object"}},
+            "application/yaml": {"schema": {"type": "object"}},
+            "text/x-yaml": {"schema": {"type": "object"}},
             "text/plain": {"schema": {"type": "string"}},
             "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
         },

@@ -181,22 +181,19 @@ async def destroy(
     return await once(request, house, caller, work)
 
 
-@router.put("/infrastructures/{infra}/{verb}", responses=done_forms())
-async def change_all(
+async def _change_all(
     request: Request,
     house: HouseDep,
     caller: CallerDep,
     infra: InfraId,
-    verb: Literal["start", "stop", "reboot", "reconfigure"],
-    vm_list: Annotated[str | None, Query(max_length=20_000, description="Only these VMs: 0,2.")] = None,
+    kind: OperationKind,
+    vm_list: str | None,
 ) -> Response:
-    """Start, stop, restart or configure again all VMs, or those of `vm_list`."""
     await in_thread(allow, house, caller, infra, Role.OPERATOR)
 
     async def work() -> Response:
         vms = vm_numbers(vm_list) if vm_list is not None else []
         version = if_match(request)
-        kind = OperationKind(verb)
         if kind is not OperationKind.RECONFIGURE:
             accepted = await in_thread(changes.power, house, caller, infra, kind, vms, if_version=version)
             return await wait_and_answer(request, house, accepted)
@@ -208,6 +205,41 @@ async def change_all(
         return Response("", 200, operation_headers(request, accepted), TEXT)
 
     return await once(request, house, caller, work)
+
+
+VmList: TypeAlias = Annotated[str | None, Query(max_length=20_000, description="Only these VMs: 0,2.")]
+
+
+@router.put("/infrastructures/{infra}/start", responses=done_forms())
+async def start(
+    request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm_list: VmList = None
+) -> Response:
+    """Start all VMs, or those of `vm_list`. 200 means that they run."""
+    return await _change_all(request, house, caller, infra, OperationKind.START, vm_list)
+
+
+@router.put("/infrastructures/{infra}/stop", responses=done_forms())
+async def stop(
+    request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm_list: VmList = None
+) -> Response:
+    """Stop all VMs, or those of `vm_list`. 200 means that they are off."""
+    return await _change_all(request, house, caller, infra, OperationKind.STOP, vm_list)
+
+
+@router.put("/infrastructures/{infra}/reboot", responses=done_forms())
+async def reboot(
+    request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm_list: VmList = None
+) -> Response:
+    """Restart all VMs, or those of `vm_list`."""
+    return await _change_all(request, house, caller, infra, OperationKind.REBOOT, vm_list)
+
+
+@router.put("/infrastructures/{infra}/reconfigure", responses=done_forms())
+async def reconfigure(
+    request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm_list: VmList = None
+) -> Response:
+    """Configure all VMs again, or those of `vm_list`; with a template in the body it is merged in first."""
+    return await _change_all(request, house, caller, infra, OperationKind.RECONFIGURE, vm_list)
 
 
 async def wait_and_answer(request: Request, house: House, accepted: Accepted, *, is_async: bool = False) -> Response:

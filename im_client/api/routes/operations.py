@@ -1,16 +1,17 @@
 """Operations: how a change goes on, as a resource, as a stream of events, and its cancelling."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from im_client.api.asking import CallerDep, HouseDep, InfraId, allow, in_thread
 from im_client.api.negotiate import JSON, choose, json_answer
-from im_client.api.schemas import ERRORS, OperationShape, form, json_form
+from im_client.api.schemas import ERRORS, OperationShape, form, json_form, schema_of
 from im_client.services.server.house import House
 from im_client.state.server import OperationRecord, Role
 from infracore.events import Event
@@ -77,7 +78,7 @@ async def cancel(request: Request, house: HouseDep, caller: CallerDep, operation
     responses=json_form(
         {
             "type": "object",
-            "properties": {"operations": {"type": "array", "items": OperationShape.model_json_schema()}},
+            "properties": {"operations": {"type": "array", "items": schema_of(OperationShape)}},
             "required": ["operations"],
         }
     ),
@@ -102,7 +103,7 @@ async def list_operations(
 @router.get(
     "/operations/{operation}/events",
     responses={
-        200: form("The events so far, and those to come.", {"text/event-stream": {"schema": {"type": "string"}}}),
+        200: form("The events so far, and those to come.", {"text/event-stream": {"schema": {"type": "object"}}}),
         **ERRORS,
     },
 )
@@ -111,13 +112,17 @@ async def stream(
     house: HouseDep,
     caller: CallerDep,
     operation: OperationId,
-    last_event_id: Annotated[int, Header(ge=0, lt=2**53, description="Where a stream was broken off.")] = 0,
 ) -> Response:
-    """Follow an operation by server-sent events; the stream ends with it, with an event `end`."""
+    """Follow an operation by server-sent events; the stream ends with it, with an event `end`.
+
+    The header Last-Event-ID, which browsers send by themselves, says where a stream was broken off.
+    """
     choose(request, ("text/event-stream",))
     record = await in_thread(_find, house, caller, operation, Role.VIEWER)
+    said = request.headers.get("last-event-id", "0")
+    after = int(said) if re.fullmatch(r"[0-9]{1,15}", said) else 0
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(house, record, last_event_id), 200, headers, "text/event-stream")
+    return StreamingResponse(_events(house, record, after), 200, headers, "text/event-stream")
 
 
 async def _events(house: House, record: OperationRecord, after: int) -> AsyncIterator[bytes]:

@@ -1,6 +1,6 @@
 """Properties of an infrastructure: state, contmsg, radl, tosca, outputs, data, authorization."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -10,7 +10,7 @@ from im_client.api.asking import CallerDep, HouseDep, InfraId, allow, body_text,
 from im_client.api.negotiate import JSON, TEXT, choose, json_answer, property_answer
 from im_client.api.problems import Refused
 from im_client.api.routes.infrastructures import YesNo
-from im_client.api.schemas import ERRORS, form, text_or_json
+from im_client.api.schemas import ERRORS, form, json_form, one_of, text_or_json
 from im_client.services.reading import outputs
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
@@ -21,61 +21,93 @@ from im_client.state.server import Role
 __all__ = ["router"]
 
 router: Final = APIRouter(tags=["properties"])
-_NEEDS: Final = {"radl": Role.OPERATOR, "tosca": Role.SCALER, "data": Role.OWNER, "outputs": Role.OPERATOR}
-"""Templates and outputs may hold passwords; a scaler reads the template in order to change its counts."""
 
 
-@router.get("/infrastructures/{infra}/{prop}", responses=text_or_json("state"))
-async def read_property(
+def _headers(version: int) -> dict[str, str]:
+    return {"ETag": f'"v{version}"'}
+
+
+@router.get("/infrastructures/{infra}/state", responses=json_form(one_of("state")))
+async def state(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId) -> Response:
+    """Read the state of an infrastructure and of its VMs."""
+    await in_thread(allow, house, caller, infra, Role.VIEWER)
+    choose(request, (JSON,))
+    picture = await in_thread(look, house, infra)
+    states = {str(number): vm.state for number, vm in picture.vms.items()}
+    return json_answer({"state": {"state": picture.state, "vm_states": states}}, _headers(picture.version))
+
+
+@router.get("/infrastructures/{infra}/contmsg", responses=text_or_json("contmsg"))
+async def read_contmsg(
     request: Request,
     house: HouseDep,
     caller: CallerDep,
     infra: InfraId,
-    prop: Literal["state", "contmsg", "radl", "tosca", "outputs", "data", "authorization"],
-    headeronly: Annotated[YesNo | None, Query(description="contmsg without Ansible's log.")] = None,
-    delete: Annotated[YesNo | None, Query(description="data: forget it here; the machines stay.")] = None,
+    headeronly: Annotated[YesNo | None, Query(description="Without Ansible's own log.")] = None,
 ) -> Response:
-    """Read one property of an infrastructure."""
-    await in_thread(allow, house, caller, infra, _NEEDS.get(prop, Role.VIEWER))
-    if prop in {"state", "outputs", "data"}:
-        choose(request, (JSON,))
-        found, headers = await in_thread(_structured, house, infra, prop, forget=flag(delete, default=False))
-        return json_answer({prop: found}, headers)
-    if prop == "authorization":
-        members = await in_thread(house.records.members, infra)
-        if choose(request, (TEXT, JSON)) == JSON:
-            return json_answer({"authorization": list(members), "roles": members})
-        return Response("\n".join(members), 200, {}, TEXT)
-    text = await in_thread(_text, house, infra, prop, header_only=flag(headeronly, default=False))
-    return property_answer(request, prop, text)
+    """Read the story of the last change."""
+    await in_thread(allow, house, caller, infra, Role.VIEWER)
+    only = flag(headeronly, default=False)
+    return property_answer(request, "contmsg", await in_thread(contmsg, house, infra, header_only=only))
 
 
-def _structured(house: House, infra: str, prop: str, *, forget: bool) -> tuple[Any, dict[str, str]]:
-    if prop == "outputs":
-        return plain(outputs(house.ctx, infra, reveal=True)), {}
-    if prop == "data":
-        data = export_infrastructure(house, infra)
-        if forget:
-            forget_infrastructure(house, infra)
-        return data, {}
-    picture = look(house, infra)
-    states = {str(number): vm.state for number, vm in picture.vms.items()}
-    return {"state": picture.state, "vm_states": states}, {"ETag": f'"v{picture.version}"'}
+@router.get("/infrastructures/{infra}/radl", responses=text_or_json("radl"))
+async def read_radl(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId) -> Response:
+    """Read what is wanted as RADL; it may hold passwords, so operators and owners only."""
+    from im_client.services.server.describing import radl_of
+
+    await in_thread(allow, house, caller, infra, Role.OPERATOR)
+    return property_answer(request, "radl", await in_thread(radl_of, house, infra))
+
+
+@router.get("/infrastructures/{infra}/tosca", responses=text_or_json("tosca"))
+async def read_tosca(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId) -> Response:
+    """Read the template, with the numbers of machines that are wanted now. A scaler changes these and sends it back."""
+    await in_thread(allow, house, caller, infra, Role.SCALER)
+    text = await in_thread(lambda: tosca(house.ctx.store.infrastructure(infra)))
+    return property_answer(request, "tosca", text)
+
+
+@router.get("/infrastructures/{infra}/outputs", responses=json_form(one_of("outputs")))
+async def read_outputs(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId) -> Response:
+    """Read the outputs, secrets in clear: operators and owners only."""
+    await in_thread(allow, house, caller, infra, Role.OPERATOR)
+    choose(request, (JSON,))
+    found = await in_thread(outputs, house.ctx, infra, reveal=True)
+    return json_answer({"outputs": plain(found)})
+
+
+@router.get("/infrastructures/{infra}/data", responses=json_form(one_of("data")))
+async def export(
+    request: Request,
+    house: HouseDep,
+    caller: CallerDep,
+    infra: InfraId,
+    delete: Annotated[YesNo | None, Query(description="Forget it here; the machines stay.")] = None,
+) -> Response:
+    """Export all that is recorded, keys included, for another `im serve`: owners only."""
+    await in_thread(allow, house, caller, infra, Role.OWNER)
+    choose(request, (JSON,))
+    forget = flag(delete, default=False)
+    data = await in_thread(export_infrastructure, house, infra)
+    if forget:
+        await in_thread(forget_infrastructure, house, infra)
+    return json_answer({"data": data})
+
+
+@router.get("/infrastructures/{infra}/authorization", responses=text_or_json("authorization"))
+async def read_members(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId) -> Response:
+    """List who may do something with an infrastructure."""
+    await in_thread(allow, house, caller, infra, Role.VIEWER)
+    members = await in_thread(house.records.members, infra)
+    if choose(request, (TEXT, JSON)) == JSON:
+        return json_answer({"authorization": list(members), "roles": members})
+    return Response("\n".join(members), 200, {}, TEXT)
 
 
 def plain(value: Any) -> Any:
     """Return a value as JSON has it."""
     return msgspec.to_builtins(value, enc_hook=lambda thing: dict(thing) if hasattr(thing, "items") else str(thing))
-
-
-def _text(house: House, infra: str, prop: str, *, header_only: bool) -> str:
-    if prop == "contmsg":
-        return contmsg(house, infra, header_only=header_only)
-    if prop == "tosca":
-        return tosca(house.ctx.store.infrastructure(infra))
-    from im_client.services.server.describing import radl_of
-
-    return radl_of(house, infra)
 
 
 class _Member(msgspec.Struct, frozen=True):

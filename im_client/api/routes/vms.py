@@ -1,6 +1,6 @@
 """VMs: look at one, change, remove, start, stop, restart."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
@@ -74,6 +74,8 @@ async def read_vm_property(
     picture, found = await in_thread(_vm, house, infra, vm)
     if prop == "contmsg":
         return property_answer(request, prop, await in_thread(vm_contmsg, house, infra, found.name))
+    if prop in {"start", "stop", "reboot"}:
+        raise Refused(405, f"{prop} is done by PUT", headers={"Allow": "PUT"})
     if prop == "command":
         raise Refused(404, "machines of this server need no reverse SSH command")
     from im_client.services.server.describing import features_of_vm, vm_document
@@ -111,13 +113,15 @@ async def alter(request: Request, house: HouseDep, caller: CallerDep, infra: Inf
     return await once(request, house, caller, work)
 
 
-@router.delete("/infrastructures/{infra}/vms/{vms}", responses=done_forms())
+@router.delete("/infrastructures/{infra}/vms/{vm}", responses=done_forms())
 async def remove(
     request: Request,
     house: HouseDep,
     caller: CallerDep,
     infra: InfraId,
-    vms: Annotated[str, Path(max_length=20_000, description="Numbers with commas between them.")],
+    vm: Annotated[
+        str, Path(max_length=20_000, pattern=r"^[0-9]+(,[0-9]+)*$", description="Numbers with commas between them.")
+    ],
     context: Annotated[YesNo | None, Query(description="Whether to configure the others.")] = None,
 ) -> Response:
     """Remove VMs. 200 means that they are gone."""
@@ -129,7 +133,7 @@ async def remove(
             house,
             caller,
             infra,
-            vm_numbers(vms),
+            vm_numbers(vm),
             configure=flag(context, default=True),
             if_version=if_match(request),
         )
@@ -138,25 +142,34 @@ async def remove(
     return await once(request, house, caller, work)
 
 
-@router.put("/infrastructures/{infra}/vms/{vm}/{verb}", responses=done_forms())
-async def change_power(
-    request: Request,
-    house: HouseDep,
-    caller: CallerDep,
-    infra: InfraId,
-    vm: VmNumber,
-    verb: Literal["start", "stop", "reboot"],
+async def _change_power(
+    request: Request, house: House, caller: CallerDep, infra: str, vm: int, kind: OperationKind
 ) -> Response:
-    """Start, stop or restart a VM. 200 means that it is so."""
     await in_thread(allow, house, caller, infra, Role.OPERATOR)
 
     async def work() -> Response:
-        accepted = await in_thread(
-            changes.power, house, caller, infra, OperationKind(verb), [vm], if_version=if_match(request)
-        )
+        accepted = await in_thread(changes.power, house, caller, infra, kind, [vm], if_version=if_match(request))
         return await wait_and_answer(request, house, accepted)
 
     return await once(request, house, caller, work)
+
+
+@router.put("/infrastructures/{infra}/vms/{vm}/start", responses=done_forms())
+async def start_vm(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm: VmNumber) -> Response:
+    """Start a VM. 200 means that it runs."""
+    return await _change_power(request, house, caller, infra, vm, OperationKind.START)
+
+
+@router.put("/infrastructures/{infra}/vms/{vm}/stop", responses=done_forms())
+async def stop_vm(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm: VmNumber) -> Response:
+    """Stop a VM. 200 means that it is off."""
+    return await _change_power(request, house, caller, infra, vm, OperationKind.STOP)
+
+
+@router.put("/infrastructures/{infra}/vms/{vm}/reboot", responses=done_forms())
+async def reboot_vm(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm: VmNumber) -> Response:
+    """Restart a VM."""
+    return await _change_power(request, house, caller, infra, vm, OperationKind.REBOOT)
 
 
 @router.put("/infrastructures/{infra}/vms/{vm}/disks/{disk}/snapshot", responses=text_or_json("uri"))

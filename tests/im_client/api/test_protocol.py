@@ -240,16 +240,19 @@ def test_an_operation_is_followed_to_its_end(ana: Client) -> None:
 
 def test_the_openapi_document_names_every_route_of_the_original(server: Serve) -> None:
     paths = Client(server.url, "")("GET", "/openapi.json").json["paths"]
+    properties = ("state", "contmsg", "radl", "tosca", "outputs", "data")
     for path, methods in {
         "/infrastructures": {"get", "post", "put"},
         "/infrastructures/{infra}": {"get", "post", "delete"},
-        "/infrastructures/{infra}/{prop}": {"get"},
-        "/infrastructures/{infra}/authorization": {"post"},
-        "/infrastructures/{infra}/{verb}": {"put"},
-        "/infrastructures/{infra}/vms/{vm}": {"get", "put"},
-        "/infrastructures/{infra}/vms/{vms}": {"delete"},
+        **{
+            f"/infrastructures/{{infra}}/{prop}": {"get"}
+            for prop in ("state", "contmsg", "radl", "tosca", "outputs", "data")
+        },
+        "/infrastructures/{infra}/authorization": {"get", "post"},
+        **{f"/infrastructures/{{infra}}/{verb}": {"put"} for verb in ("start", "stop", "reconfigure")},
+        "/infrastructures/{infra}/vms/{vm}": {"get", "put", "delete"},
         "/infrastructures/{infra}/vms/{vm}/{prop}": {"get"},
-        "/infrastructures/{infra}/vms/{vm}/{verb}": {"put"},
+        **{f"/infrastructures/{{infra}}/vms/{{vm}}/{verb}": {"put"} for verb in ("start", "stop", "reboot")},
         "/infrastructures/{infra}/vms/{vm}/disks/{disk}/snapshot": {"put"},
         "/clouds/{cloud}/images": {"get"},
         "/clouds/{cloud}/quotas": {"get"},

@@ -15,6 +15,7 @@ from im_client.services.server.offload import Analyser
 from im_client.services.server.operations import Operations
 from im_client.services.server.perform import Performer
 from im_client.services.server.refreshing import Refresher
+from im_client.services.server.vault import Vault, open_vault
 from im_client.state.server import ServerStore
 from im_client.state.sqlite import SqliteStore
 from im_client.state.sqlite_server import SqliteServerStore
@@ -36,6 +37,7 @@ class House:
     operations: Operations
     refresher: Refresher
     topologies: "Topologies"
+    vault: Vault | None = None
 
     def topology(self, infrastructure: str) -> Topology:
         """Return what is wanted of an infrastructure. Raises NotFound, InvalidTemplate."""
@@ -123,9 +125,11 @@ def open_house(
             oidc = Oidc(server.oidc, ctx.clock.monotonic)
         operations = Operations(records, Performer(ctx, records), ctx.clock, server.workers)
         refresher = Refresher(ctx, operations, server.refresh_s)
+        vault = open_vault(ctx.settings, records)
+        house = House(ctx, records, accounts, Callers(accounts, oidc), operations, refresher, Topologies(), vault)
         try:
             operations.resume()
-            yield House(ctx, records, accounts, Callers(accounts, oidc), operations, refresher, Topologies())
+            yield house
         finally:
             refresher.close()
             operations.close()

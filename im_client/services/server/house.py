@@ -37,7 +37,9 @@ class House:
     operations: Operations
     refresher: Refresher
     topologies: "Topologies"
-    vault: Vault | None = None
+    vault: Vault | None
+    began_at: float
+    """Seconds since the epoch."""
 
     def topology(self, infrastructure: str) -> Topology:
         """Return what is wanted of an infrastructure. Raises NotFound, InvalidTemplate."""
@@ -115,7 +117,12 @@ def open_house(
         def make_reader() -> GuardedReader:
             return GuardedReader(plain.settings.cache_dir, server.fetch_hosts, plain.settings.ansible.offline)
 
-        ctx = replace(plain, analyse=Analyser(limit_s=server.parse_s), make_reader=make_reader)
+        ctx = replace(
+            plain,
+            analyse=Analyser(limit_s=server.parse_s),
+            make_reader=make_reader,
+            trusts_values=server.foreign_playbooks,
+        )
         records = open_records(ctx)
         accounts = Accounts(records, ctx.clock)
         oidc = None
@@ -126,7 +133,9 @@ def open_house(
         operations = Operations(records, Performer(ctx, records), ctx.clock, server.workers)
         refresher = Refresher(ctx, operations, server.refresh_s)
         vault = open_vault(ctx.settings, records)
-        house = House(ctx, records, accounts, Callers(accounts, oidc), operations, refresher, Topologies(), vault)
+        house = House(
+            ctx, records, accounts, Callers(accounts, oidc), operations, refresher, Topologies(), vault, ctx.clock.now()
+        )
         try:
             operations.resume()
             yield house

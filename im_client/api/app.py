@@ -26,7 +26,14 @@ _OPEN: Final = frozenset({"/version", "/healthz", "/metrics"})
 
 def make_app(house: House) -> FastAPI:
     """Make the application over an open house."""
-    app = FastAPI(title="im-clues", version=VERSION, description=_DESCRIPTION, redirect_slashes=False, redoc_url=None)
+    app = FastAPI(
+        title="im-clues",
+        version=VERSION,
+        description=_DESCRIPTION,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.house = house
     app.state.measures = measures = Measures()
     app.add_middleware(Counting, measures=measures)

@@ -203,7 +203,9 @@ class ServerStore(Protocol):
         """Return how often what is wanted has changed. Raises NotFound."""
         ...
 
-    def infrastructure_count(self) -> int: ...
+    def infrastructure_ids(self) -> Sequence[str]:
+        """Return the ids of all infrastructures, newest first; nothing is unsealed for it."""
+        ...
 
     # VMs
 

@@ -116,9 +116,11 @@ class SqliteServerStore:
         with self._store.transaction("BEGIN") as db:
             return _source_version(db, infrastructure)
 
-    def infrastructure_count(self) -> int:
+    def infrastructure_ids(self) -> Sequence[str]:
         with self._store.transaction("BEGIN") as db:
-            return int(db.execute("SELECT count(*) FROM infrastructure").fetchone()[0])
+            return [
+                row["id"] for row in db.execute("SELECT id FROM infrastructure ORDER BY created_at DESC, rowid DESC")
+            ]
 
     # VMs
 

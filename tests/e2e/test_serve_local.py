@@ -47,14 +47,8 @@ def test_machines_of_this_computer_live_and_go_over_rest(tmp_path: Path) -> None
             wait_until(lambda: ana.vms(infra) == {"0": "configured"}, "the machine is configured", 400)
             address = ana("GET", f"{infra}/vms/0/net_interface.0.ip").text
             assert answers(address)
-            ana.settle(
-                ana(
-                    "POST",
-                    infra,
-                    TEMPLATE.replace("default_instances: 1", "default_instances: 2"),
-                    Content_Type="text/yaml",
-                )
-            )
+            two = TEMPLATE.replace("default_instances: 1", "default_instances: 2")
+            ana.settle(ana("POST", infra, two, Content_Type="text/yaml"))
             assert ana.vms(infra) == {"0": "configured", "1": "configured"}
             assert ana("DELETE", f"{infra}/vms/1").status == 200
             assert ana("PUT", f"{infra}/stop").status == 200

@@ -104,10 +104,9 @@ class NodeTable:
         named = names[(names >= 0) & self.alive[: len(names)]]
         return not len(named) or int(np.bincount(named).max()) == 1
 
-    def pop(self) -> None:
-        """Take the last node back."""
-        self.nodes.pop()
-        count = len(self.nodes)
+    def cut(self, count: int) -> None:
+        """Take the nodes from that index on back."""
+        del self.nodes[count:]
         for lazy in self._lazy:
             lazy.cut(count)
         for column in self._columns.values():

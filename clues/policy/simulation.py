@@ -8,7 +8,7 @@ Cost: a mask is one pass over arrays of nodes for each rule that the kind has; a
 counters that count the kind. Only the first question about a kind looks at its rules.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
@@ -258,6 +258,7 @@ class Simulation:
     def undo(self, mark: int) -> None:
         """Take back everything since the mark."""
         journal = self._journal
+        added: list[tuple[int, int | None]] = []
         while len(journal) > mark:
             did = journal.pop()
             if did[0] == _Did.PLACE:
@@ -272,17 +273,23 @@ class Simulation:
                 for kind, count in gone:
                     self._shift(kind, index, count)
             else:
-                _, index, before = did
-                for counter in self._counters.values():
-                    counter.node_changed(index, -1)
-                    counter.length = min(counter.length, index)
-                name = self.names.pop()
-                if before is None:
-                    del self.index[name]
-                else:
-                    self.index[name] = before
-                self._free[:, index] = 0
-                self._table.pop()
+                added.append((did[1], did[2]))
+        if added:
+            self._unadd(added)
+
+    def _unadd(self, added: Sequence[tuple[int, int | None]]) -> None:
+        """Take the last nodes back, which hold nothing any more: all together, for there are many counters."""
+        least = added[-1][0]
+        for counter in self._counters.values():
+            counter.cut(least)
+        for _, before in added:
+            name = self.names.pop()
+            if before is None:
+                del self.index[name]
+            else:
+                self.index[name] = before
+        self._free[:, least : least + len(added)] = 0
+        self._table.cut(least)
 
     # questions
 

@@ -140,6 +140,15 @@ class Counter:
         if number >= 0 and self.eligible.of(self.length)[index]:
             self.nodes[number] += by
 
+    def cut(self, length: int) -> None:
+        """Forget the nodes from that index on, which hold nothing that is counted."""
+        if self.eligible is not None and self.length > length:
+            going = slice(length, self.length)
+            values = self.column.of()[going]
+            good = self.eligible.of(self.length)[going] & self._table.alive[going] & (values >= 0)
+            np.subtract.at(self.nodes, values[good], 1)
+        self.length = min(self.length, length)
+
 
 class AntiRule:
     """No pod of these in the node's domain. Nodes without the key have no domain."""

@@ -150,8 +150,8 @@ class Stream:
     def __init__(self, answer: Any) -> None:
         self._answer = answer
 
-    def lines(self, most_bytes: int) -> Iterator[bytes]:
-        """Yield whole lines without their end; a last line that was cut is dropped.
+    def lines(self, most_bytes: int) -> Iterator[list[bytes]]:
+        """Yield the whole lines of each piece that came, without their ends; a last line that was cut is dropped.
 
         Raises:
             Transient, TimedOut: the connection ended badly, or nothing came for the read time-out.
@@ -172,9 +172,7 @@ class Stream:
                 if rest:
                     whole[0] = b"".join((*rest, whole[0]))
                 rest, length = [last], len(last)
-                for line in whole:
-                    if line:
-                        yield line
+                yield whole
         except urllib3.exceptions.ReadTimeoutError as error:
             raise TimedOut("nothing came from the API server within the time limit") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:

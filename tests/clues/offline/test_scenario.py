@@ -81,6 +81,13 @@ def test_quantities_times_and_words_are_checked(tmp_path: Path, change: dict[str
         all_of_it()
 
 
+def test_a_section_without_anything_in_it_is_as_good_as_none(tmp_path: Path) -> None:
+    nothing = {"pods": None, "nodes": None, "settings": None, "expect": None}
+    read = _read(tmp_path, {**GOOD, **nothing}, {"id": "X2"})
+    assert not read.errors
+    assert [(s.pods, s.nodes, s.settings.max_drain) for s in read.scenarios] == [((), (), 1)] * 2
+
+
 def test_two_of_one_id(tmp_path: Path) -> None:
     read = _read(tmp_path, GOOD, GOOD)
     assert len(read.scenarios) == 1

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from clues.offline.answer import first_snapshot
 from clues.offline.case import NOW, case_of
 from clues.offline.format import Scenario
 from clues.offline.objects import objects_of
@@ -142,6 +143,17 @@ def test_objects_are_what_an_api_server_holds() -> None:
     assert pods["s"]["metadata"]["ownerReferences"][0]["kind"] == "Node"
     assert len(by_kind["PersistentVolumeClaim"]) == len(by_kind["StorageClass"]) == 2
     assert by_kind["ReplicaSet"][0]["spec"]["replicas"] == 2
+
+
+def test_nodes_keep_their_order_whatever_their_names_hash_to() -> None:
+    names = [f"n-{number * 7919 % 100}" for number in range(100)]
+    text = {
+        "id": "X",
+        "pools": [{"name": "p", "cpu": 4, "memory": "8Gi", "max": 100}],
+        "nodes": [{"name": name, "pool": "p"} for name in names],
+    }
+    _, snapshot = first_snapshot(to_scenario(text))
+    assert list(snapshot.nodes) == names
 
 
 def to_scenario(text: dict[str, Any]) -> Scenario:

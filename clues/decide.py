@@ -35,7 +35,7 @@ def decide(
     slurm_off: Sequence[str] = ()
     nodes = result.nodes
     if snapshot.slurm is not None:
-        slurm_on, slurm_off, said = decide_slurm(snapshot.slurm, snapshot.now, policy)
+        slurm_on, slurm_off, said = decide_slurm(snapshot.slurm, snapshot.now, policy, excluded=snapshot.slurm.excluded)
         nodes = (*nodes, *said)
     return Decision(
         at=snapshot.now,

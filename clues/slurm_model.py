@@ -53,3 +53,5 @@ class SlurmCluster(msgspec.Struct, frozen=True):
     partitions: tuple[SlurmPartition, ...] = ()
     nodes: tuple[SlurmNode, ...] = ()
     jobs: tuple[SlurmJob, ...] = ()
+    excluded: frozenset[str] = frozenset()
+    """Nodes that are neither turned on nor off (SuspendExcNodes)."""

@@ -64,6 +64,7 @@ _CHANGES: Final[Mapping[str, str]] = {
     "DynamicResources": "a pool whose nodes have the device that the pod claims",
     "limit": "a larger `max` of the pool, or policy.max_nodes, max_cores, max_memory_bytes",
     "resting": "the pool rests after failures: remove their cause (clues status), or wait for the end of the rest",
+    "unhealthy": "the pool's nodes: it grows again when enough are ready (policy.ok_unready, max_unready_percent)",
     "excluded": "the pool is not used for this",
 }
 
@@ -73,7 +74,7 @@ _OUTCOMES: Final[Mapping[str, str]] = {
     "upcoming": "a node that was ordered before will take it",
     "unschedulable": "no node of any pool could take it: nothing is ordered",
     "resting": "the pools that could take it rest after failures",
-    "limit": "the pools that could take it are at their limit",
+    "limit": "the pools that could take it are at their limit, or too many of their nodes are not ready",
     "ignored": "it does not count as demand",
     "waiting": "one node is tried first, for it asks for what cannot be foreseen",
 }

@@ -88,7 +88,9 @@ def _converted(item: object, form: type[_T], where: str) -> _T:
 
 
 def _cleaned(item: object) -> object:
-    """`budgets: none` is said in words."""
+    """`budgets: none` is said in words; a section without anything in it is as good as none."""
+    if isinstance(item, dict):
+        item = {key: part for key, part in item.items() if part is not None}
     if isinstance(item, dict) and isinstance(item.get("settings"), dict):
         settings = {k: (None if v == "none" else v) for k, v in item["settings"].items()}
         return {**item, "settings": settings}

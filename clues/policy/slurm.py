@@ -72,7 +72,7 @@ def decide_slurm(
     cluster: SlurmCluster, now: float, policy: Policy, *, excluded: Collection[str] = frozenset()
 ) -> SlurmDecision:
     """Decide on the Slurm nodes. `excluded` nodes are neither turned on nor off."""
-    judged = _judge(cluster, policy, excluded)
+    judged = _judge(cluster, now, policy, excluded)
     on = tuple(
         slot.node.name
         for slot in sorted(judged.slots.values(), key=lambda slot: (slot.node.weight, slot.node.name))
@@ -99,10 +99,10 @@ def decide_slurm(
 
 
 def judge_jobs(
-    cluster: SlurmCluster, policy: Policy, *, excluded: Collection[str] = frozenset()
+    cluster: SlurmCluster, now: float, policy: Policy, *, excluded: Collection[str] = frozenset()
 ) -> tuple[SlurmJobVerdict, ...]:
     """Return what becomes of each pending job, in the order in which they are served."""
-    return tuple(_judge(cluster, policy, excluded).jobs)
+    return tuple(_judge(cluster, now, policy, excluded).jobs)
 
 
 def satisfies(constraint: str, features: Collection[str]) -> bool:
@@ -148,8 +148,8 @@ def _one(tokens: Sequence[str], at: int, features: frozenset[str], depth: int) -
     return (None, at) if token[0] in "&|)]" else (token.partition("*")[0] in features, at + 1)
 
 
-def _judge(cluster: SlurmCluster, policy: Policy, excluded: Collection[str]) -> _Judged:
-    slots = {node.name: _slot(node) for node in cluster.nodes}
+def _judge(cluster: SlurmCluster, now: float, policy: Policy, excluded: Collection[str]) -> _Judged:
+    slots = {node.name: _slot(node, now, policy) for node in cluster.nodes}
     partitions = {partition.name: partition.nodes for partition in cluster.partitions}
     pending = [job for job in cluster.jobs if job.pending]
     asking: list[tuple[SlurmJob, list[_Slot], list[_Slot]]] = []
@@ -205,8 +205,11 @@ def _can_be_helped(reason: str) -> bool:
     return word in _HELPED or word.startswith("nodesrequiredforjobare")
 
 
-def _slot(node: SlurmNode) -> _Slot:
+def _slot(node: SlurmNode, now: float, policy: Policy) -> _Slot:
+    """A node that has been waking for longer than any should is nobody's hope, as in Slurm after ResumeTimeout."""
     rank = _RANK.get(node.state, 3)
+    if node.state is SlurmNodeState.POWERING_UP and node.since > 0 and now - node.since > policy.max_provision_s:
+        rank = 3
     free = node.free_cpus
     if node.state is SlurmNodeState.ALLOCATED and not free:
         rank = 3

@@ -96,7 +96,8 @@ class Cluster:
         self._owners = Owners()
         self._broken: dict[tuple[str, Key], tuple[str, str]] = {}
         """What was set aside: its name, and why."""
-        self._dirty: set[str] = set()
+        self._dirty: dict[str, None] = {}
+        """Nodes to make anew, in order of arrival: equal pictures are to give equal decisions."""
         self._states: dict[str, NodeState] = {}
         self._made_for: tuple[Pool, ...] | None = None
         self._pools = _Pools()
@@ -334,7 +335,7 @@ class Cluster:
         return found
 
     def _touch(self, node: str) -> None:
-        self._dirty.add(node)
+        self._dirty[node] = None
         self.version += 1
 
     def _note(self, part: str) -> None:
@@ -361,7 +362,7 @@ class Cluster:
         wanted = tuple(pools)
         if wanted != self._made_for:
             self._made_for, self._pools = wanted, _Pools(wanted)
-            self._dirty.update(self._nodes)
+            self._dirty.update(dict.fromkeys(self._nodes))
         for name in self._dirty:
             node = self._nodes.get(name)
             if node is None:

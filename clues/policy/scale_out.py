@@ -120,7 +120,7 @@ class _ScaleOut:
     def _make_room(self) -> None:
         """Take expendable pods off, and pods of nodes that were given up."""
         simulation, below = self._simulation, self._policy.expendable_below
-        for name, state in self._snapshot.nodes.items():
+        for name, state in self._snapshot.nodes.items() if simulation.lowest_priority() < below else ():
             for pod in state.pods:
                 if pod.spec.priority < below and not pod.stays_with_node:
                     simulation.take(simulation.kind_of(pod), simulation.index[name])

@@ -33,7 +33,7 @@ from clues.policy.topology import (
     SpreadRule,
 )
 from clues.policy.volumes import VolumeNeeds, Volumes
-from clues.snapshot import Snapshot
+from clues.snapshot import NodeState, Snapshot
 
 __all__ = ["Kind", "Simulation"]
 
@@ -112,12 +112,12 @@ class Simulation:
         self._snapshot = snapshot
         states = list(snapshot.nodes.values())
         daemon_specs = [daemon_spec(daemon) for daemon in snapshot.daemonsets]
+        there = _alike(states)
         specs: dict[int, PodSpec] = {id(spec): spec for spec in daemon_specs}
         for pod in snapshot.pending:
             specs[id(pod.spec)] = pod.spec
-        for state in states:
-            for pod in state.pods:
-                specs[id(pod.spec)] = pod.spec
+        for pod, _ in there:
+            specs[id(pod.spec)] = pod.spec
         self._specs = specs
         self.nodes: list[Node] = [state.node for state in states]
         self.names: list[str] = [node.name for node in self.nodes]
@@ -144,12 +144,11 @@ class Simulation:
             self._book.made(daemon.namespace, daemon.labels, spec)
             for daemon, spec in zip(snapshot.daemonsets, daemon_specs, strict=True)
         ]
-        of, plans = self._book.of, self._plans
-        for index, state in enumerate(states):
-            for pod in state.pods:
-                on = plans[of(pod).index].on
-                on[index] = on.get(index, 0) + 1
-        for plan in plans:
+        for pod, where in there:
+            on = self._plans[self._book.of(pod).index].on
+            for index, number in where.items():
+                on[index] = on.get(index, 0) + number
+        for plan in self._plans:
             self._charge_all(plan)
         if only_ready:
             for index, node in enumerate(self.nodes):
@@ -190,6 +189,10 @@ class Simulation:
     def count(self, kind: Kind, index: int) -> int:
         """Return how many pods of a kind are on a node."""
         return self._plans[kind.index].on.get(index, 0)
+
+    def lowest_priority(self) -> int:
+        """Return the least priority of any pod of the snapshot."""
+        return min((spec.priority for spec in self._specs.values()), default=0)
 
     # changes
 
@@ -690,6 +693,21 @@ class Simulation:
         if not self._table.open[index]:
             return "excluded", "the node takes nothing new" if node.ready else "the node is not ready"
         return "", ""
+
+
+def _alike(states: Iterable[NodeState]) -> list[tuple[Pod, dict[int, int]]]:
+    """Return pods that share spec and labels as one of them and how many are on which node: the loop over all pods."""
+    found: dict[tuple[str, int, int, bool], tuple[Pod, dict[int, int]]] = {}
+    for index, state in enumerate(states):
+        for pod in state.pods:
+            key = (pod.namespace, id(pod.spec), id(pod.labels), pod.deleting)
+            known = found.get(key)
+            if known is None:
+                found[key] = (pod, {index: 1})
+            else:
+                on = known[1]
+                on[index] = on.get(index, 0) + 1
+    return list(found.values())
 
 
 _NO_VOLUMES: Final = VolumeNeeds()

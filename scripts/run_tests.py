@@ -76,7 +76,10 @@ def main(words: list[str]) -> int:
             print(f"skipping tests marked {marker!r}: {why}", flush=True)
     expression = " and ".join(f"not {marker}" for marker in reasons)
     become_reaper()
-    argv = [sys.executable, "-m", "pytest", *(["-m", expression] if expression else []), "--durations=10", *rest]
+    # two processes also on more cores: one boots machines, one runs the control plane (see tests/conftest.py)
+    workers = ["-n", "2", "--dist", "loadgroup"] if (os.cpu_count() or 1) > 1 else []
+    chosen = ["-m", expression] if expression else []
+    argv = [sys.executable, "-m", "pytest", *workers, *chosen, "--durations=10", *rest]
     status = subprocess.call(argv, stdin=subprocess.DEVNULL)
     left = end_descendants()
     if left:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from clues.decision import Refusal
 from clues.model import HOSTNAME, HostPort, Labels, Node, Pod, PodSpec, PodTerm, Selector, Toleration
 from clues.policy.fit import SLOTS, Amounts, Ports, clamped, shortage
-from clues.policy.kinds import Kind, KindBook
+from clues.policy.kinds import Kind, KindBook, alike
 from clues.policy.nodes import Flags, Lazy, NodeTable
 from clues.policy.selectors import UNSCHEDULABLE, not_selected, selects, term_selects, tolerates, untolerated
 from clues.policy.template import daemon_spec
@@ -33,7 +33,7 @@ from clues.policy.topology import (
     SpreadRule,
 )
 from clues.policy.volumes import VolumeNeeds, Volumes
-from clues.snapshot import NodeState, Snapshot
+from clues.snapshot import Snapshot
 
 __all__ = ["Kind", "Simulation"]
 
@@ -112,7 +112,7 @@ class Simulation:
         self._snapshot = snapshot
         states = list(snapshot.nodes.values())
         daemon_specs = [daemon_spec(daemon) for daemon in snapshot.daemonsets]
-        there = _alike(states)
+        there = alike(states)
         specs: dict[int, PodSpec] = {id(spec): spec for spec in daemon_specs}
         for pod in snapshot.pending:
             specs[id(pod.spec)] = pod.spec
@@ -693,21 +693,6 @@ class Simulation:
         if not self._table.open[index]:
             return "excluded", "the node takes nothing new" if node.ready else "the node is not ready"
         return "", ""
-
-
-def _alike(states: Iterable[NodeState]) -> list[tuple[Pod, dict[int, int]]]:
-    """Return pods that share spec and labels as one of them and how many are on which node: the loop over all pods."""
-    found: dict[tuple[str, int, int, bool], tuple[Pod, dict[int, int]]] = {}
-    for index, state in enumerate(states):
-        for pod in state.pods:
-            key = (pod.namespace, id(pod.spec), id(pod.labels), pod.deleting)
-            known = found.get(key)
-            if known is None:
-                found[key] = (pod, {index: 1})
-            else:
-                on = known[1]
-                on[index] = on.get(index, 0) + 1
-    return list(found.values())
 
 
 _NO_VOLUMES: Final = VolumeNeeds()

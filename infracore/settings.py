@@ -266,7 +266,8 @@ def _refuse_twice(node: yaml.Node, option: Option, path: Path) -> None:
 
 
 def _place(path: Path, part: yaml.Node | yaml.Event) -> str:
-    return f"{path}:{part.start_mark.line + 1}"
+    mark = part.start_mark
+    return f"{path}:{mark.line + 1}" if mark is not None else str(path)
 
 
 def _of_environment(environ: Mapping[str, str], known: Mapping[str, Option]) -> list[_Given]:

@@ -1,6 +1,7 @@
 """What is wrong with settings whose types are right: every problem, not the first only."""
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -47,8 +48,19 @@ _MOST: Final = {
     "policy.utilization_threshold": 1.0,
     "policy.max_unready_percent": 100.0,
     "actions.workers": 1000,
+    "kubernetes.page": 10_000,
+    "kubernetes.connect_s": 3600.0,
+    "kubernetes.request_s": 3600.0,
+    "actions.evict_request_s": 3600.0,
+    "loop.burst_window_s": 10.0,
     "loop.tick_s": 20.0,
 }
+_LONGEST_S: Final = 1e9
+"""Thirty years. Python's locks and sockets take no more than 292."""
+_MOST_WHOLE: Final = 2**53
+"""Recordings hold whole numbers of 64 bits, and programs that read our JSON those of 53."""
+_MOST_PATH: Final = 107
+"""Bytes of the path of a unix socket (unix(7))."""
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _POOL_NAME: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SHARE: Final = re.compile(r"[0-9]{1,9}|(100|[0-9]{1,2})%")
@@ -93,8 +105,8 @@ def _numbers(value: Any, prefix: str) -> Iterator[Problem]:
                 yield dotted, f"{dotted} is {item:g}, and must be more than 0"
             elif item < 0 and dotted not in _ANY_SIGN:
                 yield dotted, f"{dotted} is {item:g}, and must not be negative"
-            elif item > _MOST.get(dotted, math.inf):
-                yield dotted, f"{dotted} is {item:g}, and at most {_MOST[dotted]:g}"
+            elif abs(item) > (most := _MOST.get(dotted, _LONGEST_S if name.endswith("_s") else _MOST_WHOLE)):
+                yield dotted, f"{dotted} is {item:g}, and at most {most:g}"
 
 
 def _pools(settings: Settings) -> Iterator[Problem]:
@@ -125,6 +137,11 @@ def _pool(pool: Pool, settings: Settings) -> Iterator[str]:
         amount = getattr(pool, name)
         if amount is not None and not 0 <= amount < math.inf:
             yield f"{name} is {amount}, and must be a number that is not negative"
+        elif amount is not None and amount > (most := _LONGEST_S if name.endswith("_s") else _MOST_WHOLE):
+            yield f"{name} is {amount:g}, and at most {most:g}"
+    for name in ("max", "tier"):
+        if abs(getattr(pool, name)) > _MOST_WHOLE:
+            yield f"{name} is {getattr(pool, name)}, and at most {_MOST_WHOLE}"
     yield from (f"headroom.{said.removeprefix('headroom.')}" for _, said in _numbers(pool.headroom, "headroom."))
     yield from (f"allocatable.{name} is negative" for name, amount in pool.allocatable.items() if amount < 0)
     if pool.driver and not pool.allocatable.get("cpu"):
@@ -171,6 +188,8 @@ def _window(window: Window, settings: Settings) -> Iterator[str]:
         yield "duration_s must be more than 0"
     if (window.min or 0) < 0 or (window.max or 0) < 0:
         yield "min and max must not be negative"
+    if max(window.min or 0, window.max or 0) > _MOST_WHOLE:
+        yield f"min and max are at most {_MOST_WHOLE}"
     if window.min is not None and window.max is not None and window.min > window.max:
         yield f"min is {window.min}, and max is {window.max}"
     yield from _schedule(window.schedule, window.duration_s, window.pool, settings)
@@ -183,6 +202,8 @@ def _schedule(schedule: str, duration_s: float, pool: str, settings: Settings) -
             yield said
     if not 0 <= duration_s < math.inf:
         yield f"duration_s is {duration_s}, and must be a number that is not negative"
+    elif duration_s > _LONGEST_S:
+        yield f"duration_s is {duration_s:g}, and at most {_LONGEST_S:g}"
     if pool and pool not in {p.name for p in settings.pools}:
         yield f"there is no pool {pool!r}"
 
@@ -216,6 +237,8 @@ def _daemon(settings: Settings) -> Iterator[Problem]:
     found = _LISTEN.fullmatch(daemon.metrics_listen)
     if daemon.metrics_listen and (found is None or int(found[2]) > 65535):
         yield "daemon.metrics_listen", f"daemon.metrics_listen is {daemon.metrics_listen!r}, and must be ADDRESS:PORT"
+    if len(os.fsencode(daemon.socket)) > _MOST_PATH:
+        yield "daemon.socket", f"daemon.socket is longer than {_MOST_PATH} bytes: {daemon.socket}"
     namespace, _, name = daemon.status_config_map.partition("/")
     if daemon.status_config_map and not (_NAME.fullmatch(namespace) and _NAME.fullmatch(name)):
         yield "daemon.status_config_map", "daemon.status_config_map must be NAMESPACE/NAME"

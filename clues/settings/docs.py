@@ -88,7 +88,10 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "policy.max_stale_s": ("A picture of the cluster older than this never removes a node.", "s"),
     "policy.scale_in": ("Whether nodes are removed at all.", ""),
     "policy.scale_out": ("Whether nodes are ordered at all.", ""),
-    "loop.burst_window_s": ("After a first event so long is waited for more, so that a burst is one decision.", "s"),
+    "loop.burst_window_s": (
+        "After a first event so long is waited for more, so that a burst is one decision; at most 10.",
+        "s",
+    ),
     "loop.tick_s": ("A pass is made at least so often; at most 20, for the watchdog's sake.", "s"),
     "actions.workers": ("Orders, drains and hooks that run at once.", "threads"),
     "actions.look_again_s": ("Time between cordoning a node and looking at it again before pods are evicted.", "s"),

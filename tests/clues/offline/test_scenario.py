@@ -181,3 +181,6 @@ def test_a_line_of_verdicts_is_checked() -> None:
     for bad in ([], {}, {**good, "extra": 1}, {**good, "pods": [{"name": "w", "node": "m"}]}, {**good, "nodes": 3}):
         with pytest.raises(Misconfigured):
             to_fit_case(bad, "L")
+    for count, told in ((1_000_000_000, "L: more than 200000 pods"), (-1, "L: pod w: count -1 is negative")):
+        with pytest.raises(Misconfigured, match=told):
+            to_fit_case({**good, "pods": [{"name": "w", "count": count}]}, "L")

@@ -9,7 +9,7 @@ counters that count the kind. Only the first question about a kind looks at its 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from clues.decision import Refusal
 from clues.model import HOSTNAME, HostPort, Labels, Node, Pod, PodSpec, PodTerm, Selector, Toleration
 from clues.policy.fit import SLOTS, Amounts, Ports, clamped, shortage
 from clues.policy.kinds import Kind, KindBook, alike
+from clues.policy.label_index import LabelIndex
 from clues.policy.nodes import Flags, Lazy, NodeTable
 from clues.policy.selectors import UNSCHEDULABLE, not_selected, selects, term_selects, tolerates, untolerated
 from clues.policy.template import daemon_spec
@@ -77,29 +78,6 @@ class _Plan:
     simple: bool | None = None
 
 
-@dataclass(slots=True)
-class _Index:
-    """Finds selectors by a label that they ask for, and kinds by their labels."""
-
-    by_label: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
-    others: list[Any] = field(default_factory=list)
-
-    def add(self, selector: Selector | None, item: Any) -> None:
-        for requirement in selector.requirements if selector is not None else ():
-            if requirement.operator == "In":
-                for value in requirement.values:
-                    self.by_label.setdefault((requirement.key, value), []).append(item)
-                return
-        self.others.append(item)
-
-    def near(self, labels: Labels) -> list[Any]:
-        """Return what may match these labels; nothing that does is left out."""
-        found = list(self.others)
-        for pair in labels.items():
-            found += self.by_label.get(pair, ())
-        return found
-
-
 class Simulation:
     """See the module's docstring.
 
@@ -129,11 +107,11 @@ class Simulation:
         self._plans: list[_Plan] = []
         self._places: dict[Any, Lazy] = {}
         self._counters: dict[Any, Counter] = {}
-        self._counted: _Index = _Index()
+        self._counted: LabelIndex = LabelIndex()
         self._holders: dict[PodTerm, Counter] = {}
-        self._held: _Index = _Index()
+        self._held: LabelIndex = LabelIndex()
         self._kinds_by_label: dict[tuple[str, str], list[Kind]] = {}
-        self._seekers: _Index | None = None
+        self._seekers: LabelIndex | None = None
         self._journal: list[tuple[Any, ...]] = []
         self.resources: list[str] = [SLOTS]
         self._rows: dict[str, int] = {SLOTS: 0}
@@ -630,7 +608,7 @@ class Simulation:
     def _is_sought(self, kind: Kind) -> bool:
         """Whether a rule of any pod of the snapshot may look at such pods."""
         if self._seekers is None:
-            self._seekers = _Index()
+            self._seekers = LabelIndex()
             for spec in self._specs.values():
                 for term in (*spec.affinity, *spec.anti_affinity):
                     self._seekers.add(term.selector, term)

@@ -215,6 +215,17 @@ def test_a_decision_that_raises_ends_no_daemon_and_stops_no_action(world: World,
     assert view.problems == ()
 
 
+def test_machines_whose_state_a_driver_cannot_tell_are_told(world: World, tmp_path: Path) -> None:
+    rig = Rig(world, tmp_path)
+    rig.steps(2)
+    name = next(iter(world.boxes))
+    world.boxes[name].untold = "status 3: no route to the rack"
+    view = rig.steps(90)
+    assert [p for p in view.problems if name in p and "no route to the rack" in p], view.problems
+    world.boxes[name].untold = ""
+    assert rig.steps(90).problems == ()
+
+
 def test_a_dry_run_orders_nothing_and_remembers_no_order(world: World, tmp_path: Path) -> None:
     world.add_node("m1", unschedulable=True)
     rig = Rig(world, tmp_path, daemon=DaemonOptions(dry_run=True))

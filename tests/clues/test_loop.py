@@ -1,5 +1,6 @@
 """The loop: one pass at a time over a small world."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ def simple(snapshot: Snapshot, pools: Any, policy: Policy, memory: Memory, early
     return Decision(snapshot.now, nodes=tuple(verdicts), memory=memory)
 
 
+_RECORDERS: list[Recorder] = []
+
+
+@pytest.fixture(autouse=True)
+def recorders_end() -> Iterator[None]:
+    yield
+    while _RECORDERS:
+        _RECORDERS.pop().stop(5.0)
+
+
 class Rig:
     def __init__(self, world: World, folder: Path, decide: Any = simple, **fields: Any) -> None:
         self.world, self.folder = world, folder
@@ -59,6 +70,7 @@ class Rig:
         self.history = History(folder, now=world.clock.now())
         self.book = MachineBook(world.pools, self.history.machines(), world.clock.now())
         self.recorder = Recorder(folder / "recordings", 1 << 20)
+        _RECORDERS.append(self.recorder)
 
         def counting(*arguments: Any) -> Decision:
             decision = decide(*arguments)

@@ -69,7 +69,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         mine_ms = 1000 * report.cpu_s(lambda: ours(template, work), repeat=20)
-        from im_client.tosca.findings import Findings
+        from im_client.template.findings import Findings
 
         yaml_ms = 1000 * report.cpu_s(lambda: parse(text, "kubernetes.yaml", Findings()), repeat=20)
         peer_ms = 1000 * tosca_parser(template, cases / "tosca" / "custom_types.yaml", work)

@@ -70,7 +70,7 @@ def cli(ctx: click.Context, debug: bool, options: tuple[str, ...]) -> None:
 
 def _say(error: InfraError) -> None:
     """Say an error; the problems of a template with the lines that they stand in."""
-    from im_client.tosca.problems import InvalidTemplate
+    from im_client.template.problems import InvalidTemplate
 
     if isinstance(error, InvalidTemplate):
         from im_client.cli.problems import say_problems

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from im_client.tosca.problems import Level, Problem
+from im_client.template.problems import Level, Problem
 from infracore.cli.console import say
 from infracore.cli.text import clean
 

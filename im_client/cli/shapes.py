@@ -18,7 +18,7 @@ from im_client.services.model import (
     ValidateReport,
 )
 from im_client.state.store import NodeRecord, RunRecord, RunState
-from im_client.tosca.problems import Problem
+from im_client.template.problems import Problem
 from infracore.events import Event
 from infracore.secrets import Secret
 

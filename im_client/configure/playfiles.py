@@ -129,10 +129,15 @@ def _compose(source: Path) -> yaml.SequenceNode:
     return node
 
 
+_OF_PLAYS = frozenset(
+    {"hosts", "tasks", "roles", "pre_tasks", "post_tasks", "import_playbook", "ansible.builtin.import_playbook"}
+)
+"""Keys that a play has and no task. Plays of RADL recipes have no `hosts`: it is put in with ours."""
+
+
 def _is_playbook(node: yaml.Node) -> bool:
     return isinstance(node, yaml.SequenceNode) and any(
-        isinstance(item, yaml.MappingNode)
-        and any(key.value in ("hosts", "import_playbook", "ansible.builtin.import_playbook") for key, _ in item.value)
+        isinstance(item, yaml.MappingNode) and any(key.value in _OF_PLAYS for key, _ in item.value)
         for item in node.value
     )
 

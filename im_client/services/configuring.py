@@ -92,7 +92,7 @@ def configure(
         secrets = _secrets(batch, targets)
         result = run_plays(
             batch,
-            _hosts(targets),
+            _hosts(infrastructure, targets),
             settings=ctx.settings.ansible,
             run_dir=run_dir / f"{phase}-{batch_number}",
             cache_dir=ctx.settings.cache_dir,
@@ -187,7 +187,7 @@ def _facts(
     return facts_of(infrastructure, records, topology)
 
 
-def _hosts(targets: Mapping[str, Target]) -> list[Host]:
+def _hosts(infrastructure: InfrastructureRecord, targets: Mapping[str, Target]) -> list[Host]:
     return [
         Host(
             name=name,
@@ -196,10 +196,26 @@ def _hosts(targets: Mapping[str, Target]) -> list[Host]:
             variables={
                 "private_address": target.record.private_address,
                 "public_address": target.record.public_address,
+                **_im_variables(infrastructure, target.record),
             },
         )
         for name, target in targets.items()
     ]
+
+
+def _im_variables(infrastructure: InfrastructureRecord, record: NodeRecord) -> dict[str, Value]:
+    """Return what recipes written for the Infrastructure Manager read of a machine (its manual, RADL)."""
+    addresses = [a for a in (record.private_address, record.public_address) if a]
+    return {
+        "IM_NODE_HOSTNAME": record.name,
+        "IM_NODE_FQDN": record.name,
+        "IM_NODE_NUM": record.index,
+        "IM_NODE_PRIVATE_IP": record.private_address or record.public_address,
+        **({"IM_NODE_PUBLIC_IP": record.public_address} if record.public_address else {}),
+        **{f"IM_NODE_NET_{number}_IP": address for number, address in enumerate(addresses)},
+        "IM_NODE_VMID": record.provider_id,
+        "IM_INFRASTRUCTURE_ID": infrastructure.id,
+    }
 
 
 def _secrets(plays: Iterable[Play], targets: Mapping[str, Target]) -> list[Secret]:

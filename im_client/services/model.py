@@ -8,9 +8,9 @@ from im_client.plan.model import Phase, Plan
 from im_client.providers.base import Finding
 from im_client.remote.access import Access
 from im_client.state.store import InfrastructureRecord, NodeRecord, RunRecord, RunState, Source
+from im_client.template.problems import Problem
 from im_client.topology.model import Topology
 from im_client.topology.values import Value
-from im_client.tosca.problems import Problem
 
 __all__ = [
     "ApplyReport",

@@ -8,17 +8,18 @@ from typing import Final
 from im_client.plan.build import build
 from im_client.plan.model import Action, Known, Plan
 from im_client.remote.hostkeys import new_key_pair
+from im_client.services.analysis import analyse
 from im_client.services.context import Context
 from im_client.services.known import Observed, facts_of, observe
 from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.templates import StoredReader, absolute, settle
 from im_client.state.lock import holder
 from im_client.state.store import InfrastructureRecord, RunState, Source
+from im_client.template.analysis import Analysis
+from im_client.template.problems import InvalidTemplate, Level, Problem
 from im_client.topology.model import GroupKind, OperationPhase, Topology
 from im_client.topology.scale import scale
 from im_client.topology.values import Value
-from im_client.tosca.front import Analysis, analyse
-from im_client.tosca.problems import InvalidTemplate, Level, Problem
 from infracore.errors import InvalidUsage, NotFound, Unsupported
 from infracore.ids import new_infrastructure_id
 

@@ -1,4 +1,4 @@
-"""Reading templates, imports and playbooks for the TOSCA front end, and the inputs that a user gives."""
+"""Reading templates, imports and playbooks for the front ends, and the inputs that a user gives."""
 
 import hashlib
 import os
@@ -14,8 +14,8 @@ from typing import Final
 
 import yaml
 
+from im_client.template.analysis import InputDefinition
 from im_client.topology.values import Value
-from im_client.tosca.front import InputDefinition
 from infracore.errors import InfraError, InvalidUsage, Misconfigured, NotFound, Transient, Unauthorised
 
 __all__ = ["FileReader", "Said", "StoredReader", "absolute", "parse_inputs", "settle"]
@@ -56,7 +56,7 @@ class FileReader:
         self._digests: dict[str, str] = {}
 
     def read(self, location: str, /) -> bytes:
-        """Return the bytes of an absolute path or https address; see `tosca.front.Reader`."""
+        """Return the bytes of an absolute path or https address; see `template.analysis.Reader`."""
         if location.startswith("https://"):
             return self._fetch(location)
         if "://" in location:

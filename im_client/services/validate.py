@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
+from im_client.services.analysis import analyse
 from im_client.services.context import Context
 from im_client.services.model import ValidateReport
 from im_client.services.templates import absolute, settle
 from im_client.topology.values import Value
-from im_client.tosca.front import analyse
 
 __all__ = ["validate"]
 

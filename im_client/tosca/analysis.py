@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from im_client.template.findings import Findings
+from im_client.template.problems import Code
 from im_client.topology.model import Topology
 from im_client.topology.values import Value
 from im_client.tosca.artifacts import Artifacts
-from im_client.tosca.findings import Findings
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.header import check_header, section, topology_of
 from im_client.tosca.imports import read_repositories
@@ -17,7 +18,6 @@ from im_client.tosca.networks import Networks
 from im_client.tosca.nodes import check_interfaces, check_values, read_nodes, report_type
 from im_client.tosca.operations import Operations
 from im_client.tosca.policies import Policies
-from im_client.tosca.problems import Code
 from im_client.tosca.requirements import RequirementResolver
 from im_client.tosca.source import Map, value_place
 from im_client.tosca.types import Library

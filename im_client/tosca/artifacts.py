@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from im_client.template.findings import Findings, Place
+from im_client.template.problems import Code
 from im_client.topology.model import Artifact, ArtifactKind
-from im_client.tosca.findings import Findings, Place
 from im_client.tosca.locations import Origin, Refused, locate_artifact
 from im_client.tosca.model import Node
-from im_client.tosca.problems import Code
 from im_client.tosca.source import Map, Yaml, key_place
 from im_client.tosca.types import Library
 from infracore.errors import InfraError

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from im_client.tosca.findings import Findings
+from im_client.template.findings import Findings
 from im_client.tosca.source import Map, Seq, parse
 from im_client.tosca.types import Kind, Library, RawType, section_kinds
 from infracore.errors import Misconfigured

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from im_client.template.findings import Findings, Place, meant
+from im_client.template.problems import Code, Level
 from im_client.topology.values import Attribute, Value
-from im_client.tosca.findings import Findings, Place, meant
 from im_client.tosca.model import Context, Node, Relationship
-from im_client.tosca.problems import Code, Level
 from im_client.tosca.source import Map, Seq, Yaml
 from im_client.tosca.types import Library
 from im_client.tosca.values import shown

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from im_client.template.findings import Findings, Place, meant
+from im_client.template.problems import Code, Level
 from im_client.topology.values import Value
-from im_client.tosca.findings import Findings, Place, meant
 from im_client.tosca.model import Context
-from im_client.tosca.problems import Code, Level
 from im_client.tosca.schema import Clause, Constraint, Schema
 from im_client.tosca.source import Map, Seq, Yaml, value_place
 from im_client.tosca.types import Library, TypeDefinition

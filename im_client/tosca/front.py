@@ -2,67 +2,24 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
-from im_client.topology.model import Topology
+from im_client.template.analysis import Analysis, InputDefinition, Reader
+from im_client.template.findings import Findings, Place, Source
+from im_client.template.problems import Code
 from im_client.topology.values import Value
 from im_client.tosca.analysis import analyse_document
 from im_client.tosca.csar import Archive, ArchiveReader, is_archive
-from im_client.tosca.findings import Findings, Place, Source
 from im_client.tosca.header import version_of
 from im_client.tosca.imports import Importer
 from im_client.tosca.inputs import Inputs, random_length
 from im_client.tosca.locations import INSIDE
 from im_client.tosca.merge import merge
-from im_client.tosca.problems import Code, Problem
 from im_client.tosca.source import Map, parse
 from im_client.tosca.values import plain
 from infracore.errors import InfraError
 
 __all__ = ["Analysis", "InputDefinition", "Reader", "analyse"]
-
-
-class Reader(Protocol):
-    """Where the text of templates and imports comes from; the caller decides what may be read."""
-
-    def read(self, location: str, /) -> bytes:
-        """Return the file's bytes. `location` is an absolute path or an https URL.
-
-        Raises:
-            NotFound, Unauthorised, Misconfigured, Transient: with the reason; becomes a problem at the import.
-        """
-        ...
-
-    def digest(self, location: str, /) -> str:
-        """Return a hash of an implementation's text, or "" where it cannot be read now (an https artifact)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class InputDefinition:
-    """One input of a template, for prompts and forms."""
-
-    name: str
-    type: str
-    description: str = ""
-    required: bool = True
-    default: Value = None
-    has_default: bool = False
-    secret: bool = False
-    random: int | None = None
-    """The default says `random(N)`: whoever deploys makes a text of N characters once, and gives it ever after."""
-
-
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """All that is to be said of a template. `topology` is None where an error stops lowering."""
-
-    problems: tuple[Problem, ...]
-    topology: Topology | None
-    inputs: Mapping[str, InputDefinition] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    """Location -> text of all that was read and is not one of our type definitions."""
 
 
 def analyse(

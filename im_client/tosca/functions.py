@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from im_client.template.findings import Findings, Place, meant
+from im_client.template.problems import Code, Level
 from im_client.topology.values import Value
 from im_client.tosca.calls import FUNCTIONS, Call, Failed, Known, into, is_function, node_of
 from im_client.tosca.conform import Conformity, Spot
-from im_client.tosca.findings import Findings, Place, meant
 from im_client.tosca.getattribute import get_attribute, get_operation_output
 from im_client.tosca.getproperty import get_property
 from im_client.tosca.model import Context, Node, Relationship
-from im_client.tosca.problems import Code, Level
 from im_client.tosca.schema import Schema
 from im_client.tosca.source import Map, Seq, Yaml, value_place
 from im_client.tosca.textfunctions import concat, join, token

@@ -6,12 +6,12 @@ TOSCA Simple Profile 1.3, sections 4.5 and 4.6.
 from collections.abc import Iterable
 from typing import Any, Final
 
+from im_client.template.findings import meant
+from im_client.template.problems import Code
 from im_client.topology.values import Attribute, OperationOutput, Scope, Value
 from im_client.tosca.calls import KEYWORDS, Call, Known, into, node_of, not_on_hosts
-from im_client.tosca.findings import meant
 from im_client.tosca.interfaces import CONFIGURE, HOOKS, STANDARD, STANDARD_OPERATIONS, canonical
 from im_client.tosca.model import Node
-from im_client.tosca.problems import Code
 from im_client.tosca.values import shown
 
 __all__ = ["get_attribute", "get_operation_output"]

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from im_client.template.findings import meant
+from im_client.template.problems import Code
 from im_client.topology.values import Value
 from im_client.tosca.calls import Call, Known, into, node_of, not_on_hosts
-from im_client.tosca.findings import meant
 from im_client.tosca.model import Node, Relationship, Requirement
-from im_client.tosca.problems import Code
 
 __all__ = ["get_property"]
 

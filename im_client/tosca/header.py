@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from im_client.template.findings import Findings, meant
+from im_client.template.problems import Code
 from im_client.tosca.builtin import PROFILES, VERSIONS
-from im_client.tosca.findings import Findings, meant
-from im_client.tosca.problems import Code
 from im_client.tosca.source import Map, Seq, key_place, value_place
 
 __all__ = ["check_header", "section", "topology_of", "version_of"]

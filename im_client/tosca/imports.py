@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from im_client.template.findings import Findings, Place, meant
+from im_client.template.problems import Code
 from im_client.tosca.builtin import builtin_library
-from im_client.tosca.findings import Findings, Place, meant
 from im_client.tosca.locations import Origin, Refused, Target, locate, own_types
-from im_client.tosca.problems import Code
 from im_client.tosca.source import Map, Seq, Yaml, key_place, parse, value_place
 from im_client.tosca.types import Kind, Library, RawType, section_kinds
 from infracore.errors import InfraError, Misconfigured, NotFound, Unauthorised

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from im_client.template.findings import Findings, Place, meant
+from im_client.template.problems import Code, Level
 from im_client.topology.values import Value
 from im_client.tosca.conform import Spot
-from im_client.tosca.findings import Findings, Place, meant
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.model import Context
-from im_client.tosca.problems import Code, Level
 from im_client.tosca.schema import Schema, read_schema
 from im_client.tosca.source import Map, key_place, value_place
 from im_client.tosca.types import Library

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from im_client.tosca.findings import Findings, Place
-from im_client.tosca.problems import Code
+from im_client.template.findings import Findings, Place
+from im_client.template.problems import Code
 from im_client.tosca.schema import SCHEMA_KEYS
 from im_client.tosca.source import Map, Yaml, key_place, value_place
 

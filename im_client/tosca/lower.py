@@ -3,15 +3,15 @@
 import posixpath
 from collections.abc import Iterator, Mapping
 
+from im_client.template.findings import Findings, Place
+from im_client.template.problems import Code
 from im_client.topology.model import Group, Network, Operation, Output, Topology
 from im_client.topology.values import Concat, Join, Token, Value
 from im_client.tosca.calls import FUNCTIONS
-from im_client.tosca.findings import Findings, Place
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.inputs import Inputs, is_secret_name
 from im_client.tosca.model import Context, Node
 from im_client.tosca.operations import with_own_scope
-from im_client.tosca.problems import Code
 from im_client.tosca.source import Map, Yaml, key_place, value_place
 from im_client.tosca.values import plain
 from infracore.secrets import Secret

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from im_client.template.findings import Findings, Place
+from im_client.template.problems import Code
 from im_client.topology.model import Group, GroupKind, Hardware, Image, Placement, SourceRef, Volume
 from im_client.topology.values import Value
-from im_client.tosca.findings import Findings, Place
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.model import ATTACHES_TO, Node, Relationship
 from im_client.tosca.networks import Networks
 from im_client.tosca.policies import Limits
-from im_client.tosca.problems import Code
 from im_client.tosca.source import Map, key_place, value_place
 from im_client.tosca.values import Mismatch, amount, is_runtime, shown
 from infracore.secrets import Secret

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from im_client.tosca.findings import Place
+from im_client.template.findings import Place
 from im_client.tosca.interfaces import Interface
 from im_client.tosca.source import Map, Yaml
 from im_client.tosca.types import RequirementDefinition, TypeDefinition

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from im_client.template.findings import Findings, Place
+from im_client.template.problems import Code
 from im_client.topology.model import Network, NetworkInterface, PortRule, Protocol
 from im_client.topology.values import Value
-from im_client.tosca.findings import Findings, Place
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.model import Node
-from im_client.tosca.problems import Code
 from im_client.tosca.source import value_place
 from im_client.tosca.values import is_runtime, shown
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from im_client.template.findings import Findings
+from im_client.template.problems import Code
 from im_client.topology.values import Value
-from im_client.tosca.findings import Findings
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.model import Node
-from im_client.tosca.problems import Code
 from im_client.tosca.schema import Clause, Constraint, Schema, read_constraints
 from im_client.tosca.source import Map, Seq, Yaml, key_place, value_place
 from im_client.tosca.values import Mismatch, is_runtime, violated

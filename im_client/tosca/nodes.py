@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from im_client.tosca.findings import Findings, Place, meant
+from im_client.template.findings import Findings, Place, meant
+from im_client.template.problems import Code
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.header import section
 from im_client.tosca.interfaces import (
@@ -17,7 +18,6 @@ from im_client.tosca.interfaces import (
 )
 from im_client.tosca.merge import merge
 from im_client.tosca.model import Node
-from im_client.tosca.problems import Code
 from im_client.tosca.schema import Schema
 from im_client.tosca.source import Map, Yaml, key_place, value_place
 from im_client.tosca.types import Library, TypeDefinition

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from im_client.template.findings import Findings, Place, meant
+from im_client.template.problems import Code
 from im_client.topology.model import Artifact, Operation, OperationPhase, SourceRef
 from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Scope, Token, Value
 from im_client.tosca.artifacts import Artifacts
-from im_client.tosca.findings import Findings, Place, meant
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.interfaces import CONFIGURE, HOOKS, STANDARD, STANDARD_OPERATIONS, OperationDefinition
 from im_client.tosca.model import ATTACHES_TO, Context, Node, Relationship
-from im_client.tosca.problems import Code
 from im_client.tosca.source import Yaml
 
 __all__ = ["Operations", "tiers", "with_own_scope"]

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from im_client.template.findings import Findings, Place, meant
+from im_client.template.problems import Code
 from im_client.topology.model import Placement
 from im_client.topology.values import Value
 from im_client.tosca.conform import Spot
-from im_client.tosca.findings import Findings, Place, meant
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.model import Context, Node
 from im_client.tosca.nodes import check_properties, report_type
-from im_client.tosca.problems import Code
 from im_client.tosca.source import Map, Seq, Yaml, key_place, value_place
 from im_client.tosca.types import Library, TypeDefinition
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from im_client.tosca.findings import Findings, Place, meant
+from im_client.template.findings import Findings, Place, meant
+from im_client.template.problems import Code, Level
 from im_client.tosca.functions import Evaluator
 from im_client.tosca.header import section
 from im_client.tosca.interfaces import read_interfaces
 from im_client.tosca.model import HOSTED_ON, Node, Relationship, Requirement
 from im_client.tosca.nodefilter import fits
-from im_client.tosca.problems import Code, Level
 from im_client.tosca.source import Map, Seq, Yaml, key_place, value_place
 from im_client.tosca.types import Library, TypeDefinition
 

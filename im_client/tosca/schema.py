@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from im_client.tosca.findings import Findings, Place, meant
-from im_client.tosca.problems import Code
+from im_client.template.findings import Findings, Place, meant
+from im_client.template.problems import Code
 from im_client.tosca.source import Map, Seq, Yaml, key_place, value_place
 
 __all__ = ["SCHEMA_KEYS", "Clause", "Constraint", "Schema", "read_constraints", "read_schema"]

@@ -22,8 +22,8 @@ from yaml.events import (
 )
 from yaml.resolver import Resolver
 
-from im_client.tosca.findings import Findings, Place, Source
-from im_client.tosca.problems import Code
+from im_client.template.findings import Findings, Place, Source
+from im_client.template.problems import Code
 
 __all__ = ["Map", "Seq", "Yaml", "is_text", "key_place", "parse", "value_place"]
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from im_client.template.problems import Code
 from im_client.topology.values import Concat, Join, Token, Value
 from im_client.tosca.calls import Call, Known
-from im_client.tosca.problems import Code
 from im_client.tosca.source import Seq, value_place
 from im_client.tosca.values import is_runtime, shown
 from infracore.secrets import Secret

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from im_client.tosca.findings import Findings, Place, meant
+from im_client.template.findings import Findings, Place, meant
+from im_client.template.problems import Code
 from im_client.tosca.interfaces import Interface, read_interfaces
-from im_client.tosca.problems import Code
 from im_client.tosca.schema import Constraint, Schema, read_constraints, read_schema
 from im_client.tosca.source import Map, Seq, Yaml, key_place, value_place
 

@@ -29,12 +29,12 @@ __all__ = ["command"]
 def command(
     template: str, add_ons: tuple[str, ...], pairs: tuple[str, ...], files: tuple[Path, ...], as_json: bool
 ) -> int:
-    """Check TEMPLATE and say all that is wrong with it.
+    """Check TEMPLATE and say all that is wrong with it. It may be TOSCA, or RADL as text or JSON.
 
     Every problem is shown with file, line and column. Inputs that are required and not given are warnings here.
     """
     from im_client.services.validate import validate
-    from im_client.tosca.problems import Level
+    from im_client.template.problems import Level
 
     with opened() as ctx:
         report = validate(ctx, template, add_ons, read_inputs(pairs, files))

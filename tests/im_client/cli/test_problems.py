@@ -1,7 +1,7 @@
 """How a problem of a template reads."""
 
 from im_client.cli.problems import problem_lines
-from im_client.tosca.problems import Code, Level, Problem
+from im_client.template.problems import Code, Level, Problem
 
 
 def test_a_problem_shows_its_place_its_line_a_caret_and_a_hint() -> None:

@@ -100,3 +100,9 @@ def test_tags_and_anchors_of_yaml_survive(tmp_path: Path) -> None:
 def test_what_is_no_playbook_is_refused_with_its_place(tmp_path: Path, text: str) -> None:
     with pytest.raises(Misconfigured, match=r"site\.yml"):
         _made(tmp_path, text)
+
+
+@pytest.mark.parametrize("key", ["tasks", "roles", "pre_tasks", "post_tasks"])
+def test_a_play_of_a_recipe_has_no_hosts_and_gets_ours(tmp_path: Path, key: str) -> None:
+    (play,) = _plays(_made(tmp_path, f"- vars: {{a: 1}}\n  {key}: []\n")[1])
+    assert play == {**HEADER, "vars": {"a": 1, "im_play": "0"}, key: []}

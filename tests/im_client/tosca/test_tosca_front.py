@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from im_client.template.problems import Level
 from im_client.tosca.front import analyse
-from im_client.tosca.problems import Level
 from tests.im_client.tosca.reading import CATALOGUE, MAIN, Texts, analysed, said
 
 WHOLE = f"""tosca_definitions_version: tosca_simple_yaml_1_3

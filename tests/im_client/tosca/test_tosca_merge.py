@@ -1,6 +1,6 @@
 """Add-ons: what wins, what is joined, what stays the parent's."""
 
-from im_client.tosca.findings import Findings
+from im_client.template.findings import Findings
 from im_client.tosca.merge import merge
 from im_client.tosca.source import parse
 

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from im_client.tosca.findings import Findings
-from im_client.tosca.problems import Code
+from im_client.template.findings import Findings
+from im_client.template.problems import Code
 from im_client.tosca.source import Map, Seq, key_place, parse, value_place
 
 

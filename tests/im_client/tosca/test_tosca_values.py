@@ -2,7 +2,7 @@
 
 import pytest
 
-from im_client.tosca.findings import Place, Source
+from im_client.template.findings import Place, Source
 from im_client.tosca.schema import Clause, Constraint
 from im_client.tosca.source import Seq
 from im_client.tosca.values import Mismatch, amount, simple_value, violated

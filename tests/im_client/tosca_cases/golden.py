@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 
 from im_client.services.templates import FileReader
+from im_client.template.problems import Level
 from im_client.topology.model import Artifact, Operation, SourceRef, Topology
 from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Token
 from im_client.tosca.front import Analysis, analyse
-from im_client.tosca.problems import Level
 from infracore.secrets import Secret
 from tests.im_client.tosca_cases.places import CONTENT, GOLDEN
 
@@ -60,10 +60,10 @@ def problem_lines(analysis: Analysis, folder: Path, work: Path) -> list[str]:
     return [line.replace(f"{folder}/", "").replace(f"{work}/", "") for line in lines]
 
 
-def expected_problems() -> dict[str, list[str]]:
+def expected_problems(file: Path = EXPECTED) -> dict[str, list[str]]:
     """Read `expected.txt`: a line `== CASE`, then its problems."""
     found: dict[str, list[str]] = {}
-    for line in EXPECTED.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("== "):
             lines = found.setdefault(line.removeprefix("== "), [])
         elif line and not line.startswith("#"):

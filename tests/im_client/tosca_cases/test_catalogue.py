@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from im_client.services.templates import FileReader
+from im_client.template.problems import Code, Level
 from im_client.topology.model import Topology
 from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Token
 from im_client.tosca.front import Analysis, analyse
-from im_client.tosca.problems import Code, Level
 from infracore.secrets import Secret
 from tests.im_client.tosca_cases.golden import ADD_ONS, GOOD, cases
 from tests.im_client.tosca_cases.places import catalogue

@@ -2,7 +2,8 @@
 
 import re
 
-from im_client.tosca.problems import Code
+from im_client.template.problems import Code
+from tests.im_client.radl import golden as radl
 from tests.im_client.tosca_cases.golden import expected_problems
 from tests.im_client.tosca_cases.places import CONTENT
 
@@ -16,7 +17,8 @@ def test_every_code_is_explained_once() -> None:
 
 
 def test_every_explanation_has_an_example_that_is_exactly_what_the_code_says() -> None:
-    true_lines = {line for lines in expected_problems().values() for line in lines}
+    expected = [*expected_problems().values(), *radl.expected_problems().values()]
+    true_lines = {line for lines in expected for line in lines}
     for code, text in SECTION.findall(PAGE):
         example = EXAMPLE.search(text)
         assert example is not None, f"{code} has no example with a way to mend it"

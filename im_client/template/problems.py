@@ -23,6 +23,8 @@ class Code(StrEnum):
     # reading
     UNREADABLE = "unreadable"  # missing file, directory, no permission, not UTF-8
     YAML_SYNTAX = "yaml-syntax"
+    RADL_SYNTAX = "radl-syntax"
+    JSON_SYNTAX = "json-syntax"
     EMPTY = "empty"
     TOO_LARGE = "too-large"  # size, nesting or alias bombs
     NOT_A_MAP = "not-a-map"
@@ -72,6 +74,7 @@ class Code(StrEnum):
     BAD_POLICY = "bad-policy"
     BAD_PORT = "bad-port"
     BAD_NETWORK = "bad-network"
+    BAD_RECIPE = "bad-recipe"  # a configure section of RADL that Ansible cannot run
     IGNORED = "ignored"  # warning: read, understood, and of no effect here
 
 

@@ -1,10 +1,15 @@
-"""What holds for all tests: which of them share a process when several run side by side.
+"""What holds for all tests: how laws are tried, and which tests share a process when several run side by side.
 
 Tests that boot machines or start servers wait most of the time, and those of one sort must not disturb each other:
 they stay in one process in their order. All others go wherever there is time.
 """
 
+import hypothesis
 import pytest
+
+# nothing here judges how quick this machine is
+hypothesis.settings.register_profile("im-clues", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("im-clues")
 
 _GROUPS = {
     "controlplane": ("controlplane", "im_server"),

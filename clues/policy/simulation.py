@@ -209,10 +209,11 @@ class Simulation:
         for index in sorted(leaving):
             for kind, count in gone[index]:
                 self._shift(kind, index, -count)
-            self._table.alive[index] = False
-            for counter in self._counters.values():
-                counter.node_changed(index, -1)
             self._journal.append((_Did.REMOVE, index, gone[index]))
+        where = np.fromiter(leaving, np.int64, len(leaving))
+        self._table.set_alive(where, False)
+        for counter in self._counters.values():
+            counter.nodes_gone(where)
 
     def close_node(self, index: int) -> None:
         """Let nothing new be placed on a node; its pods still count."""
@@ -248,9 +249,9 @@ class Simulation:
                 self._table.open[did[1]] = True
             elif did[0] == _Did.REMOVE:
                 _, index, gone = did
-                self._table.alive[index] = True
+                self._table.set_alive(index, True)
                 for counter in self._counters.values():
-                    counter.node_changed(index, 1)
+                    counter.node_back(index)
                 for kind, count in gone:
                     self._shift(kind, index, count)
             else:
@@ -337,10 +338,8 @@ class Simulation:
         if plan.ports or plan.volumes.once_a_node:
             most = min(most, 1)
         rules = plan.rules or self._make_rules(kind, plan)
-        for cap in [*(anti.cap() for anti in rules.anti), *(spread.cap() for spread in rules.spread)]:
-            if cap is not None:
-                most = min(most, int(cap[index]))
-        return most
+        caps = [*(anti.cap_on(index) for anti in rules.anti), *(spread.cap_on(index) for spread in rules.spread)]
+        return min([most, *caps])
 
     def charges(self, kind: Kind) -> tuple[tuple[int, int], ...]:
         """Return what one such pod takes: (position in `resources`, amount), the slot first."""

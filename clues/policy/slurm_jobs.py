@@ -1,0 +1,458 @@
+"""Which nodes each pending Slurm job would get, in the order in which Slurm serves them. Pure.
+
+A job starts when all its nodes are there at once, so one that cannot have them (with what is idle, waking or powered
+down) asks for nothing now. Idle and waking nodes are used before powered-down ones, by weight within each, as Slurm
+itself does (slurm.conf(5), power saving guide). Among equals, a node that fewer jobs can use is taken first.
+
+Jobs that ask for the same are one class with one queue of nodes, best first. Room only shrinks while jobs are placed:
+what a class could not have, its later jobs cannot have either. So 10,000 jobs cost what their classes and their
+placements cost, not jobs times nodes.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from clues.options import Policy
+from clues.policy.constraints import can_be_helped, satisfies
+from clues.slurm_model import Gres, SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
+
+__all__ = ["Judged", "Limits", "Slot", "SlurmJobVerdict", "judge"]
+
+_RANK: Final = {
+    SlurmNodeState.IDLE: 0,
+    SlurmNodeState.ALLOCATED: 0,
+    SlurmNodeState.POWERING_UP: 1,
+    SlurmNodeState.POWERED_DOWN: 2,
+}
+_OFF: Final = frozenset({SlurmNodeState.POWERED_DOWN, SlurmNodeState.POWERING_UP})
+_ANYWHERE: Final = SlurmPartition("", ())
+
+_Key = tuple[int, int, int, int, int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmJobVerdict:
+    """What becomes of a pending job."""
+
+    job: int
+    outcome: str
+    """`fits`, `ordered`, `upcoming`, `waiting`, `limit`, `resting`, `ignored` or `unschedulable`."""
+    nodes: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be turned on: per pool, and which pool a node is of. Nodes of no pool here have no limit."""
+
+    pool_of: Mapping[str, str] = field(default_factory=dict)
+    room: Mapping[str, int] = field(default_factory=dict)
+    """Pool -> nodes of it that may still be turned on."""
+    resting: Mapping[str, str] = field(default_factory=dict)
+    """Pool that nothing is ordered of now -> why."""
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A node with the room that is left on it."""
+
+    node: SlurmNode
+    rank: int
+    shared: bool
+    cpus: int
+    memory_mb: int
+    gres: dict[str, int]
+    wanted: int = 0
+    used: bool = False
+    reserved: bool = False
+    untouched: bool = True
+    """No job runs on it and none was put there."""
+    key: _Key = (0, 0, 0, 0, 0, 0, "")
+
+    def rate(self) -> None:
+        """Nodes that are on or already chosen first; among them those that few others could use."""
+        rank = self.rank if self.rank < 2 or not self.used else 1
+        scarce = self.wanted if rank < 2 else 0
+        weight = self.node.weight
+        self.key = (rank, scarce, weight, self.wanted, self.cpus, self.memory_mb, self.node.name)
+
+
+@dataclass(slots=True)
+class Judged:
+    slots: dict[str, Slot]
+    jobs: list[SlurmJobVerdict]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What a job asks for, and nothing else: jobs with equal ones are alike."""
+
+    partition: str
+    nodes: int
+    max_nodes: int
+    cpus_per_node: int
+    cpus: int
+    cpus_per_task: int
+    tasks_per_node: int
+    memory_per_node_mb: int
+    memory_per_cpu_mb: int
+    constraint: str
+    gres: Gres
+    exclusive: bool
+    required: frozenset[str]
+    excluded: frozenset[str]
+
+
+@dataclass(slots=True, eq=False)
+class _Queue:
+    """The nodes that a class could use in one partition, best first; entries with an old key are skipped."""
+
+    fitting: list[Slot]
+    usable: list[Slot]
+    members: frozenset[str]
+    heap: list[tuple[_Key, str]] = field(default_factory=list)
+    seen: int = 0
+    """How much of the log of changes is in the heap."""
+
+
+@dataclass(slots=True, eq=False)
+class _Class:
+    ask: _Ask
+    unit: int
+    """CPUs of one task."""
+    tasks: int
+    queues: list[_Queue]
+    why: str = ""
+    """Why its jobs cannot be placed any more."""
+    outcome: str = ""
+
+
+def judge(
+    cluster: SlurmCluster, policy: Policy, excluded: Collection[str] = frozenset(), limits: Limits | None = None
+) -> Judged:
+    """Place every pending job, and return the nodes with what is left on them."""
+    return _Judge(cluster, policy, excluded, limits or Limits()).run()
+
+
+class _Judge:
+    def __init__(self, cluster: SlurmCluster, policy: Policy, excluded: Collection[str], limits: Limits) -> None:
+        self._cluster = cluster
+        self._excluded = excluded
+        self._limits = limits
+        self._slots = {node.name: _slot(node) for node in cluster.nodes}
+        self._partitions = {partition.name: partition for partition in cluster.partitions}
+        self._classes: dict[_Ask, _Class] = {}
+        self._log: list[Slot] = []
+        self._verdicts: list[SlurmJobVerdict] = []
+        waking = sum(1 for node in cluster.nodes if node.state is SlurmNodeState.POWERING_UP)
+        self._left = len(self._slots) if policy.max_booting is None else max(0, policy.max_booting - waking)
+        if not policy.scale_out:
+            self._left = 0
+        self._room = dict(limits.room)
+
+    def run(self) -> Judged:
+        asking: list[tuple[SlurmJob, _Class]] = []
+        counts: Counter[_Ask] = Counter()
+        for job in sorted(self._cluster.jobs, key=lambda job: (-job.priority, job.id)):
+            if not job.pending:
+                continue
+            why = self._refusal(job)
+            if why:
+                self._verdicts.append(SlurmJobVerdict(job.id, "ignored", reason=why))
+                continue
+            found = self._class_of(job)
+            needed = max(1, job.nodes)
+            if job.nodes < 1 or all(len(queue.fitting) < needed for queue in found.queues):
+                most = max((len(queue.fitting) for queue in found.queues), default=0)
+                what = f"asks for {job.nodes} nodes, the partition {job.partition} has {most} that fit"
+                self._verdicts.append(SlurmJobVerdict(job.id, "unschedulable", reason=what))
+                continue
+            counts[found.ask] += 1
+            asking.append((job, found))
+        for ask, count in counts.items():
+            for slot in {slot.node.name: slot for queue in self._classes[ask].queues for slot in queue.usable}.values():
+                slot.wanted += count
+        for slot in self._slots.values():
+            slot.rate()
+        usable = {ask: max((len(q.usable) for q in self._classes[ask].queues), default=0) for ask in counts}
+        tiers = {name: partition.tier for name, partition in self._partitions.items()}
+        asking.sort(
+            key=lambda item: (
+                -max((tiers.get(name, 1) for name in item[0].partition.split(",")), default=1),
+                -item[0].priority,
+                usable[item[1].ask],
+                item[0].id,
+            )
+        )
+        for job, found in asking:
+            self._verdicts.append(self._serve(job, found))
+        return Judged(self._slots, self._verdicts)
+
+    def _refusal(self, job: SlurmJob) -> str:
+        """Say why power does not help a job; "" if it may."""
+        if not can_be_helped(job.reason):
+            return f"{job.reason}: power does not end that"
+        if job.reservation:
+            return f"it waits for the reservation {job.reservation}: power does not end that"
+        if job.count < 1:
+            return "as many tasks of its array run as may at once"
+        whys = []
+        for name in job.partition.split(","):
+            partition = self._partitions.get(name, _ANYWHERE)
+            if not partition.is_up:
+                whys.append(f"the partition {name} is not up")
+            elif partition.max_nodes is not None and job.nodes > partition.max_nodes:
+                whys.append(f"the partition {name} gives a job {partition.max_nodes} nodes at most")
+            elif partition.max_minutes is not None and (job.minutes or 0) > partition.max_minutes:
+                whys.append(f"the partition {name} gives a job {partition.max_minutes} minutes at most")
+            else:
+                return ""
+        return "; ".join(whys)
+
+    def _class_of(self, job: SlurmJob) -> _Class:
+        ask = _Ask(
+            job.partition, job.nodes, job.max_nodes, job.cpus_per_node, job.cpus, job.cpus_per_task,
+            job.tasks_per_node, job.memory_per_node_mb, job.memory_per_cpu_mb, job.constraint, job.gres, job.exclusive,
+            job.required, job.excluded,
+        )  # fmt: skip
+        found = self._classes.get(ask)
+        if found is None:
+            unit = max(1, job.cpus_per_task)
+            if job.cpus <= 0:  # no total: so many on each node
+                unit = max(1, job.cpus_per_node)
+            tasks = max(job.nodes, -(-job.cpus // unit)) if job.cpus > 0 else job.nodes
+            queues = [self._queue(name, ask) for name in dict.fromkeys(job.partition.split(","))]
+            found = self._classes[ask] = _Class(ask, unit, tasks, queues)
+        return found
+
+    def _queue(self, name: str, ask: _Ask) -> _Queue:
+        partition = self._partitions.get(name, _ANYWHERE)
+        constraints: dict[frozenset[str], bool] = {}
+        fitting: list[Slot] = []
+        for node_name in dict.fromkeys(partition.nodes):
+            slot = self._slots.get(node_name)
+            if slot is None or node_name in ask.excluded:
+                continue
+            features = slot.node.features
+            if features not in constraints:
+                constraints[features] = satisfies(ask.constraint, features)
+            if constraints[features] and _could_run(ask, slot.node):
+                fitting.append(slot)
+        if ask.required:
+            fitting = [slot for slot in fitting if slot.node.name in ask.required or ask.nodes > len(ask.required)]
+            if not ask.required <= {slot.node.name for slot in fitting}:
+                fitting = []
+        usable = [slot for slot in fitting if slot.rank < 3 and not self._is_shut(slot)]
+        return _Queue(fitting, usable, frozenset(slot.node.name for slot in usable))
+
+    def _is_shut(self, slot: Slot) -> bool:
+        if slot.node.kept:
+            return True
+        name = slot.node.name
+        return slot.rank == 2 and (name in self._excluded or self._limits.pool_of.get(name, "") in self._limits.resting)
+
+    # placing
+
+    def _serve(self, job: SlurmJob, found: _Class) -> SlurmJobVerdict:
+        names: list[str] = []
+        outcome, why, placed = "", "", 0
+        for _ in range(job.count):
+            outcome_now, chosen, why = self._place(found)
+            if not chosen:
+                outcome = outcome or outcome_now
+                break
+            placed += 1
+            order = ("fits", "upcoming", "ordered")
+            outcome = max((outcome or "fits", outcome_now), key=order.index)
+            names += [slot.node.name for slot in chosen]
+        if job.count > 1 and placed:
+            why = f"{placed} of {job.count} tasks" + (f"; then: {why}" if placed < job.count else "")
+        return SlurmJobVerdict(job.id, outcome, tuple(dict.fromkeys(names)), why)
+
+    def _place(self, found: _Class) -> tuple[str, list[Slot], str]:
+        if found.why:
+            return found.outcome, [], found.why
+        best: tuple[int, list[tuple[Slot, int]]] | None = None
+        why, outcome = "", "waiting"
+        for queue in found.queues:
+            if len(queue.fitting) < max(1, found.ask.nodes):
+                continue
+            chosen, said, word = self._choose(found, queue)
+            if not chosen:
+                why, outcome = why or said, word if not why else outcome
+                continue
+            new = sum(1 for slot, _ in chosen if slot.rank == 2 and not slot.used)
+            if best is None or new < best[0]:
+                best = (new, chosen)
+            if new == 0:
+                break
+        if best is None:
+            found.why, found.outcome = why, outcome
+            return outcome, [], why
+        new, chosen = best
+        self._left -= new
+        for slot, tasks in chosen:
+            if slot.rank == 2 and not slot.used:
+                pool = self._limits.pool_of.get(slot.node.name, "")
+                if pool in self._room:
+                    self._room[pool] -= 1
+            _use(found, slot, tasks)
+            slot.rate()
+            self._log.append(slot)
+        if any(slot.rank == 2 for slot, _ in chosen):
+            outcome = "ordered"
+        else:
+            outcome = "fits" if all(slot.rank == 0 for slot, _ in chosen) else "upcoming"
+        return outcome, [slot for slot, _ in chosen], ""
+
+    def _choose(self, found: _Class, queue: _Queue) -> tuple[list[tuple[Slot, int]], str, str]:
+        """Take the best nodes until the job has enough of them and all its tasks fit; nothing is used yet."""
+        ask = found.ask
+        self._refresh(queue)
+        heap, popped = queue.heap, []
+        chosen: list[tuple[Slot, int]] = []
+        tasks, limited, seen = 0, 0, set[str]()
+        room: dict[str, int] = {}
+        resting = ""
+        required = set(ask.required)
+        while heap and (len(chosen) < ask.nodes or tasks < found.tasks):
+            if ask.max_nodes and len(chosen) >= max(ask.max_nodes, ask.nodes) - len(required - seen):
+                if not required - seen:
+                    break
+            entry = heapq.heappop(heap)
+            slot = self._slots[entry[1]]
+            if entry[0] != slot.key or entry[1] in seen:
+                continue
+            fits = _tasks_on(found, slot)
+            if fits < 1:
+                continue  # for good: room only shrinks
+            popped.append(entry)
+            seen.add(entry[1])
+            if required and entry[1] not in required and len(chosen) + len(required - seen) >= ask.nodes:
+                continue
+            if slot.rank == 2 and not slot.used:
+                pool = self._limits.pool_of.get(entry[1], "")
+                if pool in self._room:
+                    if self._room[pool] - room.get(pool, 0) < 1:
+                        limited += 1
+                        resting = resting or f"the pool {pool} is at its limit"
+                        continue
+                    room[pool] = room.get(pool, 0) + 1
+            chosen.append((slot, fits))
+            tasks += fits
+        for entry in popped:
+            heapq.heappush(heap, entry)
+        enough = len(chosen) >= max(1, ask.nodes) and tasks >= found.tasks and required <= {
+            slot.node.name for slot, _ in chosen
+        }
+        if not enough:
+            if limited:
+                return [], resting, "limit"
+            resting = next(
+                (
+                    f"pool {pool} rests: {self._limits.resting[pool]}"
+                    for slot in queue.fitting
+                    if (pool := self._limits.pool_of.get(slot.node.name, "")) in self._limits.resting
+                    and slot.rank == 2
+                ),
+                "",
+            )
+            if resting:
+                return [], resting, "resting"
+            # It will run when others end: what is idle is kept for it, what is off is not woken too early.
+            if any(slot.node.state is not SlurmNodeState.DOWN for slot in queue.fitting):
+                for slot in queue.usable:
+                    slot.reserved = slot.reserved or slot.rank == 0
+            short = f"{len(chosen)} can be had now"
+            if len(chosen) >= ask.nodes:
+                short += f", with room for {tasks} of {found.tasks} tasks"
+            return [], f"needs {max(1, ask.nodes)} nodes at once, {short}", "waiting"
+        new = sum(1 for slot, _ in chosen if slot.rank == 2 and not slot.used)
+        if new > self._left:
+            return [], f"{new} nodes would boot, {self._left} may", "limit"
+        return _dealt(chosen, found.tasks), "", ""
+
+    def _refresh(self, queue: _Queue) -> None:
+        if not queue.heap and not queue.seen:
+            queue.heap = [(slot.key, slot.node.name) for slot in queue.usable]
+            heapq.heapify(queue.heap)
+        elif queue.seen < len(self._log):
+            for slot in {slot.node.name: slot for slot in self._log[queue.seen :]}.values():
+                if slot.node.name in queue.members:
+                    heapq.heappush(queue.heap, (slot.key, slot.node.name))
+        queue.seen = len(self._log) or 0
+        if not self._log:
+            queue.seen = 0
+
+
+def _dealt(chosen: Sequence[tuple[Slot, int]], tasks: int) -> list[tuple[Slot, int]]:
+    """Give every node one task, then fill them in their order."""
+    left = tasks - len(chosen)
+    dealt = []
+    for slot, fits in chosen:
+        more = max(0, min(left, fits - 1))
+        left -= more
+        dealt.append((slot, 1 + more))
+    return dealt
+
+
+def _slot(node: SlurmNode) -> Slot:
+    rank = _RANK.get(node.state, 3)
+    free = node.free_cpus
+    if node.state is SlurmNodeState.ALLOCATED and not free:
+        rank = 3
+    off = node.state in _OFF
+    cpus = node.cpus if free is None or (off and free <= 0) else min(free, node.cpus)
+    memory = node.memory_mb if off or node.free_memory_mb is None else node.free_memory_mb
+    gres = node.gres if off or node.free_gres is None else node.free_gres
+    idle = node.state is not SlurmNodeState.ALLOCATED
+    return Slot(node, rank, free is not None, cpus, memory, dict(gres), untouched=idle)
+
+
+def _could_run(ask: _Ask, node: SlurmNode) -> bool:
+    """Whether the node could ever run a part of the job."""
+    unit = max(1, ask.cpus_per_task)
+    memory = max(ask.memory_per_node_mb, ask.memory_per_cpu_mb * max(unit, ask.cpus_per_node))
+    return (
+        node.cpus >= max(unit, ask.cpus_per_node)
+        and (node.memory_mb <= 0 or node.memory_mb >= memory)
+        and _has_gres(ask.gres, dict(node.gres))
+    )
+
+
+def _has_gres(asked: Gres, there: Mapping[str, int]) -> bool:
+    return all(there.get(name, 0) >= amount for name, amount in asked)
+
+
+def _tasks_on(found: _Class, slot: Slot) -> int:
+    """Return how many tasks of the job a node has room for now."""
+    ask = found.ask
+    if (slot.used and not slot.shared) or (ask.exclusive and not slot.untouched):
+        return 0
+    cpus = slot.cpus
+    if cpus < max(1, ask.cpus_per_node) or not _has_gres(ask.gres, slot.gres):
+        return 0
+    tasks = cpus // found.unit
+    if ask.tasks_per_node:
+        tasks = min(tasks, ask.tasks_per_node)
+    elif ask.cpus <= 0:
+        tasks = min(tasks, 1)
+    if slot.node.memory_mb > 0:
+        if slot.memory_mb < ask.memory_per_node_mb:
+            return 0
+        if ask.memory_per_cpu_mb > 0:
+            tasks = min(tasks, slot.memory_mb // (ask.memory_per_cpu_mb * found.unit))
+    return tasks
+
+
+def _use(found: _Class, slot: Slot, tasks: int) -> None:
+    ask = found.ask
+    cpus = max(1, ask.cpus_per_node, tasks * found.unit)
+    slot.used, slot.untouched = True, False
+    slot.cpus -= slot.cpus if ask.exclusive else cpus
+    slot.memory_mb -= max(ask.memory_per_node_mb, ask.memory_per_cpu_mb * cpus)
+    for name, amount in ask.gres:
+        slot.gres[name] = slot.gres.get(name, 0) - amount

@@ -1,0 +1,174 @@
+"""Reading what Slurm's commands print as text: `scontrol -o show`, `squeue -o`. Pure.
+
+Times are seconds since the epoch: the commands are run with SLURM_TIME_FORMAT=%s (squeue(1), environment).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+from clues.hostlist import expand
+from clues.slurm_model import SlurmJob, SlurmPartition
+from clues.slurmapi.listing import ListedJob, ListedNode, Listing
+from clues.slurmapi.nodes import node_of
+from clues.slurmapi.words import NOTHING, array_tasks, gres_of, memory_mb, minutes, node_words, number
+
+__all__ = ["JOB_FORMAT", "read_jobs", "read_nodes", "read_partitions"]
+
+_T = TypeVar("_T")
+_COLUMNS: Final = (
+    ("id", "%i"), ("job", "%A"), ("array", "%F"), ("tasks", "%K"), ("partition", "%P"), ("state", "%T"),
+    ("nodes", "%D"), ("cpus", "%C"), ("min_cpus", "%c"), ("memory", "%m"), ("gres", "%b"), ("share", "%h"),
+    ("priority", "%Q"), ("limit", "%l"), ("submitted", "%V"), ("required", "%n"), ("excluded", "%x"),
+    ("places", "%N"), ("reservation", "%v"), ("reason", "%r"), ("features", "%f"),
+)  # fmt: skip
+"""squeue(1), -o. What users write freely (job names, comments) is not among them; features, which may hold `|`, come
+last."""
+JOB_FORMAT: Final = "|".join(code for _, code in _COLUMNS)
+_NAMES: Final = tuple(name for name, _ in _COLUMNS)
+_KEY: Final = re.compile(r"(?:^| )([A-Z][A-Za-z0-9_:/]*)=")
+_RUNNING: Final = frozenset(
+    {"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING"}
+)
+_PENDING: Final = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
+
+
+def read_nodes(text: str) -> Listing:
+    """Read the lines of `scontrol -d -o show node`; a line that is none is set aside with a sentence."""
+    nodes, problems = _each(text, "node", lambda line: _node(_fields(line)))
+    return Listing(nodes=nodes, problems=problems)
+
+
+def read_partitions(text: str) -> Listing:
+    """Read the lines of `scontrol -o show partition`."""
+    partitions, problems = _each(text, "partition", lambda line: _partition(_fields(line)))
+    return Listing(partitions=partitions, problems=problems)
+
+
+def read_jobs(text: str) -> Listing:
+    """Read the lines of `squeue -h -o JOB_FORMAT`; jobs that are neither pending nor on nodes are left out."""
+    jobs, problems = _each(text, "job", _job)
+    return Listing(jobs=jobs, problems=problems)
+
+
+def is_running(state: str) -> bool:
+    """Whether a job of this state has its nodes."""
+    return state in _RUNNING
+
+
+def is_pending(state: str) -> bool:
+    """Whether a job of this state waits for nodes, or is held."""
+    return state in _PENDING
+
+
+def _each(text: str, what: str, read: Callable[[str], _T | None]) -> tuple[tuple[_T, ...], tuple[str, ...]]:
+    found: list[_T] = []
+    problems: list[str] = []
+    for line in text.splitlines():
+        if not line.strip() or line.startswith(("No nodes", "No partitions")):
+            continue
+        try:
+            value = read(line)
+        except ValueError as error:
+            problems.append(f"a {what} was set aside: {error} (in {line.strip()[:60]!r})")
+        else:
+            if value is not None:
+                found.append(value)
+    return tuple(found), tuple(problems)
+
+
+def _fields(line: str) -> Mapping[str, str]:
+    """Return the first value of each key: what comes later may be part of a comment."""
+    found: dict[str, str] = {}
+    marks = list(_KEY.finditer(line))
+    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+        end = following.start() if following is not None else len(line)
+        found.setdefault(mark[1], line[mark.end() : end].strip())
+    return found
+
+
+def _node(fields: Mapping[str, str]) -> ListedNode:
+    name, state = fields.get("NodeName", ""), fields.get("State", "")
+    if not name or not state:
+        raise ValueError("it has no NodeName or no State")
+    partitions = fields.get("Partitions", "")
+    features = fields.get("ActiveFeatures", "")
+    if features in NOTHING:
+        features = fields.get("AvailableFeatures", "")
+    return node_of(
+        name,
+        node_words(state),
+        state,
+        cpus=number(fields.get("CPUEfctv", "") or fields.get("CPUTot", "")),
+        used_cpus=number(fields.get("CPUAlloc", "")),
+        memory_mb=number(fields.get("RealMemory", "")),
+        used_memory_mb=number(fields.get("AllocMem", "")),
+        features=frozenset() if features in NOTHING else frozenset(features.split(",")),
+        gres=gres_of(fields.get("Gres", "")),
+        used_gres=gres_of(fields.get("GresUsed", "")),
+        weight=number(fields.get("Weight", ""), default=1),
+        last_busy=float(number(fields.get("LastBusyTime", ""))),
+        started_at=float(number(fields.get("SlurmdStartTime", ""))),
+        reason=fields.get("Reason", ""),
+        partitions=() if partitions in NOTHING else tuple(partitions.split(",")),
+    )
+
+
+def _partition(fields: Mapping[str, str]) -> SlurmPartition:
+    name = fields.get("PartitionName", "")
+    if not name:
+        raise ValueError("it has no PartitionName")
+    most = fields.get("MaxNodes", "UNLIMITED")
+    return SlurmPartition(
+        name,
+        expand(fields.get("Nodes", "")),
+        is_up=fields.get("State", "UP") == "UP",
+        is_default=fields.get("Default", "") == "YES",
+        max_nodes=None if most in {"UNLIMITED", ""} else number(most),
+        max_minutes=minutes(fields.get("MaxTime", "")),
+        tier=number(fields.get("PriorityTier", ""), default=1),
+        is_exclusive=fields.get("OverSubscribe", "") == "EXCLUSIVE",
+    )
+
+
+def _job(line: str) -> ListedJob | None:
+    words = line.split("|", len(_NAMES) - 1)
+    if len(words) != len(_NAMES):
+        raise ValueError(f"it has {len(words)} columns of {len(_NAMES)}")
+    columns = dict(zip(_NAMES, words, strict=True))
+    state = columns["state"].strip().upper()
+    pending = is_pending(state)
+    if not pending and not is_running(state):
+        return None
+    tasks, array = columns["tasks"].strip(), number(columns["array"])
+    is_array = tasks not in NOTHING
+    count, at_once = array_tasks(tasks) if is_array else (1, 0)
+    nodes, least = number(columns["nodes"], default=1), max(1, number(columns["min_cpus"], default=1))
+    per_cpu = columns["memory"].strip().endswith("c")
+    memory = memory_mb(columns["memory"])
+    reservation = columns["reservation"].strip()
+    features = columns["features"].strip()
+    job = SlurmJob(
+        id=number(columns["job"]),
+        partition=columns["partition"].strip(),
+        nodes=max(1, nodes),
+        cpus_per_node=least,
+        memory_per_node_mb=0 if per_cpu else memory,
+        memory_per_cpu_mb=memory if per_cpu else 0,
+        constraint="" if features in NOTHING else features,
+        pending=pending,
+        reason=columns["reason"].strip(),
+        priority=number(columns["priority"]),
+        name=columns["id"].strip(),
+        cpus=number(columns["cpus"], default=1),
+        cpus_per_task=1,
+        gres=gres_of(columns["gres"]),
+        exclusive=columns["share"].strip() in {"NO", "EXCLUSIVE"},
+        required=frozenset(expand(columns["required"])),
+        excluded=frozenset(expand(columns["excluded"])),
+        count=count if pending else 1,
+        minutes=minutes(columns["limit"]),
+        reservation="" if reservation in NOTHING else reservation,
+        submitted_at=float(number(columns["submitted"])),
+    )
+    return ListedJob(job, array if is_array else 0, at_once, expand(columns["places"]) if not pending else ())

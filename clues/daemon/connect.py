@@ -1,4 +1,4 @@
-"""The real parts of a daemon: the API server and the drivers of the settings."""
+"""The real parts of a daemon: the cluster and the drivers of the settings."""
 
 import os
 import socket
@@ -8,22 +8,57 @@ from clues.daemon.cluster_objects import KubernetesLease, KubernetesSink
 from clues.daemon.daemon import Parts
 from clues.decide import decide
 from clues.drain.kubernetes import KubernetesDrain
+from clues.drain.slurm import SlurmDrain
 from clues.kubeapi.api import Api, connection_of
 from clues.power.registry import load_drivers
-from clues.settings import Settings
+from clues.settings import ClusterKind, Settings
+from clues.slurmapi.commands import Slurm
 from clues.sources.kubernetes import KubernetesSource
 from clues.sources.listwatch import Timing
+from clues.sources.slurm import SlurmSource
 from infracore.clock import Clock
 
 __all__ = ["connect"]
 
 
 def connect(settings: Settings, clock: Clock) -> Parts:
-    """Make the parts; nothing is sent before the daemon runs.
+    """Make the parts for the cluster of the settings; nothing is sent before the daemon runs.
 
     Raises:
         Misconfigured: there is no Kubernetes configuration, or it cannot be used.
     """
+    match settings.cluster:
+        case ClusterKind.SLURM:
+            return _connect_slurm(settings, clock)
+        case _:
+            return _connect_kubernetes(settings, clock)
+
+
+def _connect_slurm(settings: Settings, clock: Clock) -> Parts:
+    options = settings.slurm
+    slurm = Slurm(options.folder, options.config, options.read, options.call_s)
+    source = SlurmSource(
+        slurm,
+        clock,
+        poll_s=options.poll_s,
+        partitions_s=options.partitions_s,
+        decides_here=not options.power_saving,
+    )
+    source.take_pools(settings.pools)
+    return Parts(
+        source=source,
+        # its own: what is under way goes on while the source is being stopped
+        drain=SlurmDrain(Slurm(options.folder, options.config, options.read, options.call_s)),
+        load_drivers=load_drivers,
+        decide=decide,
+        start=source.start,
+        take_pools=source.take_pools,
+        take_policy=source.take_policy,
+        stop=source.stop,
+    )
+
+
+def _connect_kubernetes(settings: Settings, clock: Clock) -> Parts:
     options = settings.kubernetes
     connection = connection_of(options.kubeconfig, options.context, os.environ)
     api = Api(connection, connect_s=options.connect_s, request_s=options.request_s)

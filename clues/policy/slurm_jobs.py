@@ -114,8 +114,8 @@ class _Queue:
     usable: list[Slot]
     members: frozenset[str]
     heap: list[tuple[_Key, str]] = field(default_factory=list)
-    seen: int = 0
-    """How much of the log of changes is in the heap."""
+    seen: int = -1
+    """How much of the log of changes is in the heap; -1: it was not filled yet."""
 
 
 @dataclass(slots=True, eq=False)
@@ -241,10 +241,8 @@ class _Judge:
                 constraints[features] = satisfies(ask.constraint, features)
             if constraints[features] and _could_run(ask, slot.node):
                 fitting.append(slot)
-        if ask.required:
-            fitting = [slot for slot in fitting if slot.node.name in ask.required or ask.nodes > len(ask.required)]
-            if not ask.required <= {slot.node.name for slot in fitting}:
-                fitting = []
+        if not ask.required <= {slot.node.name for slot in fitting}:
+            fitting = []
         usable = [slot for slot in fitting if slot.rank < 3 and not self._is_shut(slot)]
         return _Queue(fitting, usable, frozenset(slot.node.name for slot in usable))
 
@@ -311,18 +309,59 @@ class _Judge:
     def _choose(self, found: _Class, queue: _Queue) -> tuple[list[tuple[Slot, int]], str, str]:
         """Take the best nodes until the job has enough of them and all its tasks fit; nothing is used yet."""
         ask = found.ask
+        chosen, limited = self._best(found, queue)
+        tasks = sum(fits for _, fits in chosen)
+        if len(chosen) >= max(1, ask.nodes) and tasks >= found.tasks:
+            new = sum(1 for slot, _ in chosen if slot.rank == 2 and not slot.used)
+            if new > self._left:
+                return [], f"{new} nodes would boot, {self._left} may", "limit"
+            return _dealt(chosen, found.tasks), "", ""
+        if limited:
+            return [], f"the pool {limited} is at its limit", "limit"
+        for slot in queue.fitting:
+            pool = self._limits.pool_of.get(slot.node.name, "")
+            if slot.rank == 2 and pool in self._limits.resting:
+                return [], f"the pool {pool} rests: {self._limits.resting[pool]}", "resting"
+        # It will run when others end: what is idle is kept for it, what is off is not woken too early.
+        if any(slot.node.state is not SlurmNodeState.DOWN for slot in queue.fitting):
+            for slot in queue.usable:
+                slot.reserved = slot.reserved or slot.rank == 0
+        short = f"{len(chosen)} can be had now"
+        if len(chosen) >= ask.nodes:
+            short += f", with room for {tasks} of {found.tasks} tasks"
+        return [], f"needs {max(1, ask.nodes)} nodes at once, {short}", "waiting"
+
+    def _best(self, found: _Class, queue: _Queue) -> tuple[list[tuple[Slot, int]], str]:
+        """Return the nodes in their order of use, as many as are needed or as there are; and a pool at its limit."""
+        ask = found.ask
         self._refresh(queue)
-        heap, popped = queue.heap, []
-        chosen: list[tuple[Slot, int]] = []
-        tasks, limited, seen = 0, 0, set[str]()
-        room: dict[str, int] = {}
-        resting = ""
-        required = set(ask.required)
-        while heap and (len(chosen) < ask.nodes or tasks < found.tasks):
-            if ask.max_nodes and len(chosen) >= max(ask.max_nodes, ask.nodes) - len(required - seen):
-                if not required - seen:
-                    break
-            entry = heapq.heappop(heap)
+        taken: list[tuple[Slot, int]] = []
+        room: Counter[str] = Counter()
+        limited = ""
+
+        def may_boot(slot: Slot) -> bool:
+            nonlocal limited
+            pool = self._limits.pool_of.get(slot.node.name, "")
+            if slot.rank != 2 or slot.used or pool not in self._room:
+                return True
+            if room[pool] >= self._room[pool]:
+                limited = limited or pool
+                return False
+            room[pool] += 1
+            return True
+
+        for name in sorted(ask.required):
+            slot = self._slots[name]
+            fits = _tasks_on(found, slot) if name in queue.members else 0
+            if fits < 1 or not may_boot(slot):
+                return [], limited
+            taken.append((slot, fits))
+        most = max(ask.nodes, ask.max_nodes or len(queue.usable), 1)
+        popped: list[tuple[_Key, str]] = []
+        seen = set(ask.required)
+        tasks = sum(fits for _, fits in taken)
+        while queue.heap and (len(taken) < max(1, ask.nodes) or tasks < found.tasks) and len(taken) < most:
+            entry = heapq.heappop(queue.heap)
             slot = self._slots[entry[1]]
             if entry[0] != slot.key or entry[1] in seen:
                 continue
@@ -331,61 +370,36 @@ class _Judge:
                 continue  # for good: room only shrinks
             popped.append(entry)
             seen.add(entry[1])
-            if required and entry[1] not in required and len(chosen) + len(required - seen) >= ask.nodes:
-                continue
-            if slot.rank == 2 and not slot.used:
-                pool = self._limits.pool_of.get(entry[1], "")
-                if pool in self._room:
-                    if self._room[pool] - room.get(pool, 0) < 1:
-                        limited += 1
-                        resting = resting or f"the pool {pool} is at its limit"
-                        continue
-                    room[pool] = room.get(pool, 0) + 1
-            chosen.append((slot, fits))
-            tasks += fits
+            if may_boot(slot):
+                taken.append((slot, fits))
+                tasks += fits
+        if ask.max_nodes and tasks < found.tasks and len(taken) >= most:
+            taken = self._roomiest(found, queue, most)
         for entry in popped:
-            heapq.heappush(heap, entry)
-        enough = len(chosen) >= max(1, ask.nodes) and tasks >= found.tasks and required <= {
-            slot.node.name for slot, _ in chosen
-        }
-        if not enough:
-            if limited:
-                return [], resting, "limit"
-            resting = next(
-                (
-                    f"pool {pool} rests: {self._limits.resting[pool]}"
-                    for slot in queue.fitting
-                    if (pool := self._limits.pool_of.get(slot.node.name, "")) in self._limits.resting
-                    and slot.rank == 2
-                ),
-                "",
-            )
-            if resting:
-                return [], resting, "resting"
-            # It will run when others end: what is idle is kept for it, what is off is not woken too early.
-            if any(slot.node.state is not SlurmNodeState.DOWN for slot in queue.fitting):
-                for slot in queue.usable:
-                    slot.reserved = slot.reserved or slot.rank == 0
-            short = f"{len(chosen)} can be had now"
-            if len(chosen) >= ask.nodes:
-                short += f", with room for {tasks} of {found.tasks} tasks"
-            return [], f"needs {max(1, ask.nodes)} nodes at once, {short}", "waiting"
-        new = sum(1 for slot, _ in chosen if slot.rank == 2 and not slot.used)
-        if new > self._left:
-            return [], f"{new} nodes would boot, {self._left} may", "limit"
-        return _dealt(chosen, found.tasks), "", ""
+            heapq.heappush(queue.heap, entry)
+        return taken, limited
+
+    def _roomiest(self, found: _Class, queue: _Queue, most: int) -> list[tuple[Slot, int]]:
+        """Return the nodes with the most room: the best ones are too many for a job that may have few."""
+        with_room = [(slot, _tasks_on(found, slot)) for slot in queue.usable]
+        must = [item for item in with_room if item[0].node.name in found.ask.required]
+        rest = [item for item in with_room if item[0].node.name not in found.ask.required]
+        if most == 1:  # the first that is large enough
+            rest = [item for item in rest if item[1] >= found.tasks]
+            rest.sort(key=lambda item: item[0].key)
+        else:
+            rest.sort(key=lambda item: (-item[1], item[0].key))
+        return [item for item in [*must, *rest][:most] if item[1] > 0]
 
     def _refresh(self, queue: _Queue) -> None:
-        if not queue.heap and not queue.seen:
+        """Bring the entries of nodes that were used since into the heap."""
+        if queue.seen < 0:
             queue.heap = [(slot.key, slot.node.name) for slot in queue.usable]
             heapq.heapify(queue.heap)
-        elif queue.seen < len(self._log):
-            for slot in {slot.node.name: slot for slot in self._log[queue.seen :]}.values():
-                if slot.node.name in queue.members:
-                    heapq.heappush(queue.heap, (slot.key, slot.node.name))
-        queue.seen = len(self._log) or 0
-        if not self._log:
-            queue.seen = 0
+        else:
+            for name in {slot.node.name for slot in self._log[queue.seen :]} & queue.members:
+                heapq.heappush(queue.heap, (self._slots[name].key, name))
+        queue.seen = len(self._log)
 
 
 def _dealt(chosen: Sequence[tuple[Slot, int]], tasks: int) -> list[tuple[Slot, int]]:

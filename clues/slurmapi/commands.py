@@ -115,9 +115,7 @@ class Slurm:
             if any(word in said for word in _GONE):
                 raise NotFound(error.message) from error
             if any(word in said for word in _FORBIDDEN):
-                raise Unauthorised(
-                    error.message, "cluesd must be root, SlurmUser or an operator (sacctmgr)"
-                ) from error
+                raise Unauthorised(error.message, "cluesd must be root, SlurmUser or an operator (sacctmgr)") from error
             if any(word in said for word in _NOBODY):
                 raise Transient(error.message, "is slurmctld running? scontrol ping") from error
             raise

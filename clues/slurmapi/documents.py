@@ -162,7 +162,9 @@ def _job(form: _Job) -> ListedJob | None:
     of_array = bool(array) and bool(form.array_task_string)
     count, at_once = array_tasks(form.array_task_string) if of_array and pending else (1, 0)
     job_id = _number(form.job_id)
-    tasks, per_task = _number(form.tasks, 1), max(1, _number(form.cpus_per_task, 1))
+    tasks, cpus = max(1, _number(form.tasks, 1)), max(1, _number(form.cpus, 1))
+    # 22.05 leaves cpus_per_task out where --cpus-per-task was given; the sums have it
+    per_task = max(1, _number(form.cpus_per_task, 1), cpus // tasks if cpus % tasks == 0 else 1)
     least = _least_nodes(form, pending)
     per_cpu, memory = _number(form.memory_per_cpu), _number(form.memory_per_node)
     gres = gres_of(form.tres_per_node)
@@ -183,7 +185,7 @@ def _job(form: _Job) -> ListedJob | None:
         priority=_number(form.priority),
         name=_name(form, job_id, array, of_array and pending),
         max_nodes=_number(form.max_nodes) if pending else 0,
-        cpus=_number(form.cpus, 1),
+        cpus=cpus,
         cpus_per_task=per_task,
         tasks_per_node=_number(form.tasks_per_node),
         gres=gres,

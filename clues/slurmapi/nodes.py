@@ -22,11 +22,11 @@ _KEPT: Final = {
     "PERFCTRS": "its counters are in use",
 }
 _BY_ITSELF: Final = re.compile(r"(not responding|node unexpectedly rebooted|resumetimeout reached|ping timeout)", re.I)
-"""Reasons that slurmctld gives by itself to nodes whose slurmd is not there (src/slurmctld/node_mgr.c, ping_nodes.c)."""
+"""Reasons that slurmctld gives by itself to nodes whose slurmd is not there (slurmctld: node_mgr.c, ping_nodes.c)."""
 _SET_BY: Final = re.compile(r"\s*\[[^\[\]]*\]\s*$")
 
 
-def node_of(  # noqa: PLR0917 (one argument a column)
+def node_of(
     name: str,
     words: frozenset[str],
     state: str,

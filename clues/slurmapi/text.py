@@ -144,8 +144,7 @@ def _job(line: str) -> ListedJob | None:
     is_array = tasks not in NOTHING
     count, at_once = array_tasks(tasks) if is_array else (1, 0)
     nodes, least = number(columns["nodes"], default=1), max(1, number(columns["min_cpus"], default=1))
-    per_cpu = columns["memory"].strip().endswith("c")
-    memory = memory_mb(columns["memory"])
+    cpus = max(1, number(columns["cpus"], default=1))
     reservation = columns["reservation"].strip()
     features = columns["features"].strip()
     job = SlurmJob(
@@ -153,15 +152,14 @@ def _job(line: str) -> ListedJob | None:
         partition=columns["partition"].strip(),
         nodes=max(1, nodes),
         cpus_per_node=least,
-        memory_per_node_mb=0 if per_cpu else memory,
-        memory_per_cpu_mb=memory if per_cpu else 0,
+        memory_per_node_mb=memory_mb(columns["memory"]),  # squeue does not tell it from memory a CPU
         constraint="" if features in NOTHING else features,
         pending=pending,
         reason=columns["reason"].strip(),
         priority=number(columns["priority"]),
         name=columns["id"].strip(),
-        cpus=number(columns["cpus"], default=1),
-        cpus_per_task=1,
+        cpus=cpus,
+        cpus_per_task=least if cpus % least == 0 else 1,
         gres=gres_of(columns["gres"]),
         exclusive=columns["share"].strip() in {"NO", "EXCLUSIVE"},
         required=frozenset(expand(columns["required"])),

@@ -181,4 +181,3 @@ def array_tasks(text: str) -> tuple[int, int]:
         if tasks > _MOST_TASKS:
             raise ValueError(f"{text[:40]!r} has more than {_MOST_TASKS} tasks")
     return tasks, number(most) if percent else 0
-

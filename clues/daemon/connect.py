@@ -7,12 +7,15 @@ from clues.actions.lease import LeaseStore
 from clues.daemon.cluster_objects import KubernetesLease, KubernetesSink
 from clues.daemon.daemon import Parts
 from clues.decide import decide
+from clues.drain.base import Drain
+from clues.drain.command import CommandDrain
 from clues.drain.kubernetes import KubernetesDrain
 from clues.drain.slurm import SlurmDrain
 from clues.kubeapi.api import Api, connection_of
 from clues.power.registry import load_drivers
 from clues.settings import ClusterKind, Settings
 from clues.slurmapi.commands import Slurm
+from clues.sources.command import command_source, programs_of
 from clues.sources.kubernetes import KubernetesSource
 from clues.sources.listwatch import Timing
 from clues.sources.slurm import SlurmSource
@@ -30,7 +33,9 @@ def connect(settings: Settings, clock: Clock) -> Parts:
     match settings.cluster:
         case ClusterKind.SLURM:
             return _connect_slurm(settings, clock)
-        case _:
+        case ClusterKind.COMMAND:
+            return _connect_command(settings, clock)
+        case ClusterKind.KUBERNETES:
             return _connect_kubernetes(settings, clock)
 
 
@@ -44,11 +49,22 @@ def _connect_slurm(settings: Settings, clock: Clock) -> Parts:
         partitions_s=options.partitions_s,
         decides_here=not options.power_saving,
     )
+    # the drain has its own: what is under way goes on while the source is being stopped
+    drain = SlurmDrain(Slurm(options.folder, options.config, options.read, options.call_s))
+    return _parts(settings, source, drain)
+
+
+def _connect_command(settings: Settings, clock: Clock) -> Parts:
+    programs = programs_of(settings.command)
+    source = command_source(programs, settings.command, clock)
+    return _parts(settings, source, CommandDrain(programs))
+
+
+def _parts(settings: Settings, source: SlurmSource, drain: Drain) -> Parts:
     source.take_pools(settings.pools)
     return Parts(
         source=source,
-        # its own: what is under way goes on while the source is being stopped
-        drain=SlurmDrain(Slurm(options.folder, options.config, options.read, options.call_s)),
+        drain=drain,
         load_drivers=load_drivers,
         decide=decide,
         start=source.start,

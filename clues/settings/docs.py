@@ -42,7 +42,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "slurm.folder": ("Folder of `squeue` and `scontrol`; none: they are on the PATH.", ""),
     "slurm.config": ("Path of slurm.conf, as in SLURM_CONF; none: where the commands look for it.", ""),
     "slurm.read": (
-        "`auto`: jobs as JSON where squeue has it, nodes as text, which shows FUTURE nodes too; `json`, `text`: both so.",
+        "`auto`: jobs as JSON where squeue has it, nodes as text, which has FUTURE nodes; `json`, `text`: both so.",
         "",
     ),
     "slurm.poll_s": (

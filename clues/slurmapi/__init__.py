@@ -1,5 +1,5 @@
-"""Slurm's commands and what they print: run, read in either form (JSON or text), turned into `clues.slurm_model`.
+"""Batch systems' commands and what they print, turned into `clues.slurm_model`: Slurm's own, and a site's programs.
 
-Only `commands` does I/O; the readers are pure. May import the model, snapshot and infracore. What cannot be read is set
+`commands` and `programs` do I/O; the readers are pure. May import the model and infracore. What cannot be read is set
 aside with a sentence, and the rest is read. Tests: `tests/clues/slurmapi/`.
 """

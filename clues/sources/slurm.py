@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -11,13 +11,12 @@ from clues.model import Node, Phase, Pod, PodRef, PodSpec
 from clues.options import Policy, Pool
 from clues.policy.slurm_machines import job_ref, pool_of_node
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNodeState, SlurmPartition
-from clues.slurmapi.commands import Slurm
-from clues.slurmapi.listing import ListedJob, ListedNode
+from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.snapshot import Machine, NodeState, Snapshot
 from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError
 
-__all__ = ["SlurmLook", "SlurmSource", "picture_of", "pod_of_job"]
+__all__ = ["Batch", "SlurmLook", "SlurmSource", "picture_of", "pod_of_job"]
 
 _MOST_SHARE: Final = 4.0
 """A look that took a second is followed by a pause of four at least: slurmctld answers jobs meanwhile."""
@@ -34,11 +33,31 @@ class SlurmLook(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
+class Batch(Protocol):
+    """Who is asked: Slurm, or the programs of another batch system. Errors are `infracore.errors`."""
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set to end what runs."""
+        ...
+
+    def jobs(self) -> Listing: ...
+    def nodes(self) -> Listing: ...
+    def partitions(self) -> tuple[tuple[SlurmPartition, ...], tuple[str, ...]]: ...
+
+
 class SlurmSource:
     """See `clues.loop.Source`. `start`, `stop`, `look` and `poke` from any thread, all else by the loop's."""
 
     def __init__(
-        self, slurm: Slurm, clock: Clock, *, poll_s: float, partitions_s: float, decides_here: bool = True
+        self,
+        slurm: Batch,
+        clock: Clock,
+        *,
+        poll_s: float,
+        partitions_s: float,
+        decides_here: bool = True,
+        what: str = "Slurm",
     ) -> None:
         """`decides_here` says whether jobs and idle nodes are decided about, and not Slurm's own power saving."""
         self._slurm = slurm
@@ -46,6 +65,7 @@ class SlurmSource:
         self._poll_s = poll_s
         self._partitions_s = partitions_s
         self._decides_here = decides_here
+        self._what = what
         self._wake: Callable[[], None] = lambda: None
         self._stop = threading.Event()
         self._poke = threading.Event()
@@ -121,7 +141,7 @@ class SlurmSource:
 
     def snapshot(self, now: float, machines: Mapping[str, tuple[Machine, ...]]) -> Snapshot:
         """Return the picture as it is now; does not block."""
-        problem = (f"Slurm cannot be asked: {self._problem}",) if self._problem else ()
+        problem = (f"{self._what} cannot be asked: {self._problem}",) if self._problem else ()
         return self._picture.snapshot(
             self._look,
             now,

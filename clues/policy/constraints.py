@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["can_be_helped", "satisfies"]
@@ -15,6 +16,7 @@ stays whatever is powered on.
 _TOKEN: Final = re.compile(r"[&|()\[\]]|[^&|()\[\]]+")
 
 
+@lru_cache(maxsize=1024)
 def can_be_helped(reason: str) -> bool:
     """Return whether more nodes can end this pending reason."""
     plain = reason.strip().strip("()").lower()

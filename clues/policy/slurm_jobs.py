@@ -4,14 +4,14 @@ A job starts when all its nodes are there at once, so one that cannot have them 
 down) asks for nothing now. Idle and waking nodes are used before powered-down ones, by weight within each, as Slurm
 itself does (slurm.conf(5), power saving guide). Among equals, a node that fewer jobs can use is taken first.
 
-Jobs that ask for the same are one class with one queue of nodes, best first. Room only shrinks while jobs are placed:
-what a class could not have, its later jobs cannot have either. So 10,000 jobs cost what their classes and their
-placements cost, not jobs times nodes.
+Jobs that ask for the same are one class with one queue of nodes, best first, and nodes that are alike one group. Room
+only shrinks while jobs are placed: what a class could not have, its later jobs cannot have either. So 10,000 jobs cost
+what their classes, groups and placements cost, not jobs times nodes.
 """
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,6 +56,19 @@ class Limits:
 
 
 @dataclass(slots=True, eq=False)
+class _Group:
+    """Nodes of the same partitions, size and features."""
+
+    node: SlurmNode
+    """One of them."""
+    slots: list["Slot"] = field(default_factory=list)
+    usable: list["Slot"] = field(default_factory=list)
+    """Those that could be used now, or once they have booted."""
+    wanted: int = 0
+    """Jobs that could use them."""
+
+
+@dataclass(slots=True, eq=False)
 class Slot:
     """A node with the room that is left on it."""
 
@@ -65,7 +78,7 @@ class Slot:
     cpus: int
     memory_mb: int
     gres: dict[str, int]
-    wanted: int = 0
+    group: _Group
     used: bool = False
     reserved: bool = False
     untouched: bool = True
@@ -75,9 +88,9 @@ class Slot:
     def rate(self) -> None:
         """Nodes that are on or already chosen first; among them those that few others could use."""
         rank = self.rank if self.rank < 2 or not self.used else 1
-        scarce = self.wanted if rank < 2 else 0
-        weight = self.node.weight
-        self.key = (rank, scarce, weight, self.wanted, self.cpus, self.memory_mb, self.node.name)
+        wanted = self.group.wanted
+        scarce = wanted if rank < 2 else 0
+        self.key = (rank, scarce, self.node.weight, wanted, self.cpus, self.memory_mb, self.node.name)
 
 
 @dataclass(slots=True)
@@ -110,12 +123,25 @@ class _Ask:
 class _Queue:
     """The nodes that a class could use in one partition, best first; entries with an old key are skipped."""
 
-    fitting: list[Slot]
-    usable: list[Slot]
-    members: frozenset[str]
+    groups: list[_Group]
+    without: frozenset[str]
+    """Nodes that the job excludes."""
+    needs: int
+    """CPUs on a node: one with fewer is of no use."""
+    fitting: int = 0
+    """Nodes that could run a part of the job, some day."""
+    usable: int = 0
     heap: list[tuple[_Key, str]] = field(default_factory=list)
     seen: int = -1
     """How much of the log of changes is in the heap; -1: it was not filled yet."""
+
+    def slots(self) -> Iterator[Slot]:
+        """Yield what is usable and has the CPUs."""
+        needs, without = self.needs, self.without
+        for group in self.groups:
+            for slot in group.usable:
+                if slot.cpus >= needs and slot.node.name not in without:
+                    yield slot
 
 
 @dataclass(slots=True, eq=False)
@@ -142,8 +168,12 @@ class _Judge:
         self._cluster = cluster
         self._excluded = excluded
         self._limits = limits
-        self._slots = {node.name: _slot(node) for node in cluster.nodes}
         self._partitions = {partition.name: partition for partition in cluster.partitions}
+        self._slots: dict[str, Slot] = {}
+        self._groups: dict[str, list[_Group]] = {}
+        """Partition -> groups of its nodes."""
+        self._group_nodes()
+        self._satisfied: dict[tuple[str, frozenset[str]], bool] = {}
         self._classes: dict[_Ask, _Class] = {}
         self._log: list[Slot] = []
         self._verdicts: list[SlurmJobVerdict] = []
@@ -164,20 +194,19 @@ class _Judge:
                 self._verdicts.append(SlurmJobVerdict(job.id, "ignored", reason=why))
                 continue
             found = self._class_of(job)
-            needed = max(1, job.nodes)
-            if job.nodes < 1 or all(len(queue.fitting) < needed for queue in found.queues):
-                most = max((len(queue.fitting) for queue in found.queues), default=0)
+            most = max((queue.fitting for queue in found.queues), default=0)
+            if job.nodes < 1 or most < job.nodes:
                 what = f"asks for {job.nodes} nodes, the partition {job.partition} has {most} that fit"
                 self._verdicts.append(SlurmJobVerdict(job.id, "unschedulable", reason=what))
                 continue
             counts[found.ask] += 1
             asking.append((job, found))
         for ask, count in counts.items():
-            for slot in {slot.node.name: slot for queue in self._classes[ask].queues for slot in queue.usable}.values():
-                slot.wanted += count
+            for group in {id(group): group for queue in self._classes[ask].queues for group in queue.groups}.values():
+                group.wanted += count
         for slot in self._slots.values():
             slot.rate()
-        usable = {ask: max((len(q.usable) for q in self._classes[ask].queues), default=0) for ask in counts}
+        usable = {ask: max((queue.usable for queue in self._classes[ask].queues), default=0) for ask in counts}
         tiers = {name: partition.tier for name, partition in self._partitions.items()}
         asking.sort(
             key=lambda item: (
@@ -228,23 +257,50 @@ class _Judge:
             found = self._classes[ask] = _Class(ask, unit, tasks, queues)
         return found
 
-    def _queue(self, name: str, ask: _Ask) -> _Queue:
-        partition = self._partitions.get(name, _ANYWHERE)
-        constraints: dict[frozenset[str], bool] = {}
-        fitting: list[Slot] = []
-        for node_name in dict.fromkeys(partition.nodes):
-            slot = self._slots.get(node_name)
-            if slot is None or node_name in ask.excluded:
+    def _group_nodes(self) -> None:
+        of_node: dict[str, list[str]] = {}
+        for partition in self._partitions.values():
+            for name in dict.fromkeys(partition.nodes):
+                of_node.setdefault(name, []).append(partition.name)
+        groups: dict[tuple[object, ...], _Group] = {}
+        for node in self._cluster.nodes:
+            partitions = tuple(of_node.get(node.name, ()))
+            alike = (partitions, node.cpus, node.memory_mb, node.features, node.gres)
+            group = groups.get(alike)
+            if group is None:
+                group = groups[alike] = _Group(node)
+                for name in partitions:
+                    self._groups.setdefault(name, []).append(group)
+            if node.name in self._slots:
                 continue
-            features = slot.node.features
-            if features not in constraints:
-                constraints[features] = satisfies(ask.constraint, features)
-            if constraints[features] and _could_run(ask, slot.node):
-                fitting.append(slot)
-        if not ask.required <= {slot.node.name for slot in fitting}:
-            fitting = []
-        usable = [slot for slot in fitting if slot.rank < 3 and not self._is_shut(slot)]
-        return _Queue(fitting, usable, frozenset(slot.node.name for slot in usable))
+            slot = self._slots[node.name] = _slot(node, group)
+            group.slots.append(slot)
+            if slot.rank < 3 and not self._is_shut(slot):
+                group.usable.append(slot)
+
+    def _queue(self, name: str, ask: _Ask) -> _Queue:
+        groups = [
+            group
+            for group in self._groups.get(name, ())
+            if self._satisfies(ask.constraint, group.node.features) and _could_run(ask, group.node)
+        ]
+        queue = _Queue(groups, ask.excluded, max(1, ask.cpus_per_node, ask.cpus_per_task))
+        if ask.excluded or ask.required:
+            names = {slot.node.name for group in groups for slot in group.slots} - ask.excluded
+            if not ask.required <= names:
+                return _Queue([], frozenset(), 1)
+            queue.fitting = len(names)
+            queue.usable = sum(slot.node.name not in ask.excluded for group in groups for slot in group.usable)
+        else:
+            queue.fitting = sum(len(group.slots) for group in groups)
+            queue.usable = sum(len(group.usable) for group in groups)
+        return queue
+
+    def _satisfies(self, constraint: str, features: frozenset[str]) -> bool:
+        found = self._satisfied.get((constraint, features))
+        if found is None:
+            found = self._satisfied[constraint, features] = satisfies(constraint, features)
+        return found
 
     def _is_shut(self, slot: Slot) -> bool:
         if slot.node.kept:
@@ -276,7 +332,7 @@ class _Judge:
         best: tuple[int, list[tuple[Slot, int]]] | None = None
         why, outcome = "", "waiting"
         for queue in found.queues:
-            if len(queue.fitting) < max(1, found.ask.nodes):
+            if queue.fitting < max(1, found.ask.nodes):
                 continue
             chosen, said, word = self._choose(found, queue)
             if not chosen:
@@ -318,14 +374,16 @@ class _Judge:
             return _dealt(chosen, found.tasks), "", ""
         if limited:
             return [], f"the pool {limited} is at its limit", "limit"
-        for slot in queue.fitting:
+        there = [slot for group in queue.groups for slot in group.slots if slot.node.name not in queue.without]
+        for slot in there:
             pool = self._limits.pool_of.get(slot.node.name, "")
             if slot.rank == 2 and pool in self._limits.resting:
                 return [], f"the pool {pool} rests: {self._limits.resting[pool]}", "resting"
         # It will run when others end: what is idle is kept for it, what is off is not woken too early.
-        if any(slot.node.state is not SlurmNodeState.DOWN for slot in queue.fitting):
-            for slot in queue.usable:
-                slot.reserved = slot.reserved or slot.rank == 0
+        if any(slot.node.state is not SlurmNodeState.DOWN for slot in there):
+            for group in queue.groups:
+                for slot in group.usable:
+                    slot.reserved = slot.reserved or (slot.rank == 0 and slot.node.name not in queue.without)
         short = f"{len(chosen)} can be had now"
         if len(chosen) >= ask.nodes:
             short += f", with room for {tasks} of {found.tasks} tasks"
@@ -352,11 +410,11 @@ class _Judge:
 
         for name in sorted(ask.required):
             slot = self._slots[name]
-            fits = _tasks_on(found, slot) if name in queue.members else 0
+            fits = _tasks_on(found, slot) if slot in slot.group.usable else 0
             if fits < 1 or not may_boot(slot):
                 return [], limited
             taken.append((slot, fits))
-        most = max(ask.nodes, ask.max_nodes or len(queue.usable), 1)
+        most = max(ask.nodes, ask.max_nodes or queue.usable, 1)
         popped: list[tuple[_Key, str]] = []
         seen = set(ask.required)
         tasks = sum(fits for _, fits in taken)
@@ -381,7 +439,7 @@ class _Judge:
 
     def _roomiest(self, found: _Class, queue: _Queue, most: int) -> list[tuple[Slot, int]]:
         """Return the nodes with the most room: the best ones are too many for a job that may have few."""
-        with_room = [(slot, _tasks_on(found, slot)) for slot in queue.usable]
+        with_room = [(slot, _tasks_on(found, slot)) for slot in queue.slots()]
         must = [item for item in with_room if item[0].node.name in found.ask.required]
         rest = [item for item in with_room if item[0].node.name not in found.ask.required]
         if most == 1:  # the first that is large enough
@@ -394,11 +452,12 @@ class _Judge:
     def _refresh(self, queue: _Queue) -> None:
         """Bring the entries of nodes that were used since into the heap."""
         if queue.seen < 0:
-            queue.heap = [(slot.key, slot.node.name) for slot in queue.usable]
+            queue.heap = [(slot.key, slot.node.name) for slot in queue.slots()]
             heapq.heapify(queue.heap)
         else:
-            for name in {slot.node.name for slot in self._log[queue.seen :]} & queue.members:
-                heapq.heappush(queue.heap, (self._slots[name].key, name))
+            for slot in dict.fromkeys(self._log[queue.seen :]):
+                if slot.group in queue.groups and slot.cpus >= queue.needs and slot.node.name not in queue.without:
+                    heapq.heappush(queue.heap, (slot.key, slot.node.name))
         queue.seen = len(self._log)
 
 
@@ -413,7 +472,7 @@ def _dealt(chosen: Sequence[tuple[Slot, int]], tasks: int) -> list[tuple[Slot, i
     return dealt
 
 
-def _slot(node: SlurmNode) -> Slot:
+def _slot(node: SlurmNode, group: _Group) -> Slot:
     rank = _RANK.get(node.state, 3)
     free = node.free_cpus
     if node.state is SlurmNodeState.ALLOCATED and not free:
@@ -423,7 +482,7 @@ def _slot(node: SlurmNode) -> Slot:
     memory = node.memory_mb if off or node.free_memory_mb is None else node.free_memory_mb
     gres = node.gres if off or node.free_gres is None else node.free_gres
     idle = node.state is not SlurmNodeState.ALLOCATED
-    return Slot(node, rank, free is not None, cpus, memory, dict(gres), untouched=idle)
+    return Slot(node, rank, free is not None, cpus, memory, dict(gres), group, untouched=idle)
 
 
 def _could_run(ask: _Ask, node: SlurmNode) -> bool:

@@ -132,6 +132,10 @@ def _each(
 
 def _number(value: Any, default: int = 0) -> int:
     """Return a number in either form; `default` where it is not set or infinite."""
+    if value is None:
+        return default
+    if type(value) is int and 0 <= value < _NOT_LIMITED:  # nearly all
+        return value
     if isinstance(value, dict):
         if value.get("infinite") or not value.get("set", True):
             return default

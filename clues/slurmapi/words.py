@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from clues.slurm_model import Gres
@@ -86,6 +87,8 @@ def base_of(words: frozenset[str]) -> str:
 
 def number(text: str, *, default: int = 0) -> int:
     """Return a whole number; `default` for Slurm's words for none. `4-8` is 4, `1.5K` is 1536 (squeue shortens)."""
+    if text.isascii() and text.isdigit() and len(text) < 19:  # nearly all
+        return int(text)
     text = text.strip()
     if text in NOTHING or text.upper() in {"UNLIMITED", "INFINITE", "NO_VAL"}:
         return default
@@ -98,6 +101,7 @@ def number(text: str, *, default: int = 0) -> int:
     return int(float(found[1]) * {"K": 1024, "M": 1024**2, "G": 1024**3}[found[2]])
 
 
+@lru_cache(maxsize=4096)
 def memory_mb(text: str) -> int:
     """Return a memory size in MiB: `100M`, `1.50G`, `4000`; 0 for none."""
     text = text.strip()
@@ -109,6 +113,7 @@ def memory_mb(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2] or "M"])
 
 
+@lru_cache(maxsize=4096)
 def minutes(text: str) -> int | None:
     """Return a time limit in minutes, rounded up: `30`, `30:00`, `1-12:00:00`; None for none.
 
@@ -130,6 +135,7 @@ def minutes(text: str) -> int | None:
     return (days or 0) * 1440 + hours * 60 + mins + (1 if secs else 0)
 
 
+@lru_cache(maxsize=4096)
 def gres_of(text: str, *, times: int = 1) -> Gres:
     """Return generic resources: `gpu:2`, `gres:gpu:tesla:1(S:0-1)`, `gres/gpu:a100=2`; () for none.
 

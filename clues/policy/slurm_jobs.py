@@ -30,7 +30,8 @@ _RANK: Final = {
 _OFF: Final = frozenset({SlurmNodeState.POWERED_DOWN, SlurmNodeState.POWERING_UP})
 _ANYWHERE: Final = SlurmPartition("", ())
 
-_Key = tuple[int, int, int, int, int, int, str]
+_INDEX_BITS: Final = 20
+_INDEX: Final = (1 << _INDEX_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +84,21 @@ class Slot:
     reserved: bool = False
     untouched: bool = True
     """No job runs on it and none was put there."""
-    key: _Key = (0, 0, 0, 0, 0, 0, "")
+    index: int = 0
+    """Its place among all by name."""
+    key: int = 0
+    """Smaller is better; the index is its lowest bits. One number: a heap of them is three times as quick as one of
+    tuples (measured with 10,000 jobs)."""
 
     def rate(self) -> None:
-        """Nodes that are on or already chosen first; among them those that few others could use."""
+        """Put nodes that are on or already chosen first; among them those that few others could use."""
         rank = self.rank if self.rank < 2 or not self.used else 1
         wanted = self.group.wanted
         scarce = wanted if rank < 2 else 0
-        self.key = (rank, scarce, self.node.weight, wanted, self.cpus, self.memory_mb, self.node.name)
+        key = (rank << 24 | min(scarce, 0xFFFFFF)) << 32 | min(self.node.weight, 0xFFFFFFFF)
+        key = (key << 24 | min(wanted, 0xFFFFFF)) << 24 | min(max(0, self.cpus), 0xFFFFFF)
+        key = key << 40 | min(max(0, self.memory_mb), (1 << 40) - 1)
+        self.key = key << _INDEX_BITS | self.index
 
 
 @dataclass(slots=True)
@@ -131,7 +139,8 @@ class _Queue:
     fitting: int = 0
     """Nodes that could run a part of the job, some day."""
     usable: int = 0
-    heap: list[tuple[_Key, str]] = field(default_factory=list)
+    heap: list[int] = field(default_factory=list)
+    """Keys of slots."""
     seen: int = -1
     """How much of the log of changes is in the heap; -1: it was not filled yet."""
 
@@ -173,6 +182,9 @@ class _Judge:
         self._groups: dict[str, list[_Group]] = {}
         """Partition -> groups of its nodes."""
         self._group_nodes()
+        self._by_index = [slot for _, slot in sorted(self._slots.items())]
+        for index, slot in enumerate(self._by_index):
+            slot.index = index
         self._satisfied: dict[tuple[str, frozenset[str]], bool] = {}
         self._classes: dict[_Ask, _Class] = {}
         self._log: list[Slot] = []
@@ -415,26 +427,26 @@ class _Judge:
                 return [], limited
             taken.append((slot, fits))
         most = max(ask.nodes, ask.max_nodes or queue.usable, 1)
-        popped: list[tuple[_Key, str]] = []
-        seen = set(ask.required)
+        popped: list[int] = []
+        seen = {self._slots[name].index for name in ask.required}
         tasks = sum(fits for _, fits in taken)
         while queue.heap and (len(taken) < max(1, ask.nodes) or tasks < found.tasks) and len(taken) < most:
-            entry = heapq.heappop(queue.heap)
-            slot = self._slots[entry[1]]
-            if entry[0] != slot.key or entry[1] in seen:
+            key = heapq.heappop(queue.heap)
+            slot = self._by_index[key & _INDEX]
+            if key != slot.key or slot.index in seen:
                 continue
             fits = _tasks_on(found, slot)
             if fits < 1:
                 continue  # for good: room only shrinks
-            popped.append(entry)
-            seen.add(entry[1])
+            popped.append(key)
+            seen.add(slot.index)
             if may_boot(slot):
                 taken.append((slot, fits))
                 tasks += fits
         if ask.max_nodes and tasks < found.tasks and len(taken) >= most:
             taken = self._roomiest(found, queue, most)
-        for entry in popped:
-            heapq.heappush(queue.heap, entry)
+        for key in popped:
+            heapq.heappush(queue.heap, key)
         return taken, limited
 
     def _roomiest(self, found: _Class, queue: _Queue, most: int) -> list[tuple[Slot, int]]:
@@ -452,12 +464,12 @@ class _Judge:
     def _refresh(self, queue: _Queue) -> None:
         """Bring the entries of nodes that were used since into the heap."""
         if queue.seen < 0:
-            queue.heap = [(slot.key, slot.node.name) for slot in queue.slots()]
+            queue.heap = [slot.key for slot in queue.slots()]
             heapq.heapify(queue.heap)
         else:
             for slot in dict.fromkeys(self._log[queue.seen :]):
                 if slot.group in queue.groups and slot.cpus >= queue.needs and slot.node.name not in queue.without:
-                    heapq.heappush(queue.heap, (slot.key, slot.node.name))
+                    heapq.heappush(queue.heap, slot.key)
         queue.seen = len(self._log)
 
 

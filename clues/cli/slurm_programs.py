@@ -22,6 +22,8 @@ class _Job(msgspec.Struct):
 
     job_id: int
     nodes_resume: str = ""
+    nodes: str = ""
+    """Its name up to Slurm 22.05."""
 
 
 class _ResumeFile(msgspec.Struct):
@@ -50,7 +52,7 @@ def jobs_of_resume_file(path: Path) -> tuple[str, ...]:
     except (OSError, msgspec.MsgspecError) as error:
         say(f"note: SLURM_RESUME_FILE is not used: {clean(str(error))}")
         return ()
-    return tuple(f"{job.job_id} ({clean(job.nodes_resume)})" for job in found.jobs)
+    return tuple(f"{job.job_id} ({clean(job.nodes_resume or job.nodes)})" for job in found.jobs)
 
 
 def each(names: Sequence[str], ask: Callable[[Sequence[str]], Sequence[str]], tell: Callable[[Any], None]) -> int:

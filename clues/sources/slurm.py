@@ -2,11 +2,12 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
+from clues.hostlist import compress
 from clues.model import Node, Phase, Pod, PodRef, PodSpec
 from clues.options import Policy, Pool
 from clues.policy.slurm_machines import job_ref, pool_of_node
@@ -111,7 +112,8 @@ class SlurmSource:
             changed = self._problem != error.message
             self._problem = error.message
             return changed
-        found = SlurmLook(jobs.jobs, nodes.nodes, partitions, (*jobs.problems, *nodes.problems, *said))
+        said = (*jobs.problems, *nodes.problems, *said, *_hidden(nodes.nodes, partitions))
+        found = SlurmLook(jobs.jobs, nodes.nodes, partitions, said)
         changed = found != self._look or bool(self._problem) or self._looked_at is None
         self._problem = ""
         self._looked_at = self._clock.monotonic()
@@ -322,6 +324,14 @@ class _Picture:
         )
         self.states[node.name] = (key, state)
         return state
+
+
+def _hidden(nodes: Sequence[ListedNode], partitions: Sequence[SlurmPartition]) -> Iterator[str]:
+    """Say that Slurm hides nodes: CLOUD ones that are powered down are shown by `PrivateData=cloud` only."""
+    names = {name for partition in partitions for name in partition.nodes} - {item.node.name for item in nodes}
+    if names:
+        text = compress(names)
+        yield f"Slurm hides the nodes {text[:100]}: set PrivateData=cloud in slurm.conf, or they are never ordered"
 
 
 def _few(problems: Sequence[str]) -> tuple[str, ...]:

@@ -62,7 +62,8 @@ with (folder / "orders").open("a") as orders:
         orders.write(f"{word} {name}\\n")
 if word == "on" and not alive():
     conf = str(folder / "slurm.conf")
-    subprocess.run(["slurmd", "-f", conf, "-N", name], stdin=subprocess.DEVNULL, check=True, timeout=30)
+    # -b: as if the machine had just booted; a node that Slurm itself resumes must have
+    subprocess.run(["slurmd", "-b", "-f", conf, "-N", name], stdin=subprocess.DEVNULL, check=True, timeout=30)
 elif word == "off":
     if alive():
         os.kill(alive(), signal.SIGKILL if (folder / "cut").exists() else signal.SIGTERM)

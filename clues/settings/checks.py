@@ -152,8 +152,9 @@ def _pool(pool: Pool, settings: Settings) -> Iterator[str]:
         if count > 1:
             yield f"machine {name} stands {count} times"
     for machine in pool.machines:
+        what = "Kubernetes node" if kubernetes else "node"
         if not (_NAME if kubernetes else _HOST).fullmatch(machine.node or machine.name):
-            yield f"machine {machine.name!r}: {(machine.node or machine.name)[:80]!r} is no name of a node"
+            yield f"machine {machine.name!r}: {(machine.node or machine.name)[:80]!r} is no name of a {what}"
         if not 0 <= machine.port <= 65535:
             yield f"machine {machine.name}: port is {machine.port}"
 

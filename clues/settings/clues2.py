@@ -77,7 +77,9 @@ class _Options:
     def take(self, name: str) -> str:
         """Return the value without quotes, and remember that it was asked for; "" where there is none."""
         self.used.add(name)
-        return self.values.get(name, "").strip().strip("'\"")
+        text = self.values.get(name, "").strip()
+        quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" and text[0] not in text[1:-1]
+        return text[1:-1] if quoted else text
 
     def ending(self, *suffixes: str) -> tuple[str, str]:
         """Return the first option with such an ending, and its value."""

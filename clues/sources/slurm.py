@@ -13,7 +13,7 @@ from clues.options import Policy, Pool
 from clues.policy.slurm_machines import job_ref, pool_of_node
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNodeState, SlurmPartition
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
-from clues.snapshot import Machine, NodeState, Snapshot
+from clues.snapshot import Machine, MachineState, NodeState, Snapshot
 from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError
 
@@ -23,6 +23,7 @@ _MOST_SHARE: Final = 4.0
 """A look that took a second is followed by a pause of four at least: slurmctld answers jobs meanwhile."""
 _MOST_PROBLEMS: Final = 5
 _STOP_S: Final = 2.0
+_MISSED: Final = -1.0
 
 
 class SlurmLook(msgspec.Struct, frozen=True):
@@ -286,16 +287,18 @@ class _Picture:
         name, started = item.node.name, item.node.started_at
         if machine is None:
             return False
-        if machine.state.value in {"off", "stopping"}:
-            self._started_before[name] = started
-            return machine.state.value == "off" and item.node.parked
         known = self._started_before.get(name)
+        if machine.state in {MachineState.OFF, MachineState.STOPPING}:
+            # once Slurm has missed it, whoever answers later is there, also a machine that only slept
+            self._started_before[name] = started if item.node.answers and known != _MISSED else _MISSED
+            return machine.state is MachineState.OFF and item.node.parked
+        booting = machine.state is MachineState.BOOTING
         if known is not None:
             if known != started:
                 del self._started_before[name]
-            return known == started and (item.node.parked or machine.state.value == "booting")
+            return known == started and (item.node.parked or booting)
         off_at = machine.last_off_at
-        return machine.state.value == "booting" and item.node.parked and off_at is not None and started <= off_at
+        return booting and item.node.parked and off_at is not None and started <= off_at
 
     def _state(self, item: ListedNode, ready: bool, machine: Machine | None, now: float) -> NodeState:
         node, pods = item.node, self._on.get(item.node.name, ())

@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from clues.cli.session import client, tell
-from infracore.cli.console import print_text, say
+from infracore.cli.console import print_json, print_text, say
 from infracore.cli.lazy import ExampleCommand, ExampleGroup
+from infracore.cli.options import json_option
 
 __all__ = ["command"]
 
@@ -40,14 +41,15 @@ def command() -> None:
     ),
 )
 @_hosts
-def resume(hosts: str) -> int:
+@json_option
+def resume(hosts: str, as_json: bool) -> int:
     """Order the machines of nodes. Which jobs they are for is read from SLURM_RESUME_FILE, where Slurm sets it."""
     from clues.cli.slurm_programs import each, jobs_of_resume_file, names_of
 
     names = names_of(hosts)
     file = os.environ.get("SLURM_RESUME_FILE", "")
     jobs = jobs_of_resume_file(Path(file)) if file else ()
-    status = each(names, lambda some: client().power_on(some), tell)
+    status = each(names, lambda some: client().power_on(some), lambda said: tell(said, as_json=as_json))
     if jobs:
         say(f"for the jobs {', '.join(jobs)}")
     return status
@@ -63,11 +65,12 @@ def resume(hosts: str) -> int:
     ),
 )
 @_hosts
-def suspend(hosts: str) -> int:
+@json_option
+def suspend(hosts: str, as_json: bool) -> int:
     """Turn the machines of nodes off, each only once no job has it any more."""
     from clues.cli.slurm_programs import each, names_of
 
-    return each(names_of(hosts), lambda some: client().power_off(some), tell)
+    return each(names_of(hosts), lambda some: client().power_off(some), lambda said: tell(said, as_json=as_json))
 
 
 @command.command(
@@ -80,8 +83,13 @@ def suspend(hosts: str) -> int:
     ),
 )
 @_hosts
-def hosts_command(hosts: str) -> None:
+@json_option
+def hosts_command(hosts: str, as_json: bool) -> None:
     """Print the names that a host list stands for, one a line."""
     from clues.cli.slurm_programs import names_of
 
-    print_text("\n".join(names_of(hosts)))
+    names = names_of(hosts)
+    if as_json:
+        print_json(list(names))
+    else:
+        print_text("\n".join(names))

@@ -127,6 +127,18 @@ def test_the_slurmd_of_before_the_machine_went_off_is_not_ready() -> None:
     assert made.snapshot(3, machine(MachineState.BOOTING, last_off_at=150.0)).nodes["n1"].node.ready
 
 
+def test_a_machine_that_only_slept_is_ready_though_its_slurmd_is_the_same() -> None:
+    batch = Batch()
+    made = source(batch)
+    asleep = msgspec.structs.replace(listed().node, answers=False)
+    batch.listed_nodes = (ListedNode(asleep, "DOWN+DRAIN+NOT_RESPONDING"),)
+    made.look()
+    made.snapshot(0, machine(MachineState.OFF))
+    batch.listed_nodes = (listed(),)
+    made.look()
+    assert made.snapshot(1, machine(MachineState.BOOTING, last_off_at=150.0)).nodes["n1"].node.ready
+
+
 def test_of_an_array_as_many_tasks_as_may_run_are_demand() -> None:
     array = ListedJob(SlurmJob(6, "p", count=50, name="6_[1-50%4]"), array=6, at_once=4)
     running = ListedJob(SlurmJob(7, "p", pending=False), array=6, places=("n1",))

@@ -75,6 +75,7 @@ class Desk:
             actions=tuple(action_view(record) for record in view.actions),
             notes=(*((f"paused: {view.paused}",) if view.paused else ()), *(decision.notes if decision else ())),
             problems=view.problems,
+            work="job" if view.snapshot.slurm is not None else "pod",
         )
 
     def _pools(self, view: View) -> tuple[PoolView, ...]:

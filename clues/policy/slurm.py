@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 from clues.decision import Block, NodeVerdict
 from clues.options import Policy
 from clues.policy.constraints import satisfies
-from clues.policy.slurm_jobs import Judged, Limits, Slot, SlurmJobVerdict, judge
+from clues.policy.slurm_jobs import Judged, Limits, SlurmJobVerdict, judge
+from clues.policy.slurm_room import Slot
 from clues.slurm_model import SlurmCluster, SlurmNode, SlurmNodeState
 
 __all__ = ["Keep", "SlurmDecision", "SlurmJobVerdict", "decide_slurm", "judge_jobs", "satisfies"]

@@ -11,27 +11,18 @@ what their classes, groups and placements cost, not jobs times nodes.
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from clues.options import Policy
 from clues.policy.constraints import can_be_helped, satisfies
-from clues.slurm_model import Gres, SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
+from clues.policy.slurm_room import INDEX, Ask, Group, JobClass, Queue, Slot, could_run, slot_of, tasks_on, use
+from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNodeState, SlurmPartition
 
-__all__ = ["Judged", "Limits", "Slot", "SlurmJobVerdict", "judge"]
+__all__ = ["Judged", "Limits", "SlurmJobVerdict", "judge"]
 
-_RANK: Final = {
-    SlurmNodeState.IDLE: 0,
-    SlurmNodeState.ALLOCATED: 0,
-    SlurmNodeState.POWERING_UP: 1,
-    SlurmNodeState.POWERED_DOWN: 2,
-}
-_OFF: Final = frozenset({SlurmNodeState.POWERED_DOWN, SlurmNodeState.POWERING_UP})
 _ANYWHERE: Final = SlurmPartition("", ())
-
-_INDEX_BITS: Final = 20
-_INDEX: Final = (1 << _INDEX_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,113 +47,10 @@ class Limits:
     """Pool that nothing is ordered of now -> why."""
 
 
-@dataclass(slots=True, eq=False)
-class _Group:
-    """Nodes of the same partitions, size and features."""
-
-    node: SlurmNode
-    """One of them."""
-    slots: list["Slot"] = field(default_factory=list)
-    usable: list["Slot"] = field(default_factory=list)
-    """Those that could be used now, or once they have booted."""
-    wanted: int = 0
-    """Jobs that could use them."""
-
-
-@dataclass(slots=True, eq=False)
-class Slot:
-    """A node with the room that is left on it."""
-
-    node: SlurmNode
-    rank: int
-    shared: bool
-    cpus: int
-    memory_mb: int
-    gres: dict[str, int]
-    group: _Group
-    used: bool = False
-    reserved: bool = False
-    untouched: bool = True
-    """No job runs on it and none was put there."""
-    index: int = 0
-    """Its place among all by name."""
-    key: int = 0
-    """Smaller is better; the index is its lowest bits. One number: a heap of them is three times as quick as one of
-    tuples (measured with 10,000 jobs)."""
-
-    def rate(self) -> None:
-        """Put nodes that are on or already chosen first; among them those that few others could use."""
-        rank = self.rank if self.rank < 2 or not self.used else 1
-        wanted = self.group.wanted
-        scarce = wanted if rank < 2 else 0
-        key = (rank << 24 | min(scarce, 0xFFFFFF)) << 32 | min(self.node.weight, 0xFFFFFFFF)
-        key = (key << 24 | min(wanted, 0xFFFFFF)) << 24 | min(max(0, self.cpus), 0xFFFFFF)
-        key = key << 40 | min(max(0, self.memory_mb), (1 << 40) - 1)
-        self.key = key << _INDEX_BITS | self.index
-
-
 @dataclass(slots=True)
 class Judged:
     slots: dict[str, Slot]
     jobs: list[SlurmJobVerdict]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """What a job asks for, and nothing else: jobs with equal ones are alike."""
-
-    partition: str
-    nodes: int
-    max_nodes: int
-    cpus_per_node: int
-    cpus: int
-    cpus_per_task: int
-    tasks_per_node: int
-    memory_per_node_mb: int
-    memory_per_cpu_mb: int
-    constraint: str
-    gres: Gres
-    exclusive: bool
-    required: frozenset[str]
-    excluded: frozenset[str]
-
-
-@dataclass(slots=True, eq=False)
-class _Queue:
-    """The nodes that a class could use in one partition, best first; entries with an old key are skipped."""
-
-    groups: list[_Group]
-    without: frozenset[str]
-    """Nodes that the job excludes."""
-    needs: int
-    """CPUs on a node: one with fewer is of no use."""
-    fitting: int = 0
-    """Nodes that could run a part of the job, some day."""
-    usable: int = 0
-    heap: list[int] = field(default_factory=list)
-    """Keys of slots."""
-    seen: int = -1
-    """How much of the log of changes is in the heap; -1: it was not filled yet."""
-
-    def slots(self) -> Iterator[Slot]:
-        """Yield what is usable and has the CPUs."""
-        needs, without = self.needs, self.without
-        for group in self.groups:
-            for slot in group.usable:
-                if slot.cpus >= needs and slot.node.name not in without:
-                    yield slot
-
-
-@dataclass(slots=True, eq=False)
-class _Class:
-    ask: _Ask
-    unit: int
-    """CPUs of one task."""
-    tasks: int
-    queues: list[_Queue]
-    why: str = ""
-    """Why its jobs cannot be placed any more."""
-    outcome: str = ""
 
 
 def judge(
@@ -179,14 +67,14 @@ class _Judge:
         self._limits = limits
         self._partitions = {partition.name: partition for partition in cluster.partitions}
         self._slots: dict[str, Slot] = {}
-        self._groups: dict[str, list[_Group]] = {}
+        self._groups: dict[str, list[Group]] = {}
         """Partition -> groups of its nodes."""
         self._group_nodes()
         self._by_index = [slot for _, slot in sorted(self._slots.items())]
         for index, slot in enumerate(self._by_index):
             slot.index = index
         self._satisfied: dict[tuple[str, frozenset[str]], bool] = {}
-        self._classes: dict[_Ask, _Class] = {}
+        self._classes: dict[Ask, JobClass] = {}
         self._log: list[Slot] = []
         self._verdicts: list[SlurmJobVerdict] = []
         waking = sum(1 for node in cluster.nodes if node.state is SlurmNodeState.POWERING_UP)
@@ -196,8 +84,8 @@ class _Judge:
         self._room = dict(limits.room)
 
     def run(self) -> Judged:
-        asking: list[tuple[SlurmJob, _Class]] = []
-        counts: Counter[_Ask] = Counter()
+        asking: list[tuple[SlurmJob, JobClass]] = []
+        counts: Counter[Ask] = Counter()
         for job in sorted(self._cluster.jobs, key=lambda job: (-job.priority, job.id)):
             if not job.pending:
                 continue
@@ -253,8 +141,8 @@ class _Judge:
                 return ""
         return "; ".join(whys)
 
-    def _class_of(self, job: SlurmJob) -> _Class:
-        ask = _Ask(
+    def _class_of(self, job: SlurmJob) -> JobClass:
+        ask = Ask(
             job.partition, job.nodes, job.max_nodes, job.cpus_per_node, job.cpus, job.cpus_per_task,
             job.tasks_per_node, job.memory_per_node_mb, job.memory_per_cpu_mb, job.constraint, job.gres, job.exclusive,
             job.required, job.excluded,
@@ -266,7 +154,7 @@ class _Judge:
                 unit = max(1, job.cpus_per_node)
             tasks = max(job.nodes, -(-job.cpus // unit)) if job.cpus > 0 else job.nodes
             queues = [self._queue(name, ask) for name in dict.fromkeys(job.partition.split(","))]
-            found = self._classes[ask] = _Class(ask, unit, tasks, queues)
+            found = self._classes[ask] = JobClass(ask, unit, tasks, queues)
         return found
 
     def _group_nodes(self) -> None:
@@ -274,33 +162,33 @@ class _Judge:
         for partition in self._partitions.values():
             for name in dict.fromkeys(partition.nodes):
                 of_node.setdefault(name, []).append(partition.name)
-        groups: dict[tuple[object, ...], _Group] = {}
+        groups: dict[tuple[object, ...], Group] = {}
         for node in self._cluster.nodes:
             partitions = tuple(of_node.get(node.name, ()))
             alike = (partitions, node.cpus, node.memory_mb, node.features, node.gres)
             group = groups.get(alike)
             if group is None:
-                group = groups[alike] = _Group(node)
+                group = groups[alike] = Group(node)
                 for name in partitions:
                     self._groups.setdefault(name, []).append(group)
             if node.name in self._slots:
                 continue
-            slot = self._slots[node.name] = _slot(node, group)
+            slot = self._slots[node.name] = slot_of(node, group)
             group.slots.append(slot)
             if slot.rank < 3 and not self._is_shut(slot):
                 group.usable.append(slot)
 
-    def _queue(self, name: str, ask: _Ask) -> _Queue:
+    def _queue(self, name: str, ask: Ask) -> Queue:
         groups = [
             group
             for group in self._groups.get(name, ())
-            if self._satisfies(ask.constraint, group.node.features) and _could_run(ask, group.node)
+            if self._satisfies(ask.constraint, group.node.features) and could_run(ask, group.node)
         ]
-        queue = _Queue(groups, ask.excluded, max(1, ask.cpus_per_node, ask.cpus_per_task))
+        queue = Queue(groups, ask.excluded, max(1, ask.cpus_per_node, ask.cpus_per_task))
         if ask.excluded or ask.required:
             names = {slot.node.name for group in groups for slot in group.slots} - ask.excluded
             if not ask.required <= names:
-                return _Queue([], frozenset(), 1)
+                return Queue([], frozenset(), 1)
             queue.fitting = len(names)
             queue.usable = sum(slot.node.name not in ask.excluded for group in groups for slot in group.usable)
         else:
@@ -322,7 +210,7 @@ class _Judge:
 
     # placing
 
-    def _serve(self, job: SlurmJob, found: _Class) -> SlurmJobVerdict:
+    def _serve(self, job: SlurmJob, found: JobClass) -> SlurmJobVerdict:
         names: list[str] = []
         outcome, why, placed = "", "", 0
         for _ in range(job.count):
@@ -338,7 +226,7 @@ class _Judge:
             why = f"{placed} of {job.count} tasks" + (f"; then: {why}" if placed < job.count else "")
         return SlurmJobVerdict(job.id, outcome, tuple(dict.fromkeys(names)), why)
 
-    def _place(self, found: _Class) -> tuple[str, list[Slot], str]:
+    def _place(self, found: JobClass) -> tuple[str, list[Slot], str]:
         if found.why:
             return found.outcome, [], found.why
         best: tuple[int, list[tuple[Slot, int]]] | None = None
@@ -365,7 +253,7 @@ class _Judge:
                 pool = self._limits.pool_of.get(slot.node.name, "")
                 if pool in self._room:
                     self._room[pool] -= 1
-            _use(found, slot, tasks)
+            use(found, slot, tasks)
             slot.rate()
             self._log.append(slot)
         if any(slot.rank == 2 for slot, _ in chosen):
@@ -374,7 +262,7 @@ class _Judge:
             outcome = "fits" if all(slot.rank == 0 for slot, _ in chosen) else "upcoming"
         return outcome, [slot for slot, _ in chosen], ""
 
-    def _choose(self, found: _Class, queue: _Queue) -> tuple[list[tuple[Slot, int]], str, str]:
+    def _choose(self, found: JobClass, queue: Queue) -> tuple[list[tuple[Slot, int]], str, str]:
         """Take the best nodes until the job has enough of them and all its tasks fit; nothing is used yet."""
         ask = found.ask
         chosen, limited = self._best(found, queue)
@@ -401,7 +289,7 @@ class _Judge:
             short += f", with room for {tasks} of {found.tasks} tasks"
         return [], f"needs {max(1, ask.nodes)} nodes at once, {short}", "waiting"
 
-    def _best(self, found: _Class, queue: _Queue) -> tuple[list[tuple[Slot, int]], str]:
+    def _best(self, found: JobClass, queue: Queue) -> tuple[list[tuple[Slot, int]], str]:
         """Return the nodes in their order of use, as many as are needed or as there are; and a pool at its limit."""
         ask = found.ask
         self._refresh(queue)
@@ -422,7 +310,7 @@ class _Judge:
 
         for name in sorted(ask.required):
             slot = self._slots[name]
-            fits = _tasks_on(found, slot) if slot in slot.group.usable else 0
+            fits = tasks_on(found, slot) if slot in slot.group.usable else 0
             if fits < 1 or not may_boot(slot):
                 return [], limited
             taken.append((slot, fits))
@@ -432,10 +320,10 @@ class _Judge:
         tasks = sum(fits for _, fits in taken)
         while queue.heap and (len(taken) < max(1, ask.nodes) or tasks < found.tasks) and len(taken) < most:
             key = heapq.heappop(queue.heap)
-            slot = self._by_index[key & _INDEX]
+            slot = self._by_index[key & INDEX]
             if key != slot.key or slot.index in seen:
                 continue
-            fits = _tasks_on(found, slot)
+            fits = tasks_on(found, slot)
             if fits < 1:
                 continue  # for good: room only shrinks
             popped.append(key)
@@ -449,9 +337,9 @@ class _Judge:
             heapq.heappush(queue.heap, key)
         return taken, limited
 
-    def _roomiest(self, found: _Class, queue: _Queue, most: int) -> list[tuple[Slot, int]]:
+    def _roomiest(self, found: JobClass, queue: Queue, most: int) -> list[tuple[Slot, int]]:
         """Return the nodes with the most room: the best ones are too many for a job that may have few."""
-        with_room = [(slot, _tasks_on(found, slot)) for slot in queue.slots()]
+        with_room = [(slot, tasks_on(found, slot)) for slot in queue.slots()]
         must = [item for item in with_room if item[0].node.name in found.ask.required]
         rest = [item for item in with_room if item[0].node.name not in found.ask.required]
         if most == 1:  # the first that is large enough
@@ -461,7 +349,7 @@ class _Judge:
             rest.sort(key=lambda item: (-item[1], item[0].key))
         return [item for item in [*must, *rest][:most] if item[1] > 0]
 
-    def _refresh(self, queue: _Queue) -> None:
+    def _refresh(self, queue: Queue) -> None:
         """Bring the entries of nodes that were used since into the heap."""
         if queue.seen < 0:
             queue.heap = [slot.key for slot in queue.slots()]
@@ -482,62 +370,3 @@ def _dealt(chosen: Sequence[tuple[Slot, int]], tasks: int) -> list[tuple[Slot, i
         left -= more
         dealt.append((slot, 1 + more))
     return dealt
-
-
-def _slot(node: SlurmNode, group: _Group) -> Slot:
-    rank = _RANK.get(node.state, 3)
-    free = node.free_cpus
-    if node.state is SlurmNodeState.ALLOCATED and not free:
-        rank = 3
-    off = node.state in _OFF
-    cpus = node.cpus if free is None or (off and free <= 0) else min(free, node.cpus)
-    memory = node.memory_mb if off or node.free_memory_mb is None else node.free_memory_mb
-    gres = node.gres if off or node.free_gres is None else node.free_gres
-    idle = node.state is not SlurmNodeState.ALLOCATED
-    return Slot(node, rank, free is not None, cpus, memory, dict(gres), group, untouched=idle)
-
-
-def _could_run(ask: _Ask, node: SlurmNode) -> bool:
-    """Whether the node could ever run a part of the job."""
-    unit = max(1, ask.cpus_per_task)
-    memory = max(ask.memory_per_node_mb, ask.memory_per_cpu_mb * max(unit, ask.cpus_per_node))
-    return (
-        node.cpus >= max(unit, ask.cpus_per_node)
-        and (node.memory_mb <= 0 or node.memory_mb >= memory)
-        and _has_gres(ask.gres, dict(node.gres))
-    )
-
-
-def _has_gres(asked: Gres, there: Mapping[str, int]) -> bool:
-    return all(there.get(name, 0) >= amount for name, amount in asked)
-
-
-def _tasks_on(found: _Class, slot: Slot) -> int:
-    """Return how many tasks of the job a node has room for now."""
-    ask = found.ask
-    if (slot.used and not slot.shared) or (ask.exclusive and not slot.untouched):
-        return 0
-    cpus = slot.cpus
-    if cpus < max(1, ask.cpus_per_node) or not _has_gres(ask.gres, slot.gres):
-        return 0
-    tasks = cpus // found.unit
-    if ask.tasks_per_node:
-        tasks = min(tasks, ask.tasks_per_node)
-    elif ask.cpus <= 0:
-        tasks = min(tasks, 1)
-    if slot.node.memory_mb > 0:
-        if slot.memory_mb < ask.memory_per_node_mb:
-            return 0
-        if ask.memory_per_cpu_mb > 0:
-            tasks = min(tasks, slot.memory_mb // (ask.memory_per_cpu_mb * found.unit))
-    return tasks
-
-
-def _use(found: _Class, slot: Slot, tasks: int) -> None:
-    ask = found.ask
-    cpus = max(1, ask.cpus_per_node, tasks * found.unit)
-    slot.used, slot.untouched = True, False
-    slot.cpus -= slot.cpus if ask.exclusive else cpus
-    slot.memory_mb -= max(ask.memory_per_node_mb, ask.memory_per_cpu_mb * cpus)
-    for name, amount in ask.gres:
-        slot.gres[name] = slot.gres.get(name, 0) - amount

@@ -87,9 +87,19 @@ def decide_on_slurm(
     found = decide_slurm(seen, now, policy, excluded=plan.excluded, limits=limits, keep=plan.keep, unneeded_s=unneeded)
     notes: list[str] = []
     fresh = snapshot.complete and snapshot.stale_s <= policy.max_stale_s
-    off, kept = _spared(found, plan, pools, policy, bounds) if fresh else ((), dict.fromkeys(found.off, _STALE))
+    off: tuple[str, ...] = ()
+    lost: tuple[Removal, ...] = ()
+    failed_at = memory.last_failure
     if not fresh:
         notes.append("the picture of Slurm is not complete or too old: no node is removed")
+        kept = dict.fromkeys(found.off, NodeVerdict("", Block.STALE, "the picture is not complete or too old"))
+    elif failed_at is not None and now - min(failed_at, now) < policy.delay_after_failure_s:
+        until = min(failed_at, now) + policy.delay_after_failure_s
+        said = "a removal failed a short while ago"
+        kept = {name: NodeVerdict(name, Block.COOLDOWN, said, until) for name in found.off}
+    else:
+        off, kept = _spared(found, plan, pools, policy, bounds)
+        lost = tuple(_lost(plan, snapshot, policy, notes))
     on = found.on if snapshot.complete else ()
     on = (*on, *_to_minimum(plan, snapshot, pools, policy, bounds, on))
     verdicts = tuple(kept.get(verdict.node, verdict) for verdict in found.verdicts)
@@ -108,7 +118,8 @@ def decide_on_slurm(
             )
             for name in off
             if name in plan.machine_of
-        ),
+        )
+        + lost,
         cancel=tuple(sorted(plan.leaving & found.used)),
         pods=tuple(
             PodVerdict(
@@ -125,9 +136,6 @@ def decide_on_slurm(
         memory=msgspec.structs.replace(memory, last_scale_up=now if orders else memory.last_scale_up),
         notes=tuple(notes),
     )
-
-
-_STALE: Final = NodeVerdict("", Block.STALE, "the picture of Slurm is not complete or too old")
 
 
 def _plan(cluster: SlurmCluster, snapshot: Snapshot, pools: Sequence[Pool], memory: Memory) -> _Plan:
@@ -247,6 +255,33 @@ def _on(plan: _Plan, snapshot: Snapshot, pools: Sequence[Pool]) -> Counter[str]:
             if node.state in _UP and plan.pool_of.get(name) == pool.name and name not in plan.machine_of
         )
     return on
+
+
+def _lost(plan: _Plan, snapshot: Snapshot, policy: Policy, notes: list[str]) -> Iterator[Removal]:
+    """Name nodes whose machine is on and whose slurmd has been silent for `unready_s`: Slurm has given up their jobs.
+
+    Where many are silent at once the fault is elsewhere, and all are left as they are.
+    """
+    if not (policy.remove_unready and policy.scale_in):
+        return
+    on = [name for name, machine in plan.machine_of.items() if machine.state is MachineState.ON]
+    silent = [
+        name
+        for name in on
+        if plan.nodes[name].state is SlurmNodeState.DOWN and not plan.nodes[name].answers and name in snapshot.nodes
+    ]
+    if len(silent) > policy.ok_unready and 100 * len(silent) > policy.max_unready_percent * len(on):
+        notes.append(f"{len(silent)} of {len(on)} nodes do not answer Slurm: the cluster is left as it is")
+        return
+    for name in silent:
+        state = snapshot.nodes[name]
+        since = state.node.not_ready_since
+        passed = 0.0 if since is None else snapshot.now - since
+        free = not state.pods and not plan.nodes[name].kept and name not in plan.excluded
+        if free and passed >= policy.unready_s and name not in plan.leaving:
+            machine = plan.machine_of[name]
+            said = f"its slurmd has not answered for {passed:.0f} s"
+            yield Removal(name, machine.pool, machine.name, RemovalKind.UNREADY, reason=said)
 
 
 def _resting(pools: Sequence[Pool], memory: Memory, now: float) -> dict[str, str]:

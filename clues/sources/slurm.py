@@ -101,7 +101,9 @@ class SlurmSource:
     def look(self) -> bool:
         """Ask Slurm once; returns whether the picture is another one. Blocks for as long as its commands take."""
         try:
-            jobs, nodes = self._slurm.jobs(), self._slurm.nodes()
+            # In this order: a job that starts in between is running on nodes that are still seen as idle. The other
+            # way round it would be pending beside the nodes that it has taken, and more would be ordered for it.
+            nodes, jobs = self._slurm.nodes(), self._slurm.jobs()
             partitions = self._look.partitions
             said: tuple[str, ...] = ()
             if self._are_old(jobs.jobs, nodes.nodes):
@@ -193,7 +195,14 @@ def picture_of(look: SlurmLook) -> SlurmCluster:
         if exclusive and not job.exclusive and not exclusive.isdisjoint(job.partition.split(",")):
             job = msgspec.structs.replace(job, exclusive=True)
         jobs.append(job)
-    return SlurmCluster(look.partitions, tuple(item.node for item in look.nodes), tuple(jobs))
+    taken = {name for item in look.jobs for name in item.places}
+    nodes = tuple(
+        msgspec.structs.replace(item.node, planned=True)  # the job came after the node was looked at
+        if item.node.name in taken and item.node.state is SlurmNodeState.IDLE
+        else item.node
+        for item in look.nodes
+    )
+    return SlurmCluster(look.partitions, nodes, tuple(jobs))
 
 
 def pod_of_job(job: SlurmJob, node: str = "") -> Pod:

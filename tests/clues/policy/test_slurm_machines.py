@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from clues.decide import decide
-from clues.decision import Block, Decision, Memory, PoolRest
+from clues.decision import Block, Decision, Memory, PoolRest, RemovalKind
+from clues.model import Node, Pod, PodSpec
 from clues.options import Headroom, MachineOption, Policy, Pool, Window
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
-from clues.snapshot import Machine, MachineState, Snapshot
+from clues.snapshot import Machine, MachineState, NodeState, Snapshot
 
 NOW = 1_000_000.0
 NAMES = tuple(f"n{n}" for n in range(1, 5))
@@ -119,6 +120,33 @@ def test_held_and_disabled_machines_and_foreign_nodes_are_left_alone() -> None:
     shown = snapshot({"n1": _IDLE, "n2": _DOWN, "other": _IDLE}, (SlurmJob(7, "p", nodes=3),), (held, gone))
     decision = decided(shown)
     assert (decision.power_on, decision.remove) == ((), ())
+
+
+def test_after_a_removal_that_failed_nothing_goes_for_a_while() -> None:
+    shown = snapshot({"n1": _IDLE}, (), (machine("n1", MachineState.ON),))
+    decision = decided(shown, memory=Memory(last_failure=NOW - 10))
+    assert (decision.remove, [v.block for v in decision.nodes]) == ((), [Block.COOLDOWN])
+    assert len(decided(shown, memory=Memory(last_failure=NOW - 1000)).remove) == 1
+
+
+def _silent(names: tuple[str, ...], since: float, pods: tuple[Pod, ...] = ()) -> Snapshot:
+    machines = tuple(machine(name, MachineState.ON) for name in names)
+    states = {
+        name: NodeState(Node(name, {}, {}, ready=False, not_ready_since=since), pods, "rack", name) for name in names
+    }
+    return msgspec.structs.replace(snapshot(dict.fromkeys(names, _DOWN), (), machines), nodes=states)
+
+
+def test_a_machine_whose_slurmd_is_lost_goes_off_unless_many_are() -> None:
+    (removal,) = decided(_silent(("n1",), NOW - 1300)).remove
+    assert (removal.node, removal.kind) == ("n1", RemovalKind.UNREADY)
+    assert decided(_silent(("n1",), NOW - 1100)).remove == ()
+    assert decided(_silent(("n1",), NOW - 1300), policy=Policy(remove_unready=False)).remove == ()
+    running = Pod("p", "7", "7", PodSpec(), {}, node="n1")
+    assert decided(_silent(("n1",), NOW - 1300, (running,))).remove == ()
+    many = decided(_silent(NAMES, NOW - 1300))
+    assert many.remove == ()
+    assert "4 of 4 nodes do not answer" in many.notes[0]
 
 
 def test_demand_that_returns_calls_a_removal_off() -> None:

@@ -28,6 +28,8 @@ class Batch:
     stopping: threading.Event = field(default_factory=threading.Event)
     listed_jobs: tuple[ListedJob, ...] = ()
     listed_nodes: tuple[ListedNode, ...] = (listed(),)
+    starts: bool = False
+    """Its pending jobs start between two looks."""
     names: tuple[str, ...] = ("n1",)
     error: InfraError | None = None
     partition_reads: int = 0
@@ -35,10 +37,22 @@ class Batch:
     def jobs(self) -> Listing:
         if self.error is not None:
             raise self.error
-        return Listing(jobs=self.listed_jobs)
+        found = self.listed_jobs
+        self._start()
+        return Listing(jobs=found)
 
     def nodes(self) -> Listing:
-        return Listing(nodes=self.listed_nodes)
+        found = self.listed_nodes
+        self._start()
+        return Listing(nodes=found)
+
+    def _start(self) -> None:
+        if self.starts:
+            self.starts = False
+            running = [msgspec.structs.replace(item.job, pending=False) for item in self.listed_jobs]
+            self.listed_jobs = tuple(ListedJob(job, places=("n1",)) for job in running)
+            busy = msgspec.structs.replace(listed().node, state=SlurmNodeState.ALLOCATED, free_cpus=0)
+            self.listed_nodes = (ListedNode(busy, "ALLOCATED", is_ready=True),)
 
     def partitions(self) -> tuple[tuple[SlurmPartition, ...], tuple[str, ...]]:
         self.partition_reads += 1
@@ -80,6 +94,16 @@ def test_what_did_not_change_is_the_same_and_no_news() -> None:
     assert second.pending[0] is first.pending[0]
     assert [str(pod.ref) for pod in second.pending] == ["p/1", "p/2"]
     assert batch.partition_reads == 1
+
+
+def test_a_job_that_starts_while_slurm_is_asked_is_not_counted_twice() -> None:
+    batch = Batch(listed_jobs=(ListedJob(SlurmJob(1, "p", cpus=4)),), starts=True)
+    made = source(batch)
+    made.look()
+    shown = made.snapshot(0, {}).slurm
+    assert shown is not None
+    assert shown.jobs == ()
+    assert [(node.state, node.planned) for node in shown.nodes] == [(SlurmNodeState.IDLE, True)]
 
 
 def test_partitions_are_read_again_for_an_unknown_name_and_after_their_time() -> None:

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_slurm.py [--nodes 1000] [--jobs 10000] [--kinds 100]
 
-Prints JSON. CPU seconds of this process: reading the generated output of `squeue --json` (or `squeue -o`) and `scontrol
+Prints JSON. CPU seconds of this process: reading the generated output of `squeue --json` (or `squeue -O`) and `scontrol
 show node`, making the picture, deciding. The output has the form that Slurm 22.05 prints. CLUES needs 9 s of CPU for
 the poll of 1,000 nodes alone (its command is forked once a node).
 """
@@ -22,7 +22,7 @@ from clues.decide import decide
 from clues.decision import Memory
 from clues.options import MachineOption, Policy, Pool
 from clues.slurmapi.documents import read_job_document
-from clues.slurmapi.text import read_jobs, read_nodes, read_partitions
+from clues.slurmapi.text import read_nodes, read_partitions, read_wide_jobs
 from clues.snapshot import Machine, MachineState, Snapshot
 from clues.sources.slurm import SlurmLook, picture_of
 
@@ -91,7 +91,7 @@ def _measure(nodes: str, partitions: str, jobs: bytes | str, count: int) -> dict
 
     found_nodes = read_nodes(nodes)
     lap("read_nodes_s")
-    found_jobs = read_job_document(jobs) if isinstance(jobs, bytes) else read_jobs(jobs)
+    found_jobs = read_job_document(jobs) if isinstance(jobs, bytes) else read_wide_jobs(jobs, "")
     lap("read_jobs_s")
     look = SlurmLook(found_jobs.jobs, found_nodes.nodes, read_partitions(partitions).partitions)
     cluster = picture_of(look)
@@ -176,14 +176,14 @@ def _jobs(count: int, kinds: int, chance: random.Random) -> list[dict[str, Any]]
 
 
 def _line(job: dict[str, Any]) -> str:
-    return "|".join(
-        [
-            str(job["job_id"]), str(job["job_id"]), str(job["job_id"]), "N/A", job["partition"], "PENDING", "1",
-            str(job["cpus"]), "1", f"{job['memory_per_cpu']}M", job["tres_per_node"] or "N/A", "OK",
-            str(job["priority"]), f"{job['time_limit']}:00", "1796015742", "", "", "", "(null)", job["state_reason"],
-            job["features"] or "(null)",
-        ]
-    )  # fmt: skip
+    cpus, memory = job["cpus"], job["memory_per_cpu"]
+    words = [
+        job["job_id"], job["job_id"], job["job_id"], "N/A", job["partition"], "PENDING", 1, cpus, 1, f"{memory}M",
+        job["tres_per_node"] or "N/A", "OK", job["priority"], f"{job['time_limit']}:00", 1796015742, "", "", "(null)",
+        1, 0, f"cpu={cpus},mem={memory * cpus}M,node=1,billing={cpus}", "N/A", "N/A", job["tasks"],
+        job["state_reason"], job["features"] or "(null)",
+    ]  # fmt: skip
+    return "|".join(map(str, words)) + "|"
 
 
 if __name__ == "__main__":

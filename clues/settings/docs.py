@@ -42,11 +42,11 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "slurm.folder": ("Folder of `squeue` and `scontrol`; none: they are on the PATH.", ""),
     "slurm.config": ("Path of slurm.conf, as in SLURM_CONF; none: where the commands look for it.", ""),
     "slurm.read": (
-        "`auto`: jobs as JSON where squeue has it, nodes as text, which has FUTURE nodes; `json`, `text`: both so.",
+        "`auto`: up to 500 jobs as JSON where squeue has it, nodes as text, which has FUTURE nodes; `json`, `text`: all so.",
         "",
     ),
     "slurm.poll_s": (
-        "How often Slurm is asked: one squeue and one scontrol. A look that takes long is made less often.",
+        "How often Slurm is asked: squeue and scontrol, once each. A look that takes long is made less often.",
         "s",
     ),
     "slurm.partitions_s": ("How often the partitions are read; also whenever a node or job names an unknown one.", "s"),

@@ -15,7 +15,7 @@ from clues.slurm_model import SlurmJob
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.slurmapi.nodes import node_of
 from clues.slurmapi.text import is_pending, is_running
-from clues.slurmapi.words import array_tasks, gres_of, node_words, per_node
+from clues.slurmapi.words import added, array_tasks, gres_of, node_words, per_node
 
 __all__ = ["read_job_document", "read_node_document"]
 
@@ -173,9 +173,9 @@ def _job(form: _Job) -> ListedJob | None:
     per_cpu, memory = _number(form.memory_per_cpu), _number(form.memory_per_node)
     gres = gres_of(form.tres_per_node)
     if form.tres_per_job:
-        gres = _added(gres, per_node(gres_of(form.tres_per_job), least))
+        gres = added(gres, per_node(gres_of(form.tres_per_job), least))
     if form.tres_per_task:
-        gres = _added(gres, gres_of(form.tres_per_task, times=max(1, -(-tasks // least))))
+        gres = added(gres, gres_of(form.tres_per_task, times=max(1, -(-tasks // least))))
     job = SlurmJob(
         id=job_id,
         partition=form.partition,
@@ -228,13 +228,6 @@ def _name(form: _Job, job_id: int, array: int, is_list: bool) -> str:
     if array and (not isinstance(task, dict) or task.get("set")) and task is not None:
         return f"{array}_{_number(task)}"
     return str(job_id)
-
-
-def _added(one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
-    sums = dict(one)
-    for name, amount in other:
-        sums[name] = sums.get(name, 0) + amount
-    return tuple(sorted(sums.items()))
 
 
 def _node(form: _Node) -> ListedNode:

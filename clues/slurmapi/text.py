@@ -7,13 +7,25 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
+import msgspec
+
 from clues.hostlist import expand
 from clues.slurm_model import SlurmJob, SlurmPartition
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.slurmapi.nodes import node_of
-from clues.slurmapi.words import NOTHING, array_tasks, gres_of, memory_mb, minutes, node_words, number
+from clues.slurmapi.words import NOTHING, added, array_tasks, gres_of, memory_mb, minutes, node_words, number, per_node
 
-__all__ = ["JOB_FORMAT", "read_jobs", "read_nodes", "read_partitions"]
+__all__ = [
+    "EXCLUDED_FORMAT",
+    "JOB_FIELDS",
+    "JOB_FORMAT",
+    "is_pending",
+    "is_running",
+    "read_jobs",
+    "read_nodes",
+    "read_partitions",
+    "read_wide_jobs",
+]
 
 _T = TypeVar("_T")
 _COLUMNS: Final = (
@@ -24,6 +36,19 @@ _COLUMNS: Final = (
 )  # fmt: skip
 """squeue(1), -o. What users write freely (job names, comments) is not among them; features, which may hold `|`, come
 last."""
+_WIDE: Final = (
+    ("id", "JobArrayID"), ("job", "JobID"), ("array", "ArrayJobID"), ("tasks", "ArrayTaskID"),
+    ("partition", "Partition"), ("state", "State"), ("nodes", "NumNodes"), ("cpus", "NumCPUs"), ("min_cpus", "MinCpus"),
+    ("memory", "MinMemory"), ("gres", "tres-per-node"), ("share", "OverSubscribe"), ("priority", "PriorityLong"),
+    ("limit", "TimeLimit"), ("submitted", "SubmitTime"), ("required", "ReqNodes"), ("places", "NodeList"),
+    ("reservation", "Reservation"), ("per_task", "cpus-per-task"), ("on_node", "NTPerNode"), ("tres", "tres-alloc"),
+    ("gres_job", "tres-per-job"), ("gres_task", "tres-per-task"), ("task_count", "NumTasks"), ("reason", "Reason"),
+    ("features", "Feature"),
+)  # fmt: skip
+"""squeue(1), -O, which says more than -o but for the nodes that a job excludes."""
+JOB_FIELDS: Final = ",".join(f"{name}:|" for _, name in _WIDE)
+EXCLUDED_FORMAT: Final = "%A|%x"
+_WIDE_NAMES: Final = tuple(name for name, _ in _WIDE)
 JOB_FORMAT: Final = "|".join(code for _, code in _COLUMNS)
 _NAMES: Final = tuple(name for name, _ in _COLUMNS)
 _KEY: Final = re.compile(r"(?:^| )([A-Z][A-Za-z0-9_:/]*)=")
@@ -48,6 +73,17 @@ def read_partitions(text: str) -> Listing:
 def read_jobs(text: str) -> Listing:
     """Read the lines of `squeue -h -o JOB_FORMAT`; jobs that are neither pending nor on nodes are left out."""
     jobs, problems = _each(text, "job", _job)
+    return Listing(jobs=jobs, problems=problems)
+
+
+def read_wide_jobs(text: str, excluded: str) -> Listing:
+    """Read the lines of `squeue -h -O JOB_FIELDS`, and of `squeue -h -o EXCLUDED_FORMAT` for the same jobs."""
+    without: dict[str, str] = {}
+    for line in excluded.splitlines():
+        number_text, _, names = line.partition("|")
+        if names.strip() not in NOTHING:
+            without[number_text.strip()] = names.strip()
+    jobs, problems = _each(text, "job", lambda line: _wide_job(line, without))
     return Listing(jobs=jobs, problems=problems)
 
 
@@ -131,11 +167,46 @@ def _partition(fields: Mapping[str, str]) -> SlurmPartition:
     )
 
 
+def _columns(line: str, names: tuple[str, ...]) -> dict[str, str]:
+    words = line.split("|", len(names) - 1)
+    if len(words) != len(names):
+        raise ValueError(f"it has {len(words)} columns of {len(names)}")
+    return dict(zip(names, words, strict=True))
+
+
+def _wide_job(line: str, without: Mapping[str, str]) -> ListedJob | None:
+    columns = _columns(line.rstrip().removesuffix("|"), _WIDE_NAMES)
+    columns["excluded"] = without.get(columns["job"], "")
+    found = _job_of(columns)
+    if found is None:
+        return None
+    job, tres = found.job, dict(item.partition("=")[::2] for item in columns["tres"].split(","))
+    nodes = number(tres.get("node", ""), default=job.nodes) if job.pending else job.nodes
+    tasks = max(1, number(columns["task_count"], default=1))
+    per_task = max(1, number(columns["per_task"], default=1), job.cpus // tasks if job.cpus % tasks == 0 else 1)
+    memory = job.memory_per_node_mb
+    per_cpu = memory > 0 and memory_mb(tres.get("mem", "")) == memory * job.cpus and job.cpus != nodes
+    gres = job.gres
+    for text, times in ((columns["gres_job"], 0), (columns["gres_task"], max(1, -(-tasks // max(1, nodes))))):
+        more = gres_of(text, times=times) if times else per_node(gres_of(text), nodes)
+        gres = added(gres, more) if more else gres
+    job = msgspec.structs.replace(
+        job,
+        nodes=max(1, nodes),
+        cpus_per_task=per_task,
+        tasks_per_node=number(columns["on_node"]),
+        memory_per_node_mb=0 if per_cpu else memory,
+        memory_per_cpu_mb=memory if per_cpu else 0,
+        gres=gres,
+    )
+    return ListedJob(job, found.array, found.at_once, found.places)
+
+
 def _job(line: str) -> ListedJob | None:
-    words = line.split("|", len(_NAMES) - 1)
-    if len(words) != len(_NAMES):
-        raise ValueError(f"it has {len(words)} columns of {len(_NAMES)}")
-    columns = dict(zip(_NAMES, words, strict=True))
+    return _job_of(_columns(line, _NAMES))
+
+
+def _job_of(columns: Mapping[str, str]) -> ListedJob | None:
     state = columns["state"].strip().upper()
     pending = is_pending(state)
     if not pending and not is_running(state):

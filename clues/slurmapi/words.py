@@ -7,7 +7,18 @@ from typing import Final
 
 from clues.slurm_model import Gres
 
-__all__ = ["NOTHING", "array_tasks", "base_of", "gres_of", "memory_mb", "minutes", "node_words", "number", "per_node"]
+__all__ = [
+    "NOTHING",
+    "added",
+    "array_tasks",
+    "base_of",
+    "gres_of",
+    "memory_mb",
+    "minutes",
+    "node_words",
+    "number",
+    "per_node",
+]
 
 NOTHING: Final = frozenset({"", "(null)", "N/A", "n/a", "None", "NONE", "none", "Unknown", "n/s"})
 _FLAGS: Final = {
@@ -165,6 +176,14 @@ def gres_of(text: str, *, times: int = 1) -> Gres:
 def per_node(whole: Gres, nodes: int) -> Gres:
     """Return what each of some nodes gives of what a job asks for in all, rounded up."""
     return tuple((name, -(-amount // max(1, nodes))) for name, amount in whole)
+
+
+def added(one: Gres, other: Gres) -> Gres:
+    """Return the sum of generic resources."""
+    sums = dict(one)
+    for name, amount in other:
+        sums[name] = sums.get(name, 0) + amount
+    return tuple(sorted(sums.items()))
 
 
 def array_tasks(text: str) -> tuple[int, int]:

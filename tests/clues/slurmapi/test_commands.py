@@ -30,7 +30,8 @@ def test_json_is_used_where_squeue_has_it_and_asked_for_once_where_not(tmp_path:
     slurm = Slurm(str(tmp_path))
     assert [item.job.id for item in slurm.jobs().jobs] == [9]
     assert [item.job.id for item in slurm.jobs().jobs] == [9]
-    assert [call.split()[1] for call in calls(tmp_path)] == ["--json", "-h", "-h"]
+    assert [call.split()[1] for call in calls(tmp_path)] == ["--json", *["-h"] * 4]  # and -O once
+    assert sum(" -O " in call for call in calls(tmp_path)) == 1
     with pytest.raises(CommandFailed):
         Slurm(str(tmp_path), reading="json").jobs()
     program(tmp_path, "squeue", 'echo "{\\"jobs\\": [], \\"errors\\": []}"')

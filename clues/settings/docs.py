@@ -42,7 +42,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "slurm.folder": ("Folder of `squeue` and `scontrol`; none: they are on the PATH.", ""),
     "slurm.config": ("Path of slurm.conf, as in SLURM_CONF; none: where the commands look for it.", ""),
     "slurm.read": (
-        "`auto`: up to 500 jobs as JSON where squeue has it, nodes as text, which has FUTURE nodes; `json`, `text`: all so.",
+        "`auto`: up to 500 jobs as JSON where squeue has it, the rest as text; `json` or `text`: all so.",
         "",
     ),
     "slurm.poll_s": (

@@ -12,11 +12,11 @@ what their classes, groups and placements cost, not jobs times nodes.
 import heapq
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from clues.options import Policy
-from clues.policy.constraints import can_be_helped, satisfies
+from clues.policy.constraints import can_be_helped, counted_terms, satisfies
 from clues.policy.slurm_room import INDEX, Ask, Group, JobClass, Queue, Slot, could_run, slot_of, tasks_on, use
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNodeState, SlurmPartition
 
@@ -153,8 +153,26 @@ class _Judge:
             if job.cpus <= 0:  # no total: so many on each node
                 unit = max(1, job.cpus_per_node)
             tasks = max(job.nodes, -(-job.cpus // unit)) if job.cpus > 0 else job.nodes
-            queues = [self._queue(name, ask) for name in dict.fromkeys(job.partition.split(","))]
-            found = self._classes[ask] = JobClass(ask, unit, tasks, queues)
+            found = self._classes[ask] = self._new_class(ask, unit, tasks)
+        return found
+
+    def _new_class(self, ask: Ask, unit: int, tasks: int) -> JobClass:
+        terms = counted_terms(ask.constraint, ask.nodes)
+        any_of = "" if any(not term for term, _ in terms) else "|".join(f"({term})" for term, _ in terms)
+        shown = replace(ask, constraint=any_of) if terms else ask
+        names = dict.fromkeys(ask.partition.split(","))
+        found = JobClass(ask, unit, tasks, [self._queue(name, shown) for name in names])
+        for term, count in terms:
+            some = -(-tasks * count // ask.nodes)
+            part = replace(
+                ask,
+                nodes=count,
+                max_nodes=count,
+                cpus=some * unit if ask.cpus > 0 else 0,
+                constraint=term,
+                required=frozenset(),
+            )
+            found.parts.append(JobClass(part, unit, some, [self._queue(name, part) for name in names]))
         return found
 
     def _group_nodes(self) -> None:
@@ -231,10 +249,13 @@ class _Judge:
             return found.outcome, [], found.why
         best: tuple[int, list[tuple[Slot, int]]] | None = None
         why, outcome = "", "waiting"
-        for queue in found.queues:
+        for number, queue in enumerate(found.queues):
             if queue.fitting < max(1, found.ask.nodes):
                 continue
-            chosen, said, word = self._choose(found, queue)
+            if found.parts:
+                chosen, said, word = self._choose_parts(found, number)
+            else:
+                chosen, said, word = self._choose(found, queue)
             if not chosen:
                 why, outcome = why or said, word if not why else outcome
                 continue
@@ -262,10 +283,30 @@ class _Judge:
             outcome = "fits" if all(slot.rank == 0 for slot, _ in chosen) else "upcoming"
         return outcome, [slot for slot, _ in chosen], ""
 
-    def _choose(self, found: JobClass, queue: Queue) -> tuple[list[tuple[Slot, int]], str, str]:
+    def _choose_parts(self, found: JobClass, number: int) -> tuple[list[tuple[Slot, int]], str, str]:
+        """Take for each part of a job the nodes with its features, none of them twice."""
+        taken: list[tuple[Slot, int]] = []
+        for part in found.parts:
+            without = frozenset(slot.index for slot, _ in taken)
+            chosen, said, word = self._choose(part, part.queues[number], without)
+            if not chosen:
+                return [], f"{part.ask.constraint or 'any features'}: {said}", word
+            taken += chosen
+        new = [slot for slot, _ in taken if slot.rank == 2 and not slot.used]
+        if len(new) > self._left:
+            return [], f"{len(new)} nodes would boot, {self._left} may", "limit"
+        pools = Counter(self._limits.pool_of.get(slot.node.name, "") for slot in new)
+        for pool, count in pools.items():
+            if count > self._room.get(pool, count):
+                return [], f"the pool {pool} is at its limit", "limit"
+        return taken, "", ""
+
+    def _choose(
+        self, found: JobClass, queue: Queue, without: frozenset[int] = frozenset()
+    ) -> tuple[list[tuple[Slot, int]], str, str]:
         """Take the best nodes until the job has enough of them and all its tasks fit; nothing is used yet."""
         ask = found.ask
-        chosen, limited = self._best(found, queue)
+        chosen, limited = self._best(found, queue, without)
         tasks = sum(fits for _, fits in chosen)
         if len(chosen) >= max(1, ask.nodes) and tasks >= found.tasks:
             new = sum(1 for slot, _ in chosen if slot.rank == 2 and not slot.used)
@@ -289,7 +330,7 @@ class _Judge:
             short += f", with room for {tasks} of {found.tasks} tasks"
         return [], f"needs {max(1, ask.nodes)} nodes at once, {short}", "waiting"
 
-    def _best(self, found: JobClass, queue: Queue) -> tuple[list[tuple[Slot, int]], str]:
+    def _best(self, found: JobClass, queue: Queue, without: frozenset[int]) -> tuple[list[tuple[Slot, int]], str]:
         """Return the nodes in their order of use, as many as are needed or as there are; and a pool at its limit."""
         ask = found.ask
         self._refresh(queue)
@@ -323,6 +364,10 @@ class _Judge:
             slot = self._by_index[key & INDEX]
             if key != slot.key or slot.index in seen:
                 continue
+            if slot.index in without:
+                popped.append(key)
+                seen.add(slot.index)
+                continue
             fits = tasks_on(found, slot)
             if fits < 1:
                 continue  # for good: room only shrinks
@@ -332,14 +377,14 @@ class _Judge:
                 taken.append((slot, fits))
                 tasks += fits
         if ask.max_nodes and tasks < found.tasks and len(taken) >= most:
-            taken = self._roomiest(found, queue, most)
+            taken = self._roomiest(found, queue, most, without)
         for key in popped:
             heapq.heappush(queue.heap, key)
         return taken, limited
 
-    def _roomiest(self, found: JobClass, queue: Queue, most: int) -> list[tuple[Slot, int]]:
+    def _roomiest(self, found: JobClass, queue: Queue, most: int, without: frozenset[int]) -> list[tuple[Slot, int]]:
         """Return the nodes with the most room: the best ones are too many for a job that may have few."""
-        with_room = [(slot, tasks_on(found, slot)) for slot in queue.slots()]
+        with_room = [(slot, tasks_on(found, slot)) for slot in queue.slots() if slot.index not in without]
         must = [item for item in with_room if item[0].node.name in found.ask.required]
         rest = [item for item in with_room if item[0].node.name not in found.ask.required]
         if most == 1:  # the first that is large enough

@@ -118,6 +118,8 @@ class JobClass:
     """CPUs of one task."""
     tasks: int
     queues: list[Queue]
+    parts: "list[JobClass]" = field(default_factory=list)
+    """Of a job some of whose nodes need other features than the rest; with the same partitions."""
     why: str = ""
     """Why its jobs cannot be placed any more."""
     outcome: str = ""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clues.options import Policy
+from clues.policy.constraints import counted_terms
 from clues.policy.slurm import decide_slurm
 from clues.policy.slurm_jobs import Limits, judge
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
@@ -120,6 +121,29 @@ def test_of_several_partitions_one_that_wakes_fewer_nodes() -> None:
     assert found.jobs[0].nodes == ("b1",)
 
 
+def test_so_many_nodes_of_each_feature() -> None:
+    def racked(name: str, *features: str) -> SlurmNode:
+        return off(name, features=frozenset(features))
+
+    nodes = [racked("a1", "a"), racked("a2", "a"), racked("a3", "a"), racked("b1", "b"), racked("b2", "b"), off("x1")]
+    assert on(nodes, SlurmJob(1, "p", nodes=3, constraint="[a*1&b*2]")) == ("a1", "b1", "b2")
+    assert on(nodes, SlurmJob(1, "p", nodes=2, constraint="[(a|b)*1&a*1]")) == ("a1", "a2")
+    assert len(on(nodes, SlurmJob(1, "p", nodes=4, constraint="b*1"))) == 4
+    assert outcomes(nodes, SlurmJob(1, "p", nodes=3, constraint="[a*0&b*3]")) == ["unschedulable"]
+    assert outcomes(nodes, SlurmJob(1, "p", nodes=4, constraint="[a*1&b*3]")) == ["waiting"]
+    assert on(nodes, SlurmJob(1, "p", nodes=4, constraint="[a*1&b*3]")) == ()
+    both = [racked("c1", "a", "b")]
+    assert on(both, SlurmJob(1, "p", nodes=2, constraint="[a*1&b*1]")) == ()  # one node is not two
+
+
+def test_counts_in_constraints() -> None:
+    assert counted_terms("[rack1*2&rack2*4]", 6) == (("rack1", 2), ("rack2", 4))
+    assert counted_terms("[(knl&flat)*4&haswell*1]", 5) == (("(knl&flat)", 4), ("haswell", 1))
+    assert counted_terms("gpu*4", 16) == (("gpu", 4), ("", 12))
+    for text in ("a&b", "[a|b]", "a*9", "(a*2|b)&c", "*3"):
+        assert counted_terms(text, 4) == ()
+
+
 def test_what_is_kept_takes_no_job_and_stays() -> None:
     drained = SlurmNode("d", 4, free_cpus=4, kept="it is drained: disk")
     result = decide_slurm(cluster([drained, off("n1")], [SlurmJob(1, "p", cpus=1)]), 1e6, Policy())
@@ -145,7 +169,7 @@ _JOB = st.builds(
     cpus=st.integers(0, 9),
     cpus_per_task=st.integers(1, 3),
     priority=st.integers(0, 3),
-    constraint=st.sampled_from(["", "a", "a|b"]),
+    constraint=st.sampled_from(["", "a", "a|b", "a*1", "[a*1&b*1]"]),
     exclusive=st.booleans(),
     count=st.integers(0, 3),
     max_nodes=st.sampled_from([0, 3]),

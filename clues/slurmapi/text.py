@@ -5,9 +5,8 @@ Times are seconds since the epoch: the commands are run with SLURM_TIME_FORMAT=%
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, TypeVar
-
-import msgspec
 
 from clues.hostlist import expand
 from clues.slurm_model import SlurmJob, SlurmPartition
@@ -177,33 +176,18 @@ def _columns(line: str, names: tuple[str, ...]) -> dict[str, str]:
 def _wide_job(line: str, without: Mapping[str, str]) -> ListedJob | None:
     columns = _columns(line.rstrip().removesuffix("|"), _WIDE_NAMES)
     columns["excluded"] = without.get(columns["job"], "")
-    found = _job_of(columns)
-    if found is None:
-        return None
-    job, tres = found.job, dict(item.partition("=")[::2] for item in columns["tres"].split(","))
-    nodes = number(tres.get("node", ""), default=job.nodes) if job.pending else job.nodes
-    tasks = max(1, number(columns["task_count"], default=1))
-    per_task = max(1, number(columns["per_task"], default=1), job.cpus // tasks if job.cpus % tasks == 0 else 1)
-    memory = job.memory_per_node_mb
-    per_cpu = memory > 0 and memory_mb(tres.get("mem", "")) == memory * job.cpus and job.cpus != nodes
-    gres = job.gres
-    for text, times in ((columns["gres_job"], 0), (columns["gres_task"], max(1, -(-tasks // max(1, nodes))))):
-        more = gres_of(text, times=times) if times else per_node(gres_of(text), nodes)
-        gres = added(gres, more) if more else gres
-    job = msgspec.structs.replace(
-        job,
-        nodes=max(1, nodes),
-        cpus_per_task=per_task,
-        tasks_per_node=number(columns["on_node"]),
-        memory_per_node_mb=0 if per_cpu else memory,
-        memory_per_cpu_mb=memory if per_cpu else 0,
-        gres=gres,
-    )
-    return ListedJob(job, found.array, found.at_once, found.places)
+    return _job_of(columns)
 
 
 def _job(line: str) -> ListedJob | None:
     return _job_of(_columns(line, _NAMES))
+
+
+@lru_cache(maxsize=4096)
+def _asked(text: str) -> tuple[int, int]:
+    """Return nodes and memory in MiB of `cpu=20,mem=2000M,node=1`; 0 for what is not there."""
+    amounts = dict(item.partition("=")[::2] for item in text.split(","))
+    return number(amounts.get("node", "")), memory_mb(amounts.get("mem", ""))
 
 
 def _job_of(columns: Mapping[str, str]) -> ListedJob | None:
@@ -215,23 +199,39 @@ def _job_of(columns: Mapping[str, str]) -> ListedJob | None:
     is_array = tasks not in NOTHING
     count, at_once = array_tasks(tasks) if is_array else (1, 0)
     nodes, least = number(columns["nodes"], default=1), max(1, number(columns["min_cpus"], default=1))
-    cpus = max(1, number(columns["cpus"], default=1))
-    reservation = columns["reservation"].strip()
-    features = columns["features"].strip()
+    cpus, memory = max(1, number(columns["cpus"], default=1)), memory_mb(columns["memory"])
+    # -o knows neither tasks nor whether the memory is a node's or a CPU's
+    per_task, on_node, per_cpu = (least if cpus % least == 0 else 1), 0, 0
+    gres = gres_of(columns["gres"])
+    if "tres" in columns:
+        asked, all_memory = _asked(columns["tres"])
+        nodes = asked or nodes if pending else nodes  # what `nodes` says of a pending job is a guess
+        wanted = max(1, number(columns["task_count"], default=1))
+        per_task = max(1, number(columns["per_task"], default=1), cpus // wanted if cpus % wanted == 0 else 1)
+        on_node = number(columns["on_node"])
+        if memory and all_memory == memory * cpus and cpus != nodes:
+            memory, per_cpu = 0, memory
+        if columns["gres_job"] not in NOTHING:
+            gres = added(gres, per_node(gres_of(columns["gres_job"]), nodes))
+        if columns["gres_task"] not in NOTHING:
+            gres = added(gres, gres_of(columns["gres_task"], times=-(-wanted // max(1, nodes))))
+    reservation, features = columns["reservation"].strip(), columns["features"].strip()
     job = SlurmJob(
         id=number(columns["job"]),
         partition=columns["partition"].strip(),
         nodes=max(1, nodes),
         cpus_per_node=least,
-        memory_per_node_mb=memory_mb(columns["memory"]),  # squeue does not tell it from memory a CPU
+        memory_per_node_mb=memory,
         constraint="" if features in NOTHING else features,
         pending=pending,
         reason=columns["reason"].strip(),
         priority=number(columns["priority"]),
         name=columns["id"].strip(),
         cpus=cpus,
-        cpus_per_task=least if cpus % least == 0 else 1,
-        gres=gres_of(columns["gres"]),
+        cpus_per_task=per_task,
+        tasks_per_node=on_node,
+        memory_per_cpu_mb=per_cpu,
+        gres=gres,
         exclusive=columns["share"].strip() in {"NO", "EXCLUSIVE"},
         required=frozenset(expand(columns["required"])),
         excluded=frozenset(expand(columns["excluded"])),

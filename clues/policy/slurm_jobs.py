@@ -221,7 +221,7 @@ class _Judge:
         return found
 
     def _is_shut(self, slot: Slot) -> bool:
-        if slot.node.kept:
+        if slot.node.kept or slot.node.claimed:
             return True
         name = slot.node.name
         return slot.rank == 2 and (name in self._excluded or self._limits.pool_of.get(name, "") in self._limits.resting)

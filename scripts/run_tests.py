@@ -15,8 +15,31 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKERS = ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "im_server", "controlplane", "slow", "install")
-TEST_PACKAGES = ("openssh-server", "openipmi", "ipmitool", "snmpd", "snmp", "iproute2", "iputils-ping")
+MARKERS = (
+    "machines",
+    "vm",
+    "ansible",
+    "sshd",
+    "ipmi",
+    "snmp",
+    "netns",
+    "im_server",
+    "controlplane",
+    "slurm",
+    "slow",
+    "install",
+)
+TEST_PACKAGES = (
+    "openssh-server",
+    "openipmi",
+    "ipmitool",
+    "snmpd",
+    "snmp",
+    "iproute2",
+    "iputils-ping",
+    "slurm-wlm",
+    "munge",
+)
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -55,6 +78,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "netns": lambda: "needs root" if os.geteuid() != 0 else _needs("ip"),
     "im_server": _im_server,
     "controlplane": _controlplane,
+    "slurm": lambda: _needs("slurmctld", "slurmd", "munged", "squeue", "scontrol", "sbatch"),
     "slow": lambda: "",
     "install": lambda: "",
 }

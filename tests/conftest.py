@@ -13,7 +13,7 @@ hypothesis.settings.load_profile("im-clues")
 
 _GROUPS = {
     "controlplane": ("controlplane", "im_server"),
-    "machines": ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "install"),
+    "machines": ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "install", "slurm"),
 }
 
 

@@ -6,6 +6,7 @@ writes tokens and kubeconfig where K3s writes them, and tells systemd when it is
 `kubectl` asks the server of this machine. Every change of a node is a line of events.log on the first server.
 """
 
+import contextlib
 import http.server
 import json
 import os
@@ -125,10 +126,8 @@ def run(role):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
     stop.wait()
-    try:
+    with contextlib.suppress(urllib.error.URLError, FileNotFoundError):  # its server is gone, or it was deleted
         ask("POST", "/down", {"name": settings()["node-name"]})
-    except (urllib.error.URLError, FileNotFoundError):
-        pass  # its server is gone, or it was deleted
 
 
 def kubectl(words):
@@ -136,7 +135,7 @@ def kubectl(words):
     try:
         if action == "get":
             nodes = ask("GET", "/")
-            kind, *names = rest
+            names = rest[1:]
             if names and names[0] not in nodes:
                 sys.exit(f'Error from server (NotFound): nodes "{names[0]}" not found')
             print(json.dumps(nodes[names[0]] if names else {"items": list(nodes.values())}))

@@ -11,7 +11,7 @@ import yaml
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 ROLES = sorted(p for p in (PLAYBOOKS / "roles").iterdir() if p.is_dir())
 TASK_LISTS = sorted(PLAYBOOKS.glob("*.yml"))
-SHARED = {"k3s_program": "k3s_agent", "k3s_server": "k3s_agent"}
+SHARED = {"im_endpoint": "cluesd", "k3s_program": "k3s_agent", "k3s_server": "k3s_agent"}
 """Roles without a scenario of their own, and the role whose scenario runs them too."""
 TYPES = Path(__file__).parents[2] / "tosca_templates" / "types"
 _BLOCKS = ("block", "rescue", "always")

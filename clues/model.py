@@ -247,7 +247,8 @@ class Pod(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_finished(self) -> bool:
-        return self.phase in {Phase.SUCCEEDED, Phase.FAILED}
+        phase = self.phase  # asked for every event: twice as quick as a set
+        return phase is Phase.SUCCEEDED or phase is Phase.FAILED
 
     @property
     def is_daemon(self) -> bool:

@@ -1,7 +1,7 @@
 """Running programs: argument lists only, always with a time limit, never with a shell."""
 
-import math
 import os
+import selectors
 import signal
 import subprocess
 import threading
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
 
 from infracore.errors import Cancelled, CommandFailed, Misconfigured, TimedOut
 
@@ -19,6 +19,11 @@ __all__ = ["Completed", "run"]
 
 _LOOK_S: Final = 0.2
 """How often it is looked whether to cancel."""
+_LONGEST_S: Final = 3600.0
+"""Of one wait: poll(2) takes no more than 24 days."""
+_MOST_OUTPUT_BYTES: Final = 64 << 20
+"""A program that prints without end must not take this process's memory."""
+_CHUNK_BYTES: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,8 @@ def run(
     group is killed.
 
     Raises:
-        Misconfigured: the program is not installed.
-        CommandFailed: it ended with another status than 0, and `check` is set.
+        Misconfigured: the program is not installed, or there is no folder `cwd`.
+        CommandFailed: it ended with another status than 0, and `check` is set; or it printed more than 64 MiB.
         TimedOut: it did not end within `timeout_s`.
         Cancelled: `cancel` was set.
     """
@@ -63,8 +68,10 @@ def run(
             start_new_session=True,
         )
     except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise Misconfigured(f"there is no folder {cwd} to run {words[0]!r} in") from error
         raise Misconfigured(f"the program {words[0]!r} is not installed", "run: im doctor") from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a word with a NUL
         raise CommandFailed(f"cannot run {words[0]!r}: {error}") from error
     try:
         out, err = _communicate(child, stdin.encode(), timeout_s, cancel)
@@ -85,22 +92,63 @@ def run(
 
 
 def _communicate(
-    child: "subprocess.Popen[bytes]", stdin: bytes, timeout_s: float | None, cancel: threading.Event | None
+    child: "subprocess.Popen[bytes]", stdin: bytes, timeout_s: float, cancel: threading.Event | None
 ) -> tuple[bytes, bytes]:
-    if cancel is None:
-        return child.communicate(stdin, timeout=timeout_s)
-    ends = math.inf if timeout_s is None else time.monotonic() + timeout_s
-    given: bytes | None = stdin
-    while True:
-        left = ends - time.monotonic()
-        try:
-            return child.communicate(given, timeout=max(0.0, min(left, _LOOK_S)))
-        except subprocess.TimeoutExpired:
-            given = None  # what was to be written is kept by the child's object
-            if cancel.is_set():
-                raise Cancelled(f"{' '.join(map(str, child.args[:3]))} ... was cancelled") from None  # type: ignore[index]
-            if left <= _LOOK_S:
-                raise
+    """Write, read and wait. Unlike `Popen.communicate` it bounds what is kept of the output."""
+    assert child.stdin is not None  # noqa: S101 - all three are pipes
+    assert child.stdout is not None  # noqa: S101
+    assert child.stderr is not None  # noqa: S101
+    ends = time.monotonic() + timeout_s
+    read: dict[Any, bytearray] = {child.stdout: bytearray(), child.stderr: bytearray()}
+    given = memoryview(stdin)
+    with selectors.DefaultSelector() as pipes:
+        for pipe in read:
+            pipes.register(pipe, selectors.EVENT_READ)
+        if given:
+            os.set_blocking(child.stdin.fileno(), False)
+            pipes.register(child.stdin, selectors.EVENT_WRITE)
+        else:
+            child.stdin.close()
+        while pipes.get_map():
+            for key, _ in pipes.select(_left_s(child, ends, cancel)):
+                if key.fileobj is child.stdin:
+                    given = _written(child.stdin, given)
+                    is_over = not given
+                else:
+                    part = os.read(key.fd, _CHUNK_BYTES)
+                    read[key.fileobj] += part
+                    is_over = not part
+                if is_over:
+                    pipes.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr]
+            if sum(map(len, read.values())) > _MOST_OUTPUT_BYTES:
+                said = f"printed more than {_MOST_OUTPUT_BYTES >> 20} MiB, and was ended"
+                raise CommandFailed(f"{' '.join(map(str, child.args[:3]))} ... {said}")  # type: ignore[index]
+    while child.poll() is None:
+        look_again_s = _left_s(child, ends, cancel)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(look_again_s)
+    return bytes(read[child.stdout]), bytes(read[child.stderr])
+
+
+def _written(pipe: IO[bytes], given: memoryview) -> memoryview:
+    """Write what the pipe takes and return the rest: nothing, once nobody reads it."""
+    try:
+        return given[os.write(pipe.fileno(), given[:_CHUNK_BYTES]) :]
+    except BlockingIOError:
+        return given
+    except BrokenPipeError:
+        return given[:0]
+
+
+def _left_s(child: "subprocess.Popen[bytes]", ends: float, cancel: threading.Event | None) -> float:
+    """Return how long to wait now. Raises TimeoutExpired, Cancelled."""
+    if cancel is not None and cancel.is_set():
+        raise Cancelled(f"{' '.join(map(str, child.args[:3]))} ... was cancelled")  # type: ignore[index]
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise subprocess.TimeoutExpired(child.args, 0)
+    return min(left, _LONGEST_S if cancel is None else _LOOK_S)
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

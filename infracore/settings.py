@@ -25,6 +25,10 @@ __all__ = ["Loaded", "Option", "load", "options"]
 
 _T = TypeVar("_T")
 DEFAULT: Final = "default"
+_DEEPEST: Final = 100
+"""Nesting of a file. libyaml's composer recurses in C: at 200,000 brackets the process dies of it."""
+_MOST_VALUES: Final = 1_000_000
+"""Values of a file with its aliases written out: nine lines of aliases of aliases stand for 9^9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +174,47 @@ def _of_file(path: Path, known: Mapping[str, Option]) -> list[_Given]:
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"cannot read the settings file {path}: {error}") from error
     try:
+        _refuse_depth(text, path)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise Misconfigured(f"the settings file {path} is not YAML: {' '.join(str(error).split())}") from error
-    return [] if node is None else list(_said(node, "", path, known))
+    if node is None:
+        return []
+    _weigh(node, path, {})
+    return list(_said(node, "", path, known))
+
+
+def _refuse_depth(text: str, path: Path) -> None:
+    """Refuse deep nesting before anything is composed."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                raise Misconfigured(f"{_place(path, event)}: nested deeper than {_DEEPEST}")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _weigh(node: yaml.Node, path: Path, known: dict[int, int]) -> int:
+    """Return for how many values a node stands. Refuses too many, and an alias inside of what it stands for.
+
+    An anchor stands before its aliases, so this goes no deeper than what is written.
+    """
+    if id(node) in known:
+        if not known[id(node)]:
+            raise Misconfigured(f"{_place(path, node)}: an alias stands inside of what it stands for")
+        return known[id(node)]
+    known[id(node)] = 0
+    weight = 1
+    if isinstance(node, yaml.MappingNode):
+        weight += sum(_weigh(key, path, known) + _weigh(value, path, known) for key, value in node.value)
+    elif isinstance(node, yaml.SequenceNode):
+        weight += sum(_weigh(item, path, known) for item in node.value)
+    if weight > _MOST_VALUES:
+        raise Misconfigured(f"{_place(path, node)}: with its aliases this stands for more than {_MOST_VALUES} values")
+    known[id(node)] = weight
+    return weight
 
 
 def _said(node: yaml.Node, prefix: str, path: Path, known: Mapping[str, Option]) -> Iterator[_Given]:
@@ -186,6 +227,8 @@ def _said(node: yaml.Node, prefix: str, path: Path, known: Mapping[str, Option])
     seen: set[str] = set()
     for key, value in node.value:
         where, name = _place(path, key), f"{prefix}{key.value}"
+        if not isinstance(key, yaml.ScalarNode):
+            raise Misconfigured(f"{where}: the name of a setting must be one word")
         if name in seen:
             raise Misconfigured(f"{where}: {name} stands twice")
         seen.add(name)
@@ -199,15 +242,32 @@ def _said(node: yaml.Node, prefix: str, path: Path, known: Mapping[str, Option])
 
 
 def _constructed(node: yaml.Node, option: Option, path: Path) -> Any:
+    _refuse_twice(node, option, path)
     try:
         value = yaml.CSafeLoader("").construct_document(node)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        return path.parent / _expanded(value) if option.type is Path and isinstance(value, str) else value
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist, a path that cannot be
         raise Misconfigured(f"{_place(path, node)}: {option.name}: {' '.join(str(error).split())}") from error
-    return path.parent / Path(value).expanduser() if option.type is Path and isinstance(value, str) else value
 
 
-def _place(path: Path, node: yaml.Node) -> str:
-    return f"{path}:{node.start_mark.line + 1}"
+def _refuse_twice(node: yaml.Node, option: Option, path: Path) -> None:
+    """Refuse a key that stands twice in a mapping within a value: YAML would keep the last and say nothing."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_twice(item, option, path)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[object] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise Misconfigured(f"{_place(path, key)}: {option.name}: {key.value} stands twice in one mapping")
+                seen.add(key.value)
+            _refuse_twice(value, option, path)
+
+
+def _place(path: Path, part: yaml.Node | yaml.Event) -> str:
+    mark = part.start_mark
+    return f"{path}:{mark.line + 1}" if mark is not None else str(path)
 
 
 def _of_environment(environ: Mapping[str, str], known: Mapping[str, Option]) -> list[_Given]:
@@ -272,10 +332,20 @@ def _put(merged: dict[str, Any], dotted: str, value: Any) -> None:
 
 def _path(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str | Path):
-        return Path(value).expanduser()
+        return _expanded(value)
     if kind is Path:
         raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
     raise NotImplementedError(kind)
+
+
+def _expanded(text: str | Path) -> Path:
+    """Return the path with `~` written out. Raises ValueError where it can be none."""
+    if "\0" in str(text):
+        raise ValueError(f"{str(text)!r} is no path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # ~NAME of a user that does not exist
+        raise ValueError(f"{str(text)!r}: there is no such home folder") from error
 
 
 def _wrong(error: msgspec.ValidationError, origins: Mapping[str, str], program: str) -> Misconfigured:

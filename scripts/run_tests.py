@@ -17,10 +17,32 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKERS = (
-    *("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "im_server", "im_client", "schemathesis"),
-    *("controlplane", "slow", "install"),
+    "machines",
+    "vm",
+    "ansible",
+    "sshd",
+    "ipmi",
+    "snmp",
+    "netns",
+    "im_server",
+    "im_client",
+    "schemathesis",
+    "controlplane",
+    "slurm",
+    "slow",
+    "install",
 )
-TEST_PACKAGES = ("openssh-server", "openipmi", "ipmitool", "snmpd", "snmp", "iproute2", "iputils-ping")
+TEST_PACKAGES = (
+    "openssh-server",
+    "openipmi",
+    "ipmitool",
+    "snmpd",
+    "snmp",
+    "iproute2",
+    "iputils-ping",
+    "slurm-wlm",
+    "munge",
+)
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -68,6 +90,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "im_client": _im_client,
     "schemathesis": lambda: "" if importlib.util.find_spec("schemathesis") else "not installed: schemathesis",
     "controlplane": _controlplane,
+    "slurm": lambda: _needs("slurmctld", "slurmd", "munged", "squeue", "scontrol", "sbatch"),
     "slow": lambda: "",
     "install": lambda: "",
 }
@@ -89,7 +112,10 @@ def main(words: list[str]) -> int:
             print(f"skipping tests marked {marker!r}: {why}", flush=True)
     expression = " and ".join(f"not {marker}" for marker in reasons)
     become_reaper()
-    argv = [sys.executable, "-m", "pytest", *(["-m", expression] if expression else []), "--durations=10", *rest]
+    # two processes also on more cores: one boots machines, one runs the control plane (see tests/conftest.py)
+    workers = ["-n", "2", "--dist", "loadgroup"] if (os.cpu_count() or 1) > 1 else []
+    chosen = ["-m", expression] if expression else []
+    argv = [sys.executable, "-m", "pytest", *workers, *chosen, "--durations=10", *rest]
     status = subprocess.call(argv, stdin=subprocess.DEVNULL)
     left = end_descendants()
     if left:

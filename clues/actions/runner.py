@@ -192,6 +192,16 @@ class Runner(Removals):
                 driver.name, call, done, parallel=driver.limits.parallel, limit_s=self._limit(driver, 1)
             )
 
+    def _note_untold(self, pool: str, untold: Sequence[MachineReport]) -> None:
+        """Tell of machines that may be on or off: they are taken as their nodes show them."""
+        if not untold:
+            self.driver_problems.pop(pool, None)
+            return
+        first = untold[0]
+        others = f" and {len(untold) - 1} more" if len(untold) > 1 else ""
+        why = f": {first.detail}" if first.detail else ""
+        self.driver_problems[pool] = f"the driver of pool {pool} cannot tell whether {first.machine}{others} is on{why}"
+
     def _has_listed(self, pool: str, outcome: Outcome[Any], known: set[str]) -> None:
         self._listing.discard(pool)
         self._last_list[pool] = self._mono()
@@ -199,8 +209,8 @@ class Runner(Removals):
             said = outcome.error.message if outcome.error is not None else "it answered nothing"
             self.driver_problems[pool] = f"the driver of pool {pool} cannot list its machines: {said}"
             return
-        self.driver_problems.pop(pool, None)
         reports = [report for report in outcome.value if isinstance(report, MachineReport)]
+        self._note_untold(pool, [report for report in reports if report.state is PowerState.UNKNOWN])
         self._reports[pool] = {report.machine: report for report in reports}
         self.listed.add(pool)
         by_token = {report.token: report for report in reports if report.token}

@@ -1,6 +1,7 @@
 """The daemon over its unix socket: the same methods as `clues.control.Control`, each one request."""
 
 import http.client
+import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,12 +14,14 @@ import msgspec
 from clues.api.wire import END_OF_RECORDS, PREFIX, ChangeRequest, Fault, error_of
 from clues.control import NodeView, Status
 from clues.decision import Decision, PodVerdict
-from infracore.errors import InfraError, TimedOut, Unauthorised
+from infracore.errors import InfraError, Misconfigured, TimedOut, Unauthorised
 
 __all__ = ["Client", "NotRunning"]
 
 _MOST_ANSWER_BYTES: Final = 1 << 28
 _MOST_LINE_BYTES: Final = 1 << 26
+_MOST_PATH: Final = 107
+"""Bytes of the path of a unix socket (unix(7))."""
 
 
 class NotRunning(InfraError):
@@ -35,6 +38,8 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
+        if len(os.fsencode(self._path)) > _MOST_PATH:
+            raise Misconfigured(f"the path of the socket is longer than {_MOST_PATH} bytes: {self._path}")
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))

@@ -64,6 +64,7 @@ _CHANGES: Final[Mapping[str, str]] = {
     "DynamicResources": "a pool whose nodes have the device that the pod claims",
     "limit": "a larger `max` of the pool, or policy.max_nodes, max_cores, max_memory_bytes",
     "resting": "the pool rests after failures: remove their cause (clues status), or wait for the end of the rest",
+    "unhealthy": "the pool's nodes: it grows again when enough are ready (policy.ok_unready, max_unready_percent)",
     "excluded": "the pool is not used for this",
 }
 
@@ -73,7 +74,7 @@ _OUTCOMES: Final[Mapping[str, str]] = {
     "upcoming": "a node that was ordered before will take it",
     "unschedulable": "no node of any pool could take it: nothing is ordered",
     "resting": "the pools that could take it rest after failures",
-    "limit": "the pools that could take it are at their limit",
+    "limit": "the pools that could take it are at their limit, or too many of their nodes are not ready",
     "ignored": "it does not count as demand",
     "waiting": "one node is tried first, for it asks for what cannot be foreseen",
 }
@@ -84,7 +85,7 @@ def explained(answer: Mapping[str, Any], *, now: float) -> list[str]:
     details = answer.get("details")
     details = details if isinstance(details, Mapping) else {}
     lines = [clean(f"{answer.get('kind', '')} {answer.get('name', '')}: {answer.get('summary', '')}".strip(" :"))]
-    if answer.get("kind") == "pod":
+    if answer.get("kind") in ("pod", "job"):  # a tuple: an answer of another version may hold anything
         verdict = _read(details.get("verdict"), PodVerdict)
         return lines + (_pod_lines(verdict) if verdict is not None else [])
     view = _read(details.get("view"), NodeView)

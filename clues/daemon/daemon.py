@@ -38,11 +38,14 @@ from clues.power.base import PowerDriver
 from clues.settings import Settings
 from infracore.clock import Clock, SystemClock
 from infracore.errors import InfraError, Locked, Misconfigured
+from infracore.structs import make_ready
 from infracore.systemd import Notifier
 
 __all__ = ["Daemon", "Parts"]
 
 _RELOADABLE: Final = ("pools", "drivers", "policy", "loop", "actions", "hooks", "report")
+_MOST_PROBLEMS_TOLD: Final = 20
+"""Of one pass, in the log."""
 _SWITCH_S: Final = 0.0005
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -111,6 +114,7 @@ class Daemon:
         self._drivers_gone: list[PowerDriver] = []
         self._closed = False
         self._frozen = False
+        self._problems_told: frozenset[str] = frozenset()
         self._lock = _take(settings.daemon.state_dir)
         try:
             self._history = History(settings.daemon.state_dir, now=self._clock.now())
@@ -180,6 +184,7 @@ class Daemon:
         Signals are minded when this is the main thread.
         """
         before = self._mind_signals()
+        make_ready("clues", "infracore")
         # An order goes from the loop's thread to a worker's. With Python's 5 ms between threads, one that encodes a
         # recording meanwhile would cost it 5 ms twice; measured at 1,000 nodes: 8 ms instead of 3 (2026).
         switch_s = sys.getswitchinterval()
@@ -352,6 +357,10 @@ class Daemon:
         except InfraError as error:
             self._log.error("the settings are wrong, those before stay in force", error=error.message, hint=error.hint)
             self.loop.errors["reload"] = f"the settings file is wrong and not in force: {error.message}"
+        except Exception as error:  # noqa: BLE001 - a defect in what reads a file must not end a daemon that works
+            said = f"{type(error).__name__}: {error}"
+            self._log.error("a defect kept the settings from being read, those before stay in force", error=said)
+            self.loop.errors["reload"] = f"the settings file cannot be read: a defect: {said}"
         self._notifier.ready(self._line(self.loop.view))
 
     def _run_loop(self) -> None:
@@ -379,6 +388,7 @@ class Daemon:
                 reason=record.reason,
                 **({"error": record.error} if record.error else {}),
             )
+        self._tell_problems(view)
         if view.decided and view.decision is not None and not view.decision.is_empty and not view.acted:
             self._log.info(
                 "would act, and may not", orders=len(view.decision.power_on), removals=len(view.decision.remove)
@@ -391,6 +401,16 @@ class Daemon:
         if self._announcer is not None:
             self._announcer.observe(view)
         self._notifier.status(self._line(view))
+
+    def _tell_problems(self, view: View) -> None:
+        """Log each problem once while it lasts; those in `loop.errors` were logged where they came up."""
+        problems = frozenset(view.problems)
+        new = [said for said in view.problems if said not in self._problems_told | set(self.loop.errors.values())]
+        self._problems_told = problems
+        for said in new[:_MOST_PROBLEMS_TOLD]:
+            self._log.warning("problem", said=said)
+        if len(new) > _MOST_PROBLEMS_TOLD:
+            self._log.warning("more problems: clues status shows them", count=len(new) - _MOST_PROBLEMS_TOLD)
 
     def _tell(self, hook: str, view: View, node: str) -> None:
         state = view.snapshot.nodes.get(node)
@@ -407,7 +427,10 @@ class Daemon:
         """Return the line that `systemctl status` shows."""
         if view.problems:
             return f"problem: {view.problems[0]}"
-        words = [f"{len(view.snapshot.nodes)} nodes", f"{len(view.snapshot.pending)} pods pending"]
+        words = [
+            f"{len(view.snapshot.nodes)} nodes",
+            f"{len(view.snapshot.pending)} {'jobs' if view.snapshot.slurm is not None else 'pods'} pending",
+        ]
         if not view.snapshot.complete:
             words.append("not all listed yet")
         if view.actions:
@@ -467,10 +490,9 @@ def _take(state_dir: Path) -> TextIO:
             f"another cluesd (process {other}) runs with the state folder {state_dir}",
             "stop it, or give this one another daemon.state_dir",
         ) from error
-    file.seek(0)
-    file.truncate()
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    with suppress(OSError):  # a full disk: the lock is held all the same, only its holder is not named
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), f"{os.getpid()}\n".encode())  # past the buffer, which would be written at the end again
     return file
 
 

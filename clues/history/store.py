@@ -5,6 +5,7 @@ as long as the driver does not list it. All else may be lost with the last secon
 `kill -9`. The file needs a local disk: the write-ahead log does not work over NFS (sqlite.org/wal.html).
 """
 
+import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -266,6 +267,7 @@ class History:
             if said != "ok":
                 raise sqlite3.DatabaseError(said)  # noqa: TRY301 (the same error as SQLite's own)
             migrate(db, known_migrations(), str(self.path))
+            _look_through(db)
         except BaseException:
             db.close()
             raise
@@ -304,6 +306,23 @@ class History:
                 db.close()
         except sqlite3.Error as error:
             raise Unwritable(f"cannot read the history {self.path}: {error}") from error
+
+
+def _look_through(db: sqlite3.Connection) -> None:
+    """See that what the daemon begins with can be read, as quick_check cannot. Raises DatabaseError."""
+    try:
+        for kind, query in (
+            (ActionRecord, "SELECT body FROM action WHERE ended_at IS NULL"),
+            (MachineRecord, "SELECT body FROM machine"),
+        ):
+            for (body,) in db.execute(query):
+                msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise sqlite3.DatabaseError(f"a row cannot be read: {error}") from error
+    except sqlite3.OperationalError as error:
+        if not re.search("no such table|could not decode", str(error), re.IGNORECASE):
+            raise
+        raise sqlite3.DatabaseError(str(error)) from error
 
 
 _Found: TypeAlias = tuple[float, int, dict[str, object]]

@@ -4,6 +4,8 @@ The client is used for what is hard to get right (kubeconfig, contexts, exec plu
 account inside a cluster) and imported late: it takes a second. Objects never pass through its models.
 """
 
+import logging
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +38,7 @@ _AGENT: Final = "cluesd"
 _MOST_SAID: Final = 500
 _CHUNK: Final = 64 * 1024
 _CREDENTIAL: Final = "credential:"
+_KUBECONFIG_HINT: Final = "set kubernetes.kubeconfig (or KUBECONFIG) to a file that kubectl works with"
 
 
 class Gone(InfraError):
@@ -70,13 +73,24 @@ class Connection:
     """Loads the credentials anew (`tls` too) after a 401; None: they cannot be."""
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that say who we are."""
+        """Return the headers that say who we are.
+
+        Raises:
+            Unauthorised: a credential that no header can hold. It is not shown; http.client's own error would show it.
+        """
         if self.configuration is None:
             return {}
         settings = self.configuration.auth_settings()  # asks for a fresh token where it rotates
-        return {
+        found = {
             item["key"]: item["value"] for item in settings.values() if item.get("in") == "header" and item.get("value")
         }
+        for name, value in found.items():
+            if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+                raise Unauthorised(
+                    f"the credential for the header {name} holds a line end or another character that no header can",
+                    "see the token of the kubeconfig: a block scalar (`token: |`) ends with a line end",
+                )
+        return found
 
 
 def connection_of(kubeconfig: str, context: str, environ: Mapping[str, str]) -> Connection:
@@ -104,23 +118,35 @@ def connection_of(kubeconfig: str, context: str, environ: Mapping[str, str]) -> 
     default = Path(environ.get("HOME", "/root")) / ".kube" / "config"
 
     def load() -> None:
-        if in_pod:
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            config.load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=path or str(default), context=context or None, client_configuration=configuration
-            )
+        heard = _Heard()
+        logging.getLogger().addHandler(heard)
+        try:
+            if in_pod:
+                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                config.load_kube_config(  # type: ignore[no-untyped-call]
+                    config_file=path or str(default), context=context or None, client_configuration=configuration
+                )
+        finally:
+            logging.getLogger().removeHandler(heard)
+        if heard.said and not (configuration.api_key or configuration.cert_file):
+            raise Unauthorised("; ".join(heard.said))
 
     if not in_pod and not path and not default.exists():
         raise Misconfigured(
             "there is no Kubernetes configuration",
-            "set kubernetes.kubeconfig (or KUBECONFIG) to a file that kubectl works with",
+            _KUBECONFIG_HINT,
         )
+    # KUBECONFIG may name several files, and those that are missing are passed over
+    if path and not any(Path(part).expanduser().exists() for part in path.split(os.pathsep) if part):
+        raise Misconfigured(f"there is no kubeconfig {path}", _KUBECONFIG_HINT)
     try:
         load()
     except Exception as error:  # whatever the client and its exec plugins raise is a wrong configuration
         where = "the service account of this pod" if in_pod else path or default
-        raise Misconfigured(f"cannot use {where}: {' '.join(str(error).split())[:_MOST_SAID]}") from error
+        # a file of another shape makes the client say `'str' object does not support item assignment`
+        said = "it has not the form of a kubeconfig" if isinstance(error, TypeError | AttributeError) else _said(error)
+        raise Misconfigured(f"cannot use {where}: {said}", _KUBECONFIG_HINT) from error
     connection = Connection(configuration.host.rstrip("/"), _tls_of(configuration), configuration)
 
     def refresh() -> None:
@@ -129,6 +155,19 @@ def connection_of(kubeconfig: str, context: str, environ: Mapping[str, str]) -> 
 
     connection.refresh = refresh
     return connection
+
+
+class _Heard(logging.Handler):
+    """What the client says of an exec plugin that failed: by the root logger, and then it goes on as nobody."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        if record.module == "kube_config":
+            self.said.append(record.getMessage())
 
 
 def _tls_of(configuration: Any) -> dict[str, Any]:
@@ -150,8 +189,8 @@ class Stream:
     def __init__(self, answer: Any) -> None:
         self._answer = answer
 
-    def lines(self, most_bytes: int) -> Iterator[bytes]:
-        """Yield whole lines without their end; a last line that was cut is dropped.
+    def lines(self, most_bytes: int) -> Iterator[list[bytes]]:
+        """Yield the whole lines of each piece that came, without their ends; a last line that was cut is dropped.
 
         Raises:
             Transient, TimedOut: the connection ended badly, or nothing came for the read time-out.
@@ -172,9 +211,7 @@ class Stream:
                 if rest:
                     whole[0] = b"".join((*rest, whole[0]))
                 rest, length = [last], len(last)
-                for line in whole:
-                    if line:
-                        yield line
+                yield whole
         except urllib3.exceptions.ReadTimeoutError as error:
             raise TimedOut("nothing came from the API server within the time limit") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:

@@ -36,7 +36,7 @@ from clues.model import (
     Toleration,
 )
 
-__all__ = ["Decoder", "selector_of", "stamp_s", "term_of"]
+__all__ = ["Decoder", "Glance", "glance_of", "selector_of", "stamp_s", "term_of"]
 
 _T = TypeVar("_T")
 _KEPT_ANNOTATIONS: Final = (
@@ -52,6 +52,31 @@ _MOST_INTERNED: Final = 200_000
 _LONGEST_COUNT: Final = 6
 
 
+class Glance(msgspec.Struct, frozen=True, gc=False):
+    """A pod as it is first looked at: most of it has been seen before."""
+
+    head: forms.PodHead
+    said: bytes
+    """What its status says of resources, as far as it counts."""
+    fingerprint: int
+    """A keyed hash of 64 bits of all that is read but what nearly every event changes: phase, conditions, deletion."""
+
+
+_HEAD: Final = msgspec.json.Decoder(forms.PodHead)
+
+
+def glance_of(raw: bytes) -> Glance:
+    """Look at a pod. Safe in any thread: best in the one that got the bytes, while they are in its processor's cache.
+
+    Raises msgspec.MsgspecError.
+    """
+    head = _HEAD.decode(raw)
+    meta, status = head.metadata, head.status
+    said = _said_of_resources(status) if status is not None else b""
+    read = (head.spec, meta.labels, meta.annotations, meta.owner_references, said)
+    return Glance(head, said, hash(b"\0".join(read)))
+
+
 class Decoder:
     """Turns forms into values. Not safe under threads: the loop's thread owns it (another thread makes its own)."""
 
@@ -63,7 +88,6 @@ class Decoder:
         self._raw_specs: dict[tuple[object, ...], PodSpec] = {}
         self._raw_labels: dict[bytes, Labels] = {}
         self._raw_owners: dict[bytes, Owner | None] = {}
-        self._head = msgspec.json.Decoder(forms.PodHead)
         self._spec_head = msgspec.json.Decoder(forms.PodSpecHead)
         self._whole = msgspec.json.Decoder(forms.PodForm)
         self._texts = msgspec.json.Decoder(dict[str, str] | None)
@@ -77,42 +101,52 @@ class Decoder:
         """
         return self.pod_again(raw, {}, {})[0]
 
-    def pod_again(self, raw: bytes, known: Mapping[Any, Pod], prints: Mapping[Any, int]) -> tuple[Pod, int]:
+    def pod_again(
+        self, raw: bytes, known: Mapping[Any, Pod], prints: Mapping[Any, int], glance: Glance | None = None
+    ) -> tuple[Pod, int]:
         """Decode a pod that may be known, by uid, with the fingerprint that it had; return it with its fingerprint.
 
-        Nearly all events of a pod change its status alone. The fingerprint is a keyed hash of 64 bits of all else that
-        is read (and of what the status says of resources): one that is the same spares reading that again, and half of
-        the time. Raises like `pod`.
+        Nearly all events of a pod change its status alone: a fingerprint that is the same spares reading the rest
+        again, and half of the time. Raises like `pod`.
         """
-        head = self._head.decode(raw)
+        if glance is None:
+            glance = glance_of(raw)
+        head, fingerprint = glance.head, glance.fingerprint
         meta, status = head.metadata, head.status
-        said = _said_of_resources(status) if status is not None else b""
-        fingerprint = hash(b"\0".join((head.spec, meta.labels, meta.annotations, meta.owner_references, said)))
         before = known.get(meta.uid)
         if before is None or prints.get(meta.uid) != fingerprint:
-            before = self._read(raw, head, said)
+            before = self._read(raw, head, glance.said)
         phase, since, nominated = Phase.PENDING, None, ""
         if status is not None:
             phase = _phase(status.phase)
             nominated = status.nominated_node_name or ""
             if not before.node and len(status.conditions) and b"Unschedulable" in bytes(status.conditions):
                 since = _since(self._conditions.decode(status.conditions), before.created_at)
+        deleting = meta.deletion_timestamp is not None
+        if (
+            phase is before.phase
+            and since == before.unschedulable_since
+            and nominated == before.nominated
+            and deleting is before.deleting
+        ):
+            return before, fingerprint
+        # by position: one for every event, and names cost as much again
         pod = Pod(
-            namespace=before.namespace,
-            name=before.name,
-            uid=before.uid,
-            spec=before.spec,
-            labels=before.labels,
-            owner=before.owner,
-            node=before.node,
-            phase=phase,
-            created_at=before.created_at,
-            unschedulable_since=since,
-            nominated=nominated,
-            gated=before.gated,
-            deleting=meta.deletion_timestamp is not None,
-            mirror=before.mirror,
-            annotations=before.annotations,
+            before.namespace,
+            before.name,
+            before.uid,
+            before.spec,
+            before.labels,
+            before.owner,
+            before.node,
+            phase,
+            before.created_at,
+            since,
+            nominated,
+            before.gated,
+            deleting,
+            before.mirror,
+            before.annotations,
         )
         return pod, fingerprint
 

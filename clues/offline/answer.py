@@ -83,15 +83,18 @@ def answer(scenario: Scenario, where: str = "", *, decide: Decide = decide_once,
     while decision.power_on or (passes == 1 and world.is_booting()):
         if passes == _MOST_PASSES:
             raise InfraError(f"{where}: nodes are still ordered in pass {passes}: {decision.power_on}")
+        came: dict[str, str] = {}
         for order in decision.power_on:
             item = case.sized[order.pool]
             ordered[item.text.name] = ordered.get(item.text.name, 0) + order.count
             if item.pool.powered:
                 switched += order.machines
-            world.arrive(order.pool, order.machines if item.pool.powered else (), order.count)
+            names = world.arrive(order.pool, order.machines if item.pool.powered else (), order.count)
+            came |= {f"{order.pool}/#{number}": f"{order.pool}/{name}" for number, name in enumerate(names)}
         world.boot()
-        # planned places are the daemon's memory of orders by their tokens; here every node has come
-        memory = msgspec.structs.replace(decision.memory, planned={}, probes=decision.memory.probes)
+        # the daemon learns from its drivers which machine an order became; here they come in the order's own order
+        planned = {uid: came.get(slot, slot) for uid, slot in decision.memory.planned.items()}
+        memory = msgspec.structs.replace(decision.memory, planned=planned)
         decision = decide(world.snapshot(), case.pools, case.policy, memory)
         passes += 1
     powered = {pool.name for pool in case.pools if pool.powered}
@@ -101,7 +104,7 @@ def answer(scenario: Scenario, where: str = "", *, decide: Decide = decide_once,
         last=decision,
         passes=passes,
         scale_up=ordered,
-        unschedulable=_unschedulable(decision),
+        unschedulable=() if case.slurm is not None else _unschedulable(decision),  # jobs are no pods there
         scale_down=tuple(sorted(_name(item) for item in first.remove)),
         blocked=_blocked(first, case),
         power_on=(*switched, *first.slurm_on),
@@ -170,9 +173,12 @@ class _World:
             if machine is not None and machine.state is MachineState.BOOTING:
                 del self._machines[removal.pool][machine.name]
 
-    def arrive(self, pool: str, names: Sequence[str], count: int) -> None:
-        for name in names or [self._new_name(pool) for _ in range(count)]:
+    def arrive(self, pool: str, names: Sequence[str], count: int) -> Sequence[str]:
+        """Let ordered nodes come; return their names."""
+        names = names or [self._new_name(pool) for _ in range(count)]
+        for name in names:
             self._register(pool, name)
+        return names
 
     def boot(self) -> None:
         """What was booting comes too."""

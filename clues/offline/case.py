@@ -13,12 +13,14 @@ from clues.offline.format import (
     PoolText,
     Scenario,
     SettingsText,
+    SlurmNodeText,
     SlurmText,
     TaintText,
 )
 from clues.offline.scenario import duration_s, word
 from clues.offline.specs import GPU, amount_milli, amount_units
 from clues.options import BackOff, Budgets, Consolidation, Expander, MachineOption, Policy, Pool
+from clues.policy.budgets import EMPTY, UNDERUSED
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
 from clues.snapshot import Machine, MachineState
 from infracore.errors import Misconfigured
@@ -29,6 +31,9 @@ NOW: Final = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC).timestamp()
 """When every scenario happens (a Wednesday at noon): an answer never depends on the day on which it is asked."""
 _SIZE: Final = "machine-size"
 _SINCE_S: Final = 3600.0
+_BOOTING_SINCE_S: Final = 120.0
+_REASONS: Final = {"Empty": EMPTY, "Underutilized": UNDERUSED}
+"""Karpenter's words for our reasons of a budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +70,15 @@ def case_of(scenario: Scenario, where: str, now: float = NOW) -> Case:
     """Read what is not a Kubernetes object. Raises Misconfigured."""
     sized = _sized_pools(scenario, where)
     home = {m.name: name for name, item in sized.items() for m in item.pool.machines}
+    excluded = frozenset(scenario.settings.exclude).union(scenario.slurm.exclude if scenario.slurm is not None else ())
     return Case(
         scenario.id,
         sized,
         _policy(scenario.settings, where),
         _memory(scenario, where, now),
         _machines(scenario, sized, home, where, now),
-        _slurm(scenario.slurm, where, now) if scenario.slurm is not None else None,
-        frozenset(scenario.settings.exclude),
+        _slurm(scenario.slurm, excluded, where, now) if scenario.slurm is not None else None,
+        excluded,
     )
 
 
@@ -197,7 +203,7 @@ def _policy(given: SettingsText, where: str) -> Policy:
             Budgets(
                 nodes=str(item.nodes),
                 pool=item.pool,
-                reasons=item.reasons,
+                reasons=tuple(_REASONS.get(reason, reason) for reason in item.reasons),
                 schedule=item.schedule,
                 duration_s=duration_s(item.duration, f"{place}: budgets"),
             )
@@ -240,10 +246,13 @@ def _memory(scenario: Scenario, where: str, now: float) -> Memory:
 
 
 def _rested(before: PoolRest | None, at: float, initial: float, most: float, reset: float) -> PoolRest:
-    """Only a failure after the end of the last rest doubles it; without failures for `reset`, all is forgotten."""
+    """Only a failure after the end of the last rest doubles it; one within a rest begins one of the initial length.
+
+    Without failures for `reset`, all is forgotten.
+    """
     rest = initial
-    if before is not None and at - before.failed_at <= reset:
-        rest = before.rest_s if at < before.until else min(2 * before.rest_s, most)
+    if before is not None and before.until <= at <= before.failed_at + reset:
+        rest = min(2 * before.rest_s, most)
     return PoolRest(failed_at=at, rest_s=rest, until=at + rest, reason="scale_up_failed")
 
 
@@ -298,7 +307,7 @@ def _machines(
                 name=node.name,
                 pool=pool,
                 state=_NODE_MACHINES[node.state],
-                since=since(node.since, f"node {node.name}", 120.0 if node.state == "booting" else _SINCE_S),
+                since=since(node.since, f"node {node.name}", _BOOTING_SINCE_S if node.state == "booting" else _SINCE_S),
                 node=node.name,
                 held=node.name in excluded,
             )
@@ -306,7 +315,13 @@ def _machines(
     return {name: tuple(listed) for name, listed in made.items()}
 
 
-def _slurm(given: SlurmText, where: str, now: float) -> SlurmCluster:
+def _slurm(given: SlurmText, excluded: frozenset[str], where: str, now: float) -> SlurmCluster:
+    def since(item: SlurmNodeText) -> float:
+        missing = _BOOTING_SINCE_S if item.state == "powering_up" else _SINCE_S
+        return now - (
+            missing if item.since is None else duration_s(item.since, f"{where}: Slurm node {item.name}: since")
+        )
+
     return SlurmCluster(
         partitions=tuple(SlurmPartition(item.name, item.nodes) for item in given.partitions),
         nodes=tuple(
@@ -317,7 +332,7 @@ def _slurm(given: SlurmText, where: str, now: float) -> SlurmCluster:
                 features=frozenset(item.features.split(",") if isinstance(item.features, str) else item.features)
                 - {""},
                 state=SlurmNodeState(item.state),
-                since=now - duration_s(item.since, f"{where}: Slurm node {item.name}: since"),
+                since=since(item),
                 free_cpus=item.free_cpus,
                 weight=item.weight,
             )
@@ -337,6 +352,7 @@ def _slurm(given: SlurmText, where: str, now: float) -> SlurmCluster:
             )
             for item in given.jobs
         ),
+        excluded=excluded & {item.name for item in given.nodes},
     )
 
 

@@ -274,7 +274,7 @@ class SlurmNodeText(_Text, frozen=True):
     mem_mb: int = 0
     features: tuple[str, ...] | str = ()
     state: str = "idle"
-    since: Duration = "1h"
+    since: Duration | None = None
     free_cpus: int | None = None
     weight: int = 1
 
@@ -295,6 +295,8 @@ class SlurmText(_Text, frozen=True):
     partitions: tuple[PartitionText, ...] = ()
     nodes: tuple[SlurmNodeText, ...] = ()
     jobs: tuple[SlurmJobText, ...] = ()
+    exclude: tuple[str, ...] = ()
+    """Names of nodes that are never turned on or off, as `settings.exclude`."""
 
 
 class Scenario(_Text, frozen=True):

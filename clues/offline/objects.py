@@ -25,6 +25,8 @@ __all__ = ["node_labels", "node_objects", "objects_of", "stamp"]
 
 _LONG_AGO_S: Final = 86400.0
 _READY_FOR_S: Final = 7200.0
+_STARTING_FOR_S: Final = 120.0
+"""A node that still carries a startup taint of its pool has just come, unless the scenario says since when."""
 _CONFIG_MIRROR: Final = "kubernetes.io/config.mirror"
 _API: Final = {"ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "Job": "batch/v1"}
 
@@ -136,7 +138,10 @@ def _node(node: NodeText, pool: PoolText | None, now: float, where: str) -> Obje
     }
     if gpu:
         amounts[GPU] = str(gpu)
-    since_s = duration_s(node.since, f"{where}: since") if node.since is not None else _READY_FOR_S
+    starting = pool is not None and any(taint in pool.startup_taints for taint in node.taints or ())
+    since_s = _STARTING_FOR_S if starting else _READY_FOR_S
+    if node.since is not None:
+        since_s = duration_s(node.since, f"{where}: since")
     made = _object(
         "v1",
         "Node",

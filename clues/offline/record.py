@@ -12,7 +12,7 @@ from clues.decision import Decision, Memory
 from clues.history.recording import Recording, encode_recording
 from clues.options import Policy, Pool
 from clues.snapshot import Snapshot
-from infracore.errors import InfraError
+from infracore.errors import InfraError, Misconfigured
 
 __all__ = ["Decide", "save_record"]
 
@@ -29,7 +29,12 @@ def save_record(
     decision: Decision,
     program: str = "",
 ) -> None:
-    """Write a record; the file is complete or not there. Raises InfraError where it cannot be written."""
+    """Write a record; the file is complete or not there. Raises InfraError where it cannot be written.
+
+    What is there and is no plain file is left alone: the new file would take the place of a device or a link.
+    """
+    if not path.name or path.is_symlink() or (path.exists() and not path.is_file()):
+        raise Misconfigured(f"cannot write the record {path}: it is no plain file", "name a file, such as plan.clues")
     content = encode_recording(Recording(program, snapshot, tuple(pools), policy, memory, decision))
     part = path.with_name(f".{path.name}.part")
     try:

@@ -72,6 +72,7 @@ def to_fit_case(item: object, where: str) -> FitCase:
     """Read a line of verdicts that was parsed as JSON. Raises Misconfigured."""
     case = _converted(item, FitCase, where)
     _check_unique(where, "node", [node.name for node in case.nodes])
+    _check_counts(case.pods, where)
     _check_unique(where, "pod", [f"{pod.namespace}/{name}" for pod in case.pods for name in expanded_names(pod)])
     known = {node.name for node in case.nodes}
     for pod in case.pods:
@@ -88,7 +89,9 @@ def _converted(item: object, form: type[_T], where: str) -> _T:
 
 
 def _cleaned(item: object) -> object:
-    """`budgets: none` is said in words."""
+    """`budgets: none` is said in words; a section without anything in it is as good as none."""
+    if isinstance(item, dict):
+        item = {key: part for key, part in item.items() if part is not None}
     if isinstance(item, dict) and isinstance(item.get("settings"), dict):
         settings = {k: (None if v == "none" else v) for k, v in item["settings"].items()}
         return {**item, "settings": settings}
@@ -149,13 +152,7 @@ def _check(scenario: Scenario, where: str) -> None:
     _check_unique(where, "machine", [machine.name for machine in scenario.machines])
     _check_unique(where, "DaemonSet", [f"{item.namespace}/{item.name}" for item in scenario.daemonsets])
     _check_unique(where, "PodDisruptionBudget", [f"{item.namespace}/{item.name}" for item in scenario.pdbs])
-    count = 0
-    for pod in scenario.pods:
-        if pod.count is not None and pod.count < 0:
-            raise Misconfigured(f"{where}: pod {pod.name}: count {pod.count} is negative")
-        count += 1 if pod.count is None else pod.count
-        if count > _MOST_PODS:
-            raise Misconfigured(f"{where}: more than {_MOST_PODS} pods")
+    _check_counts(scenario.pods, where)
     _check_unique(where, "pod", [f"{pod.namespace}/{name}" for pod in scenario.pods for name in expanded_names(pod)])
     for pool in scenario.pools:
         if not 0 <= pool.min <= pool.max:
@@ -181,6 +178,16 @@ def _check(scenario: Scenario, where: str) -> None:
             _known(event.pool, pools, f"{where}: history: pool")
     if scenario.slurm is not None:
         _check_slurm(scenario.slurm, where)
+
+
+def _check_counts(pods: Sequence[PodText], where: str) -> None:
+    count = 0
+    for pod in pods:
+        if pod.count is not None and pod.count < 0:
+            raise Misconfigured(f"{where}: pod {pod.name}: count {pod.count} is negative")
+        count += 1 if pod.count is None else pod.count
+        if count > _MOST_PODS:
+            raise Misconfigured(f"{where}: more than {_MOST_PODS} pods")
 
 
 def _check_slurm(slurm: SlurmText, where: str) -> None:

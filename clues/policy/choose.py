@@ -7,10 +7,12 @@ node by node.
 """
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +68,11 @@ def choose(  # noqa: PLR0917
     if not groups or not useful:
         return Choice()
     costs = Costs(groups, useful, supply, policy)
+    if policy.expander is Expander.MOST_PODS and len(useful) > 1:
+        costs.alone = {
+            pool.name: many(simulation, Costs(groups, [pool], supply, policy), others, refine=False).total()
+            for pool in useful
+        }
     pods = sum(len(group.pods) for group in groups)
     return few(simulation, costs, others) if pods <= _FEW_PODS else many(simulation, costs, others)
 
@@ -102,9 +109,20 @@ def many(simulation: Simulation, costs: Costs, others: NDArray[np.int64], *, ref
     tried = [first_fit(simulation, order, costs, own=False) for order in orders]
     if len(costs.pools) > 1:
         tried += [first_fit(simulation, order, costs, own=True) for order in orders]
-    mix, placed = max(tried, key=lambda one: (_helped(groups, one[1]), _negative(costs.of(one[0]))))
+    least_waste = costs.policy.expander is Expander.LEAST_WASTE
+    if least_waste and len(costs.pools) > 1:
+        most = tuple(costs.most_of(position, [0] * len(costs.pools)) for position in range(len(costs.pools)))
+        for position, number in enumerate(most):
+            only = tuple(number if p == position else 0 for p in range(len(most)))
+            tried.append(first_fit(simulation, groups, costs, own=False, most=only))
+
+    def value(mix: Mix, placed: Placed) -> tuple[object, ...]:
+        wasted = costs.waste(mix) if least_waste else 0.0
+        return (_helped(groups, placed), -wasted, _negative(costs.of(mix)))
+
+    mix, placed = max(tried, key=lambda one: value(*one))
     choice = Choice(_counts(costs, mix), placed)
-    if refine and pods <= _REFINED_PODS and choice.total() == pods:
+    if refine and not least_waste and pods <= _REFINED_PODS and choice.total() == pods:
         choice = _refined(simulation, groups, costs, mix, choice)
     return choice
 
@@ -265,15 +283,18 @@ class _Search:
     def _less_waste(self, mix: Mix, most: Mix, wanted: tuple[int, ...]) -> Mix:
         if self.costs.policy.expander is not Expander.LEAST_WASTE:
             return mix
-        best = (self._waste(mix), self.costs.of(mix), mix)
-        for other in self._in_order(tuple(min(number, sum(mix) + 3) for number in most)):
-            if sum(other) > sum(mix) + 3:
-                break
+        best = self._wasteful(mix)
+        mixes = itertools.islice(self._in_order(most), _MOST_MIXES)
+        for other in dict.fromkeys(itertools.chain(mixes, _of_one_pool(most))):
             if not self.costs.is_allowed(other) or not self._could_hold(other, wanted) or self._try(other) < wanted:
                 continue
             if self._needed(other, wanted) == other:
-                best = min(best, (self._waste(other), self.costs.of(other), other))
-        return best[2]
+                best = min(best, self._wasteful(other))
+        return best[3]
+
+    def _wasteful(self, mix: Mix) -> tuple[float, int, tuple[float, ...], Mix]:
+        """Order mixes by what they waste, then by the number of pools: an expander that never mixes takes one."""
+        return self._waste(mix), sum(1 for number in mix if number), self.costs.of(mix), mix
 
     def _try(self, mix: Mix) -> tuple[int, ...]:
         """Return the pods that a mix helps, by falling priority."""
@@ -316,18 +337,17 @@ class _Search:
                         heapq.heappush(heap, (self.costs.of(more), more))
 
     def _waste(self, mix: Mix) -> float:
-        """Return the unused shares of cpu and memory, added over the nodes."""
+        """Return the unused share of all new nodes' cpu and that of their memory, added, as cluster-autoscaler does."""
         mark = self.simulation.mark()
         packing = self.packed(mix)
         free = self.simulation.free()
         rows = {name: position for position, name in enumerate(self.simulation.resources)}
         by_name = {pool.name: pool for pool in self.costs.pools}
         wasted = 0.0
-        for pool_name, index in packing.nodes:
-            for name in ("cpu", "memory"):
-                each = by_name[pool_name].allocatable.get(name, 0)
-                if each:
-                    wasted += float(free[index][rows[name]]) / each
+        for name in ("cpu", "memory"):
+            have = sum(by_name[pool_name].allocatable.get(name, 0) for pool_name, _ in packing.nodes)
+            if have:
+                wasted += sum(float(free[index][rows[name]]) for _, index in packing.nodes) / have
         self.simulation.undo(mark)
         return round(wasted, 9)
 
@@ -342,14 +362,35 @@ class _Search:
         return total < everybody or self.costs.could_hold(mix)
 
 
-def balanced(counts: Mapping[str, int], pools: Sequence[Pool], supply: Supply) -> dict[str, int]:
-    """Share what is ordered among pools that are alike, the smallest first, each within its own limit."""
+def _of_one_pool(most: Mix) -> Iterator[Mix]:
+    """Yield the mixes of one pool, up to as many nodes as there may be."""
+    for position, number in enumerate(most):
+        for nodes in range(1, number + 1):
+            yield tuple(nodes if p == position else 0 for p in range(len(most)))
+
+
+def balanced(
+    counts: Mapping[str, int],
+    pools: Sequence[Pool],
+    supply: Supply,
+    takers: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> dict[str, int]:
+    """Share what is ordered among pools that are alike, the smallest first, each within its own limit.
+
+    `takers` says per pool which pools would take all pods that its new nodes are for: only these share its order.
+    """
     result = dict(counts)
     done: set[str] = set()
     for pool in pools:
         if pool.name in done or not counts.get(pool.name):
             continue
-        alike = [other for other in pools if _look(other) == _look(pool) and supply.room[other.name] > 0]
+        alike = [
+            other
+            for other in pools
+            if _look(other) == _look(pool)
+            and supply.room[other.name] > 0
+            and other.name in takers.get(pool.name, (other.name,))
+        ]
         done.update(other.name for other in alike)
         total = sum(counts.get(other.name, 0) for other in alike)
         shares = {other.name: 0 for other in alike}

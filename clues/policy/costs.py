@@ -1,8 +1,9 @@
 """What a mix of fresh nodes costs by the expander, what the limits allow, and which pool is asked first."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from clues.model import HOSTNAME
 from clues.options import Expander, Policy, Pool
 from clues.policy.pack import Group
 from clues.policy.supply import Supply
@@ -22,6 +23,26 @@ class Costs:
     pools: Sequence[Pool]
     supply: Supply
     policy: Policy
+    alone: Mapping[str, int] = field(default_factory=dict)
+    """Pool -> pods that it could take alone within the limits, where the expander asks for that."""
+    _domains: list[list[list[int]]] = field(init=False)
+    """For every key that pods must spread over: positions of the pools of each domain."""
+
+    def __post_init__(self) -> None:
+        self._domains = []
+        keys = {
+            (spread.topology_key, group.pools)
+            for group in self.groups
+            for spread in group.kind.spec.spread
+            if spread.hard and spread.topology_key != HOSTNAME
+        }
+        for key, names in sorted(keys):
+            found: dict[str, list[int]] = {}
+            for position, pool in enumerate(self.pools):
+                if pool.name in names and key in pool.labels:
+                    found.setdefault(pool.labels[key], []).append(position)
+            if len(found) > 1:
+                self._domains.append(list(found.values()))
 
     def of(self, mix: Mix) -> tuple[float, ...]:
         """Return what a mix costs; the less, the better."""
@@ -93,13 +114,32 @@ class Costs:
                 need[name] = need.get(name, 0) + amount * len(group.pods)
         return need
 
+    def waste(self, mix: Mix) -> float:
+        """Return the shares of the cpu and of the memory of a mix that all pods together would leave unused."""
+        asked, wasted = self._asked(self.groups), 0.0
+        for name in ("cpu", "memory"):
+            have = sum(pool.allocatable.get(name, 0) * n for pool, n in zip(self.pools, mix, strict=True))
+            wasted += 1 - asked.get(name, 0) / have if have else 0.0
+        return round(wasted, 9)
+
     def _names(self, mix: Mix) -> tuple[float, ...]:
-        """Equal costs: pools in the order of their names."""
+        """Equal costs: as even over the domains that pods spread over as can be, then in the order of the pools' names.
+
+        Domains without a node do not count for the scheduler, so that all on one is allowed, but not what is meant.
+        """
         by_name = sorted(range(len(mix)), key=lambda p: self.pools[p].name)
-        return tuple(float(-mix[p]) for p in by_name)
+        return (self._uneven(mix), *(float(-mix[p]) for p in by_name))
+
+    def _uneven(self, mix: Mix) -> float:
+        worst = 0
+        for domains in self._domains:
+            numbers = [sum(mix[position] for position in positions) for positions in domains]
+            worst += max(numbers) - min(numbers)
+        return float(worst)
 
     def _takes(self, pool: Pool) -> int:
-        return sum(len(group.pods) for group in self.groups if pool.name in group.pools)
+        found = self.alone.get(pool.name)
+        return sum(len(g.pods) for g in self.groups if pool.name in g.pools) if found is None else found
 
     def _efficiency(self, position: int, groups: Sequence[Group]) -> tuple[float | str, ...]:
         pool = self.pools[position]

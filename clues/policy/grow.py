@@ -33,7 +33,7 @@ def grow(
 class _Growing:
     def __init__(self, simulation: Simulation, costs: Costs, names: Iterator[int], others: NDArray[np.int64]) -> None:
         self._simulation, self._costs, self._names = simulation, costs, names
-        self._open: list[int] = others.tolist()
+        self._open = others
         self.counts = [0] * len(costs.pools)
         self.packing = Packing()
 
@@ -42,7 +42,7 @@ class _Growing:
         left = len(group.pods) - self.packing.placed.get(group.kind, 0)
         order = self._costs.order([group])
         while left:
-            found = fill(self._simulation, group.kind, left, np.array(self._open, dtype=np.int64))
+            found = fill(self._simulation, group.kind, left, self._open)
             note(self.packing, group.kind, found)
             left -= sum(found.values())
             if not left or not self._add(group, left, order):
@@ -68,7 +68,7 @@ class _Growing:
                 for _ in range(min(-(-left // each), most) - 1):
                     node = fresh_node(pool, f"fresh-{pool.name}-{next(self._names)}")
                     added.append(simulation.add_node(node))
-            self._open += added
+            self._open = np.append(self._open, np.array(added, np.int64))
             self.counts[position] += len(added)
             self.packing.nodes += [(pool.name, index) for index in added]
             return True

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from clues.options import Policy
 from clues.snapshot import MachineState, Snapshot
 
-__all__ = ["is_fresh", "is_healthy", "nodes_of_machines", "unready_nodes"]
+__all__ = ["is_fresh", "is_healthy", "nodes_of_machines", "unhealthy_pools", "unready_nodes"]
 
 
 def nodes_of_machines(snapshot: Snapshot, *states: MachineState) -> frozenset[str]:
@@ -50,6 +50,26 @@ def is_healthy(snapshot: Snapshot, policy: Policy, upcoming: Iterable[str] = ())
         return True
     total = len(snapshot.nodes) - len(nodes_of_machines(snapshot, MachineState.OFF))
     return 100 * unready <= policy.max_unready_percent * total
+
+
+def unhealthy_pools(snapshot: Snapshot, policy: Policy, upcoming: Iterable[str] = ()) -> frozenset[str]:
+    """Return the pools with too many unready nodes, by the measure of `is_healthy`: they do not grow.
+
+    More of what does not work is no help; cluster-autoscaler has the same measure for a cluster and for a group.
+    """
+    unready: dict[str, int] = {}
+    for name in unready_nodes(snapshot, upcoming):
+        pool = snapshot.nodes[name].pool
+        unready[pool] = unready.get(pool, 0) + 1
+    many = {pool: number for pool, number in unready.items() if number > policy.ok_unready}
+    if not many:
+        return frozenset()
+    parked = nodes_of_machines(snapshot, MachineState.OFF)
+    sizes: dict[str, int] = {}
+    for name, state in snapshot.nodes.items():
+        if name not in parked:
+            sizes[state.pool] = sizes.get(state.pool, 0) + 1
+    return frozenset(pool for pool, n in many.items() if 100 * n > policy.max_unready_percent * sizes[pool])
 
 
 def is_fresh(snapshot: Snapshot, policy: Policy) -> bool:

@@ -6,8 +6,9 @@ from typing import Any
 
 from clues.model import Labels, Pod, PodSpec
 from clues.policy.selectors import selector_keys
+from clues.snapshot import NodeState
 
-__all__ = ["Kind", "KindBook"]
+__all__ = ["Kind", "KindBook", "alike"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,3 +84,18 @@ class KindBook:
             self.kinds.append(kind)
             self._on_new(kind)
         return kind
+
+
+def alike(states: Iterable[NodeState]) -> list[tuple[Pod, dict[int, int]]]:
+    """Return pods that share spec and labels as one of them and how many are on which node: the loop over all pods."""
+    found: dict[tuple[str, int, int, bool], tuple[Pod, dict[int, int]]] = {}
+    for index, state in enumerate(states):
+        for pod in state.pods:
+            key = (pod.namespace, id(pod.spec), id(pod.labels), pod.deleting)
+            known = found.get(key)
+            if known is None:
+                found[key] = (pod, {index: 1})
+            else:
+                on = known[1]
+                on[index] = on.get(index, 0) + 1
+    return list(found.values())

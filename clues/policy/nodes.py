@@ -83,6 +83,9 @@ class NodeTable:
         self.nodes = nodes
         self.alive: Flags = np.ones(max(16, len(nodes)), np.bool_)
         self.open: Flags = np.ones(max(16, len(nodes)), np.bool_)
+        self._changes = 0
+        self._own_names: tuple[int, bool] = (-1, True)
+        """After how many changes it was found out, and the answer."""
         self._columns: dict[str, Column] = {}
         self._lazy: list[Lazy] = []
         self._tolerated: dict[tuple[Toleration, ...], Lazy] = {}
@@ -96,18 +99,26 @@ class NodeTable:
             more = np.ones(index, np.bool_)
             self.alive, self.open = np.concatenate([self.alive, more]), np.concatenate([self.open, more])
         self.alive[index] = self.open[index] = True
+        self._changes += 1
         return index
+
+    def set_alive(self, indices: int | NDArray[np.int64], is_alive: bool) -> None:
+        """Say of nodes that they are there, or not any more."""
+        self.alive[indices] = is_alive
+        self._changes += 1
 
     def has_own_names(self) -> bool:
         """Return whether no two nodes that are there carry the same host name as a label."""
-        names = self.column(HOSTNAME).of()
-        named = names[(names >= 0) & self.alive[: len(names)]]
-        return not len(named) or int(np.bincount(named).max()) == 1
+        if self._own_names[0] != self._changes:
+            names = self.column(HOSTNAME).of()
+            named = names[(names >= 0) & self.alive[: len(names)]]
+            self._own_names = (self._changes, not len(named) or int(np.bincount(named).max()) == 1)
+        return self._own_names[1]
 
-    def pop(self) -> None:
-        """Take the last node back."""
-        self.nodes.pop()
-        count = len(self.nodes)
+    def cut(self, count: int) -> None:
+        """Take the nodes from that index on back."""
+        del self.nodes[count:]
+        self._changes += 1
         for lazy in self._lazy:
             lazy.cut(count)
         for column in self._columns.values():

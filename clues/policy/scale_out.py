@@ -12,6 +12,7 @@ from clues.decision import Memory, PodVerdict, PowerOn, Refusal
 from clues.model import Node, Pod, PodRef
 from clues.options import Policy, Pool
 from clues.policy.choose import Choice, balanced, choose
+from clues.policy.costs import Costs
 from clues.policy.demand import Demand, ScaleOutResult, demand_of, is_expendable
 from clues.policy.health import is_fresh, is_healthy
 from clues.policy.kinds import Kind
@@ -119,7 +120,7 @@ class _ScaleOut:
     def _make_room(self) -> None:
         """Take expendable pods off, and pods of nodes that were given up."""
         simulation, below = self._simulation, self._policy.expendable_below
-        for name, state in self._snapshot.nodes.items():
+        for name, state in self._snapshot.nodes.items() if simulation.lowest_priority() < below else ():
             for pod in state.pods:
                 if pod.spec.priority < below and not pod.stays_with_node:
                     simulation.take(simulation.kind_of(pod), simulation.index[name])
@@ -330,7 +331,7 @@ class _ScaleOut:
         self._tell_ordered(groups, choice, excluded)
         counts = dict(choice.counts)
         if self._policy.balance and counts:
-            shared = balanced(counts, self._pools, self._supply)
+            shared = balanced(counts, self._pools, self._supply, _takers(asked, choice))
             if shared != counts and self._still_holds(asked, shared, choice.total(), others):
                 counts = shared
                 self._planned = {uid: slot for uid, slot in self._planned.items() if f"/{_NEW}" not in slot}
@@ -444,6 +445,8 @@ class _ScaleOut:
                 found.append(Refusal(pool.name, refusal.rule, refusal.detail))
             elif closed == "resting":
                 found.append(Refusal(pool.name, "resting", self._supply.memory.rests[pool.name].reason))
+            elif closed == "unhealthy":
+                found.append(Refusal(pool.name, "unhealthy", "too many of its nodes are not ready"))
             elif closed == "limit":
                 found.append(Refusal(pool.name, "limit", f"it has {self._supply.sizes[pool.name]} nodes already"))
             else:
@@ -453,10 +456,11 @@ class _ScaleOut:
     def _with_minimum(self, counts: dict[str, int]) -> dict[str, int]:
         if not self._policy.enforce_min:
             return counts
-        for pool in self._pools:
+        costs = Costs((), self._pools, self._supply, self._policy)
+        for position, pool in enumerate(self._pools):
             least = self._supply.limits[pool.name][0]
             missing = least - self._supply.sizes[pool.name] - counts.get(pool.name, 0)
-            room = self._supply.room[pool.name] - counts.get(pool.name, 0)
+            room = costs.most_of(position, [counts.get(other.name, 0) for other in self._pools])
             if missing > 0 and room > 0:
                 counts[pool.name] = counts.get(pool.name, 0) + min(missing, room)
         return counts
@@ -538,6 +542,15 @@ class _ScaleOut:
             reason = f"{len(pods)} pending pods need {number} more" if pods else "the minimum or headroom asks for it"
             made.append(PowerOn(pool.name, number, machines, tuple(pods[:_MOST_NAMED]), reason))
         return tuple(made)
+
+
+def _takers(groups: Sequence[Group], choice: Choice) -> dict[str, frozenset[str]]:
+    """Return, per pool of a choice, the pools whose fresh nodes would take all that is to go onto its new nodes."""
+    found: dict[str, frozenset[str]] = {}
+    for group in groups:
+        for piece in choice.placed.get(group.kind, ()):
+            found[piece.pool] = found.get(piece.pool, frozenset(group.pools)).intersection(group.pools)
+    return found
 
 
 def _gang(kind: Kind) -> tuple[str, str]:

@@ -8,8 +8,8 @@ Cost: a mask is one pass over arrays of nodes for each rule that the kind has; a
 counters that count the kind. Only the first question about a kind looks at its rules.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from clues.decision import Refusal
 from clues.model import HOSTNAME, HostPort, Labels, Node, Pod, PodSpec, PodTerm, Selector, Toleration
 from clues.policy.fit import SLOTS, Amounts, Ports, clamped, shortage
-from clues.policy.kinds import Kind, KindBook
+from clues.policy.kinds import Kind, KindBook, alike
+from clues.policy.label_index import LabelIndex
 from clues.policy.nodes import Flags, Lazy, NodeTable
 from clues.policy.selectors import UNSCHEDULABLE, not_selected, selects, term_selects, tolerates, untolerated
 from clues.policy.template import daemon_spec
@@ -77,29 +78,6 @@ class _Plan:
     simple: bool | None = None
 
 
-@dataclass(slots=True)
-class _Index:
-    """Finds selectors by a label that they ask for, and kinds by their labels."""
-
-    by_label: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
-    others: list[Any] = field(default_factory=list)
-
-    def add(self, selector: Selector | None, item: Any) -> None:
-        for requirement in selector.requirements if selector is not None else ():
-            if requirement.operator == "In":
-                for value in requirement.values:
-                    self.by_label.setdefault((requirement.key, value), []).append(item)
-                return
-        self.others.append(item)
-
-    def near(self, labels: Labels) -> list[Any]:
-        """Return what may match these labels; nothing that does is left out."""
-        found = list(self.others)
-        for pair in labels.items():
-            found += self.by_label.get(pair, ())
-        return found
-
-
 class Simulation:
     """See the module's docstring.
 
@@ -112,12 +90,12 @@ class Simulation:
         self._snapshot = snapshot
         states = list(snapshot.nodes.values())
         daemon_specs = [daemon_spec(daemon) for daemon in snapshot.daemonsets]
+        there = alike(states)
         specs: dict[int, PodSpec] = {id(spec): spec for spec in daemon_specs}
         for pod in snapshot.pending:
             specs[id(pod.spec)] = pod.spec
-        for state in states:
-            for pod in state.pods:
-                specs[id(pod.spec)] = pod.spec
+        for pod, _ in there:
+            specs[id(pod.spec)] = pod.spec
         self._specs = specs
         self.nodes: list[Node] = [state.node for state in states]
         self.names: list[str] = [node.name for node in self.nodes]
@@ -129,11 +107,11 @@ class Simulation:
         self._plans: list[_Plan] = []
         self._places: dict[Any, Lazy] = {}
         self._counters: dict[Any, Counter] = {}
-        self._counted: _Index = _Index()
+        self._counted: LabelIndex = LabelIndex()
         self._holders: dict[PodTerm, Counter] = {}
-        self._held: _Index = _Index()
+        self._held: LabelIndex = LabelIndex()
         self._kinds_by_label: dict[tuple[str, str], list[Kind]] = {}
-        self._seekers: _Index | None = None
+        self._seekers: LabelIndex | None = None
         self._journal: list[tuple[Any, ...]] = []
         self.resources: list[str] = [SLOTS]
         self._rows: dict[str, int] = {SLOTS: 0}
@@ -144,12 +122,11 @@ class Simulation:
             self._book.made(daemon.namespace, daemon.labels, spec)
             for daemon, spec in zip(snapshot.daemonsets, daemon_specs, strict=True)
         ]
-        of, plans = self._book.of, self._plans
-        for index, state in enumerate(states):
-            for pod in state.pods:
-                on = plans[of(pod).index].on
-                on[index] = on.get(index, 0) + 1
-        for plan in plans:
+        for pod, where in there:
+            on = self._plans[self._book.of(pod).index].on
+            for index, number in where.items():
+                on[index] = on.get(index, 0) + number
+        for plan in self._plans:
             self._charge_all(plan)
         if only_ready:
             for index, node in enumerate(self.nodes):
@@ -191,6 +168,10 @@ class Simulation:
         """Return how many pods of a kind are on a node."""
         return self._plans[kind.index].on.get(index, 0)
 
+    def lowest_priority(self) -> int:
+        """Return the least priority of any pod of the snapshot."""
+        return min((spec.priority for spec in self._specs.values()), default=0)
+
     # changes
 
     def add_node(self, node: Node, *, daemons: bool = True) -> int:
@@ -228,10 +209,11 @@ class Simulation:
         for index in sorted(leaving):
             for kind, count in gone[index]:
                 self._shift(kind, index, -count)
-            self._table.alive[index] = False
-            for counter in self._counters.values():
-                counter.node_changed(index, -1)
             self._journal.append((_Did.REMOVE, index, gone[index]))
+        where = np.fromiter(leaving, np.int64, len(leaving))
+        self._table.set_alive(where, False)
+        for counter in self._counters.values():
+            counter.nodes_gone(where)
 
     def close_node(self, index: int) -> None:
         """Let nothing new be placed on a node; its pods still count."""
@@ -258,6 +240,7 @@ class Simulation:
     def undo(self, mark: int) -> None:
         """Take back everything since the mark."""
         journal = self._journal
+        added: list[tuple[int, int | None]] = []
         while len(journal) > mark:
             did = journal.pop()
             if did[0] == _Did.PLACE:
@@ -266,23 +249,29 @@ class Simulation:
                 self._table.open[did[1]] = True
             elif did[0] == _Did.REMOVE:
                 _, index, gone = did
-                self._table.alive[index] = True
+                self._table.set_alive(index, True)
                 for counter in self._counters.values():
-                    counter.node_changed(index, 1)
+                    counter.node_back(index)
                 for kind, count in gone:
                     self._shift(kind, index, count)
             else:
-                _, index, before = did
-                for counter in self._counters.values():
-                    counter.node_changed(index, -1)
-                    counter.length = min(counter.length, index)
-                name = self.names.pop()
-                if before is None:
-                    del self.index[name]
-                else:
-                    self.index[name] = before
-                self._free[:, index] = 0
-                self._table.pop()
+                added.append((did[1], did[2]))
+        if added:
+            self._unadd(added)
+
+    def _unadd(self, added: Sequence[tuple[int, int | None]]) -> None:
+        """Take the last nodes back, which hold nothing any more: all together, for there are many counters."""
+        least = added[-1][0]
+        for counter in self._counters.values():
+            counter.cut(least)
+        for _, before in added:
+            name = self.names.pop()
+            if before is None:
+                del self.index[name]
+            else:
+                self.index[name] = before
+        self._free[:, least : least + len(added)] = 0
+        self._table.cut(least)
 
     # questions
 
@@ -349,10 +338,8 @@ class Simulation:
         if plan.ports or plan.volumes.once_a_node:
             most = min(most, 1)
         rules = plan.rules or self._make_rules(kind, plan)
-        for cap in [*(anti.cap() for anti in rules.anti), *(spread.cap() for spread in rules.spread)]:
-            if cap is not None:
-                most = min(most, int(cap[index]))
-        return most
+        caps = [*(anti.cap_on(index) for anti in rules.anti), *(spread.cap_on(index) for spread in rules.spread)]
+        return min([most, *caps])
 
     def charges(self, kind: Kind) -> tuple[tuple[int, int], ...]:
         """Return what one such pod takes: (position in `resources`, amount), the slot first."""
@@ -620,7 +607,7 @@ class Simulation:
     def _is_sought(self, kind: Kind) -> bool:
         """Whether a rule of any pod of the snapshot may look at such pods."""
         if self._seekers is None:
-            self._seekers = _Index()
+            self._seekers = LabelIndex()
             for spec in self._specs.values():
                 for term in (*spec.affinity, *spec.anti_affinity):
                     self._seekers.add(term.selector, term)

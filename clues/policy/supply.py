@@ -10,6 +10,7 @@ from clues.decision import Memory, Removal, RemovalKind
 from clues.model import Node
 from clues.options import Policy, Pool
 from clues.policy.backoff import failed, is_resting
+from clues.policy.health import unhealthy_pools
 from clues.policy.schedule import limits_at
 from clues.policy.template import fresh_node
 from clues.snapshot import Machine, MachineState, Snapshot
@@ -53,7 +54,7 @@ class Supply:
     room: dict[str, int] = field(default_factory=dict)
     """Pool -> nodes that may be ordered from it now."""
     closed: dict[str, str] = field(default_factory=dict)
-    """Pool -> why nothing may be: `resting` or `limit`."""
+    """Pool -> why nothing may be: `resting`, `unhealthy` or `limit`."""
     machines: dict[str, list[Machine]] = field(default_factory=dict)
     """Powered pool -> the machines that may be turned on, best first."""
     nodes_left: int | None = None
@@ -163,6 +164,7 @@ def _count(supply: Supply, snapshot: Snapshot, pools: Sequence[Pool], policy: Po
     for state in standing.values():
         by_pool[state.pool] = by_pool.get(state.pool, 0) + 1
     unregistered = [item for item in supply.coming if not item.registered]
+    sick = unhealthy_pools(snapshot, policy, [item.registered for item in supply.coming if item.registered])
     for pool in pools:
         size = by_pool.get(pool.name, 0) + sum(item.pool == pool.name for item in unregistered)
         supply.sizes[pool.name] = size
@@ -174,6 +176,8 @@ def _count(supply: Supply, snapshot: Snapshot, pools: Sequence[Pool], policy: Po
             supply.closed[pool.name] = "limit"
         if is_resting(supply.memory, pool.name, now):
             room, supply.closed[pool.name] = 0, "resting"
+        elif pool.name in sick:
+            room, supply.closed[pool.name] = 0, "unhealthy"
         supply.room[pool.name] = room
     if policy.max_nodes is not None:
         supply.nodes_left = max(0, policy.max_nodes - len(standing) - len(unregistered))

@@ -132,13 +132,31 @@ class Counter:
         np.add.at(self.counts, numbers[good], counts[good])
         self.total += int(counts[good].sum())
 
-    def node_changed(self, index: int, by: int) -> None:
-        """A node that was counted comes (1) or goes (-1)."""
+    def node_back(self, index: int) -> None:
+        """A node that was counted and went is there again."""
         if self.eligible is None or index >= self.length:
             return
         number = self.column.of()[index]
         if number >= 0 and self.eligible.of(self.length)[index]:
-            self.nodes[number] += by
+            self.nodes[number] += 1
+
+    def nodes_gone(self, indices: Counts) -> None:
+        """Nodes that were counted go, many at once."""
+        if self.eligible is None:
+            return
+        counted = indices[indices < self.length]
+        numbers = self.column.of()[counted]
+        good = self.eligible.of(self.length)[counted] & (numbers >= 0)
+        np.subtract.at(self.nodes, numbers[good], 1)
+
+    def cut(self, length: int) -> None:
+        """Forget the nodes from that index on, which hold nothing that is counted."""
+        if self.eligible is not None and self.length > length:
+            going = slice(length, self.length)
+            values = self.column.of()[going]
+            good = self.eligible.of(self.length)[going] & self._table.alive[going] & (values >= 0)
+            np.subtract.at(self.nodes, values[good], 1)
+        self.length = min(self.length, length)
 
 
 class AntiRule:
@@ -165,6 +183,10 @@ class AntiRule:
         if not self.self_match:
             return None
         return np.where(self.counter.synced() < 0, _MANY, 1)
+
+    def cap_on(self, index: int) -> int:
+        """At most so many on one node."""
+        return _MANY if not self.self_match or self.counter.synced()[index] < 0 else 1
 
 
 class AffinityRule:
@@ -253,6 +275,15 @@ class SpreadRule:
         # A domain that alone has the least count draws the least up with it, as far as the next.
         bound = np.where(counts == least, others if same == 1 else least, least)
         return np.where(bound >= _MANY, _MANY, self.spread.max_skew + bound - counts)
+
+    def cap_on(self, index: int) -> int:
+        """At most so many on one node, taken alone, where one fits."""
+        if not self.grows:
+            return _MANY
+        least, same, others = self._least()
+        count = int(self.counter.counts[self.counter.synced()[index]])
+        bound = (others if same == 1 else least) if count == least else least
+        return _MANY if bound >= _MANY else self.spread.max_skew + bound - count
 
 
 _MANY = 1 << 40

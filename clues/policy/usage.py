@@ -20,8 +20,8 @@ def gpu_names(allocatable: Resources) -> list[str]:
 def utilizations(nodes: Mapping[str, NodeState], policy: Policy) -> dict[str, float]:
     """Return per node the larger of the cpu and memory shares that its pods ask for; with GPUs, their share alone.
 
-    Expendable pods do not count, nor DaemonSet pods where the policy says so. 100,000 pods are one cheap loop: what a
-    spec asks for is looked up once a spec.
+    Expendable pods do not count. Where the policy leaves DaemonSets out, the share is that of what they leave for other
+    pods, as in cluster-autoscaler. 100,000 pods are one cheap loop: what a spec asks for is looked up once a spec.
     """
     asked: dict[int, tuple[int, int]] = {}
     below, daemons = policy.expendable_below, policy.count_daemonsets
@@ -33,9 +33,15 @@ def utilizations(nodes: Mapping[str, NodeState], policy: Policy) -> dict[str, fl
             shares[name] = _gpu_share(state.pods, allocatable, gpus, policy)
             continue
         cpu = memory = 0
+        cpu_left, memory_left = allocatable.get("cpu", 0), allocatable.get("memory", 0)
         for pod in state.pods:
             spec = pod.spec
-            if spec.priority < below or (not daemons and pod.is_daemon):
+            if not daemons and pod.is_daemon:
+                requests = dict(spec.requests)
+                cpu_left -= requests.get("cpu", 0)
+                memory_left -= requests.get("memory", 0)
+                continue
+            if spec.priority < below:
                 continue
             found = asked.get(id(spec))
             if found is None:
@@ -43,7 +49,7 @@ def utilizations(nodes: Mapping[str, NodeState], policy: Policy) -> dict[str, fl
                 found = asked[id(spec)] = (requests.get("cpu", 0), requests.get("memory", 0))
             cpu += found[0]
             memory += found[1]
-        shares[name] = max(_share(cpu, allocatable.get("cpu", 0)), _share(memory, allocatable.get("memory", 0)))
+        shares[name] = max(_share(cpu, cpu_left), _share(memory, memory_left))
     return shares
 
 

@@ -1,6 +1,7 @@
 """What is wrong with settings whose types are right: every problem, not the first only."""
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import msgspec
 from clues.model import Effect
 from clues.options import Budgets, Pool, Window
 from clues.policy.schedule import parse_cron
-from clues.settings.model import HOOKS, VETOES, Settings
+from clues.settings.model import HOOKS, VETOES, ClusterKind, Settings
 
 __all__ = ["problems_of"]
 
@@ -24,6 +25,11 @@ _POSITIVE: Final = frozenset(
         "kubernetes.idle_s",
         "kubernetes.backoff_first_s",
         "kubernetes.backoff_most_s",
+        "slurm.poll_s",
+        "slurm.partitions_s",
+        "slurm.call_s",
+        "command.poll_s",
+        "command.call_s",
         "loop.tick_s",
         "actions.workers",
         "actions.drain_s",
@@ -47,10 +53,22 @@ _MOST: Final = {
     "policy.utilization_threshold": 1.0,
     "policy.max_unready_percent": 100.0,
     "actions.workers": 1000,
+    "kubernetes.page": 10_000,
+    "kubernetes.connect_s": 3600.0,
+    "kubernetes.request_s": 3600.0,
+    "actions.evict_request_s": 3600.0,
+    "loop.burst_window_s": 10.0,
     "loop.tick_s": 20.0,
 }
+_LONGEST_S: Final = 1e9
+"""Thirty years. Python's locks and sockets take no more than 292."""
+_MOST_WHOLE: Final = 2**53
+"""Recordings hold whole numbers of 64 bits, and programs that read our JSON those of 53."""
+_MOST_PATH: Final = 107
+"""Bytes of the path of a unix socket (unix(7))."""
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _POOL_NAME: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_HOST: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?")
 _SHARE: Final = re.compile(r"[0-9]{1,9}|(100|[0-9]{1,2})%")
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:]*):([0-9]{1,5})")
 _CRON: Final = ("minute", "hour", "day of the month", "month", "weekday")
@@ -67,6 +85,7 @@ def problems_of(settings: Settings) -> list[Problem]:
         found += [("policy.budgets", f"policy.budgets[{number}]: {said}") for said in _budget(budget, settings)]
     for number, window in enumerate(settings.policy.schedules):
         found += [("policy.schedules", f"policy.schedules[{number}]: {said}") for said in _window(window, settings)]
+    found += _cluster(settings)
     found += _lease(settings)
     found += _daemon(settings)
     found += [
@@ -93,8 +112,8 @@ def _numbers(value: Any, prefix: str) -> Iterator[Problem]:
                 yield dotted, f"{dotted} is {item:g}, and must be more than 0"
             elif item < 0 and dotted not in _ANY_SIGN:
                 yield dotted, f"{dotted} is {item:g}, and must not be negative"
-            elif item > _MOST.get(dotted, math.inf):
-                yield dotted, f"{dotted} is {item:g}, and at most {_MOST[dotted]:g}"
+            elif abs(item) > (most := _MOST.get(dotted, _LONGEST_S if name.endswith("_s") else _MOST_WHOLE)):
+                yield dotted, f"{dotted} is {item:g}, and at most {most:g}"
 
 
 def _pools(settings: Settings) -> Iterator[Problem]:
@@ -125,9 +144,15 @@ def _pool(pool: Pool, settings: Settings) -> Iterator[str]:
         amount = getattr(pool, name)
         if amount is not None and not 0 <= amount < math.inf:
             yield f"{name} is {amount}, and must be a number that is not negative"
+        elif amount is not None and amount > (most := _LONGEST_S if name.endswith("_s") else _MOST_WHOLE):
+            yield f"{name} is {amount:g}, and at most {most:g}"
+    for name in ("max", "tier"):
+        if abs(getattr(pool, name)) > _MOST_WHOLE:
+            yield f"{name} is {getattr(pool, name)}, and at most {_MOST_WHOLE}"
     yield from (f"headroom.{said.removeprefix('headroom.')}" for _, said in _numbers(pool.headroom, "headroom."))
     yield from (f"allocatable.{name} is negative" for name, amount in pool.allocatable.items() if amount < 0)
-    if pool.driver and not pool.allocatable.get("cpu"):
+    kubernetes = settings.cluster is ClusterKind.KUBERNETES  # others say themselves what their nodes have
+    if kubernetes and pool.driver and not pool.allocatable.get("cpu"):
         yield "allocatable must say what pods may ask of a fresh node, at least `cpu` and `memory`"
     for taint in (*pool.taints, *pool.startup_taints):
         if taint.effect not in set(Effect) or not taint.key:
@@ -144,8 +169,9 @@ def _pool(pool: Pool, settings: Settings) -> Iterator[str]:
         if count > 1:
             yield f"machine {name} stands {count} times"
     for machine in pool.machines:
-        if not _NAME.fullmatch(machine.node or machine.name):
-            yield f"machine {machine.name!r}: {(machine.node or machine.name)[:80]!r} is no name of a Kubernetes node"
+        what = "Kubernetes node" if kubernetes else "node"
+        if not (_NAME if kubernetes else _HOST).fullmatch(machine.node or machine.name):
+            yield f"machine {machine.name!r}: {(machine.node or machine.name)[:80]!r} is no name of a {what}"
         if not 0 <= machine.port <= 65535:
             yield f"machine {machine.name}: port is {machine.port}"
 
@@ -171,6 +197,8 @@ def _window(window: Window, settings: Settings) -> Iterator[str]:
         yield "duration_s must be more than 0"
     if (window.min or 0) < 0 or (window.max or 0) < 0:
         yield "min and max must not be negative"
+    if max(window.min or 0, window.max or 0) > _MOST_WHOLE:
+        yield f"min and max are at most {_MOST_WHOLE}"
     if window.min is not None and window.max is not None and window.min > window.max:
         yield f"min is {window.min}, and max is {window.max}"
     yield from _schedule(window.schedule, window.duration_s, window.pool, settings)
@@ -183,6 +211,8 @@ def _schedule(schedule: str, duration_s: float, pool: str, settings: Settings) -
             yield said
     if not 0 <= duration_s < math.inf:
         yield f"duration_s is {duration_s}, and must be a number that is not negative"
+    elif duration_s > _LONGEST_S:
+        yield f"duration_s is {duration_s:g}, and at most {_LONGEST_S:g}"
     if pool and pool not in {p.name for p in settings.pools}:
         yield f"there is no pool {pool!r}"
 
@@ -197,6 +227,19 @@ def cron_problem(schedule: str) -> str:
         if parse_cron(" ".join(alone)) is None:
             return f"schedule {schedule[:60]!r}: {field[:40]!r} is no {_CRON[number]}"
     return ""
+
+
+def _cluster(settings: Settings) -> Iterator[Problem]:
+    if settings.slurm.read not in {"auto", "json", "text"}:
+        yield "slurm.read", f"slurm.read is {settings.slurm.read[:40]!r}; there are: auto, json, text"
+    if settings.cluster is ClusterKind.COMMAND:
+        for name in ("nodes", "jobs"):
+            if not getattr(settings.command, name):
+                yield f"command.{name}", f"cluster is command, and command.{name} names no program"
+        if bool(settings.command.drain) != bool(settings.command.resume):
+            yield "command.drain", "command.drain and command.resume belong together"
+    if settings.cluster is not ClusterKind.KUBERNETES and settings.lease.enabled:
+        yield "lease.enabled", f"lease.enabled is set, and a cluster of {settings.cluster} keeps no Leases"
 
 
 def _lease(settings: Settings) -> Iterator[Problem]:
@@ -216,6 +259,8 @@ def _daemon(settings: Settings) -> Iterator[Problem]:
     found = _LISTEN.fullmatch(daemon.metrics_listen)
     if daemon.metrics_listen and (found is None or int(found[2]) > 65535):
         yield "daemon.metrics_listen", f"daemon.metrics_listen is {daemon.metrics_listen!r}, and must be ADDRESS:PORT"
+    if len(os.fsencode(daemon.socket)) > _MOST_PATH:
+        yield "daemon.socket", f"daemon.socket is longer than {_MOST_PATH} bytes: {daemon.socket}"
     namespace, _, name = daemon.status_config_map.partition("/")
     if daemon.status_config_map and not (_NAME.fullmatch(namespace) and _NAME.fullmatch(name)):
         yield "daemon.status_config_map", "daemon.status_config_map must be NAMESPACE/NAME"

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from clues.options import Pool
+from clues.options import Budgets, Policy, Pool
 from clues.settings.checks import problems_of
 from clues.settings.docs import DOCS
 from clues.settings.model import Settings
@@ -26,8 +26,19 @@ class _PoolText(Pool, frozen=True, forbid_unknown_fields=True):
     allocatable: Mapping[str, Any] = {}
 
 
+class _BudgetText(Budgets, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A budget as people write it: `nodes: 2` is a number to YAML."""
+
+    nodes: str | int  # type: ignore[assignment]  # wider as text than inside
+
+
+class _PolicyText(Policy, frozen=True, forbid_unknown_fields=True):
+    budgets: tuple[_BudgetText, ...] = ()
+
+
 class _SettingsText(Settings, frozen=True, forbid_unknown_fields=True):
     pools: tuple[_PoolText, ...] = ()
+    policy: _PolicyText = _PolicyText()
 
 
 def files(environ: Mapping[str, str], config: Path | None = None) -> tuple[Path, ...]:
@@ -74,7 +85,14 @@ def load_settings(
     except ValueError as error:
         problems.append(("drivers", str(error)))
         drivers, kubernetes = dict(text.drivers), text.kubernetes
-    settings = Settings(**{**_fields(text), "pools": tuple(pools), "drivers": drivers, "kubernetes": kubernetes})
+    budgets = tuple(Budgets(**{**_fields(budget), "nodes": str(budget.nodes)}) for budget in text.policy.budgets)
+    made = {
+        "pools": tuple(pools),
+        "drivers": drivers,
+        "kubernetes": kubernetes,
+        "policy": Policy(**{**_fields(text.policy), "budgets": budgets}),
+    }
+    settings = Settings(**{**_fields(text), **made})
     problems += problems_of(settings)
     if problems:
         lines = [f"{_origin(name, loaded.origins)}{said}" for name, said in problems]

@@ -9,6 +9,7 @@ deleted.
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from clues.kubeapi.decode import Glance
 from clues.sources.listwatch import Change, Listed, Resource
 from clues.sources.wire import DELETED, Cluster, Key
 
@@ -34,8 +35,8 @@ class Intake:
         """Whether every list has been taken in."""
         return len(self._listed) == len(self._resources)
 
-    def take(self, resource: Resource, item: Change | Listed, now: float) -> None:
-        """Take in what a watch handed on; `now` is monotonic."""
+    def take(self, resource: Resource, item: Change | Listed, now: float, glance: Glance | None = None) -> None:
+        """Take in what a watch handed on; `now` is monotonic, `glance` that of a pod."""
         if isinstance(item, Listed):
             self._take_list(resource, item, now)
         elif item.event == DELETED:
@@ -44,7 +45,7 @@ class Intake:
                 self._keys[resource].discard(departed[0])
                 self._gone(resource, departed[0], now, is_over=departed[1])
         else:
-            key = self._cluster.apply(resource.kind, item.event, item.raw)
+            key = self._cluster.apply(resource.kind, item.event, item.raw, glance)
             if key is not None:
                 self._keys[resource].add(key)
                 self._leaving.pop(key, None)

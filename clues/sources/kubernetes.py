@@ -5,13 +5,17 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from clues.kubeapi.api import Api
+from clues.kubeapi.decode import Glance, glance_of
 from clues.options import Policy, Pool
 from clues.snapshot import Machine, Snapshot
 from clues.sources.intake import Intake
 from clues.sources.listwatch import Change, Listed, Resource, Timing, Watch, WatchState
-from clues.sources.wire import Cluster
+from clues.sources.wire import DELETED, Cluster
 from infracore.clock import Clock
+from infracore.structs import make_ready
 
 __all__ = ["MOST_WAITING", "RESOURCES", "KubernetesSource"]
 
@@ -37,8 +41,11 @@ RESOURCES: Final = (
 _MOST_AT_ONCE: Final = 20_000
 """Events that one snapshot takes in; more wait for the next, so that a pass is never starved."""
 MOST_WAITING: Final = 10_000
+"""Events (of some 4 kB) that may wait for the loop; a watch that has more waits, and its server."""
+MOST_TOGETHER: Final = 1000
+"""Events that fit into one piece of a watch (64 KiB): it is handed on as a whole."""
 _MOST_PARTS: Final = 16
-"""Events (of some 4 kB) and parts of lists that may wait for the loop; a watch that has more waits, and its server."""
+"""Parts of lists that may wait likewise."""
 _LOOK_S: Final = 0.1
 
 
@@ -49,7 +56,7 @@ class KubernetesSource:
         self._clock = clock
         self._cluster = Cluster()
         self._intake = Intake(self._cluster, resources)
-        self._queue: deque[tuple[Resource, Change | Listed]] = deque()
+        self._queue: deque[tuple[Resource, Change | Listed, Glance | None]] = deque()
         self._wake: Callable[[], None] = lambda: None
         self._pools: tuple[Pool, ...] = ()
         self._watches = [Watch(api, resource, self._take, clock, timing) for resource in resources]
@@ -60,6 +67,7 @@ class KubernetesSource:
     def start(self, wake: Callable[[], None]) -> None:
         """Begin to watch; `wake` is called from the watches' threads whenever something came."""
         self._wake = wake
+        make_ready("clues", "infracore")
         for watch in self._watches:
             watch.start()
 
@@ -112,23 +120,26 @@ class KubernetesSource:
             now, self._pools, machines, complete=self.is_complete, stale_s=self.stale_s(), more=self.problems()
         )
 
-    def _take(self, watch: Watch, item: Change | Listed) -> None:
-        if isinstance(item, Listed):
+    def _take(self, watch: Watch, came: Sequence[Change] | Listed) -> None:
+        if isinstance(came, Listed):
             while not self._parts.acquire(timeout=_LOOK_S):
                 if self._stopping.is_set():
                     return
+            self._queue.append((watch.resource, came, None))
         else:
             while len(self._queue) >= MOST_WAITING and not self._stopping.is_set():
                 self._room.clear()
                 self._room.wait(_LOOK_S)
-        self._queue.append((watch.resource, item))
+            resource = watch.resource
+            look = _glance if resource.kind == "Pod" else _no_glance
+            self._queue.extend([(resource, change, look(change)) for change in came])
         self._wake()
 
     def _drain(self) -> None:
         now, room = self._clock.monotonic(), _MOST_AT_ONCE
         while self._queue and room > 0:
-            resource, item = self._queue.popleft()
-            self._intake.take(resource, item, now)
+            resource, item, glance = self._queue.popleft()
+            self._intake.take(resource, item, now, glance)
             if isinstance(item, Listed):
                 self._parts.release()
                 room -= len(item.objects)
@@ -142,3 +153,17 @@ class KubernetesSource:
 
     def _is_live(self, resource: Resource) -> bool:
         return all(watch.state is WatchState.WATCHING for watch in self._watches if watch.resource is resource)
+
+
+def _glance(change: Change) -> Glance | None:
+    """Look at a pod; None: it went, or it is malformed, which the loop's thread finds out and reports."""
+    if change.event == DELETED:
+        return None
+    try:
+        return glance_of(change.raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _no_glance(_: Change) -> None:
+    return None

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from clues.kubeapi import forms
-from clues.kubeapi.decode import Decoder, decoding
+from clues.kubeapi.decode import Decoder, Glance, decoding
 from clues.kubeapi.volumes import volume_terms
 from clues.model import (
     Budget,
@@ -96,7 +96,8 @@ class Cluster:
         self._owners = Owners()
         self._broken: dict[tuple[str, Key], tuple[str, str]] = {}
         """What was set aside: its name, and why."""
-        self._dirty: set[str] = set()
+        self._dirty: dict[str, None] = {}
+        """Nodes to make anew, in order of arrival: equal pictures are to give equal decisions."""
         self._states: dict[str, NodeState] = {}
         self._made_for: tuple[Pool, ...] | None = None
         self._pools = _Pools()
@@ -109,14 +110,16 @@ class Cluster:
 
     # in
 
-    def apply(self, kind: str, event: str, raw: bytes) -> Key | None:
+    def apply(self, kind: str, event: str, raw: bytes, glance: Glance | None = None) -> Key | None:
         """Take one object as a watch sends it; `event` is ADDED, MODIFIED or DELETED. Unknown kinds are passed over.
+
+        `glance` is that of a pod, where another thread has looked at it.
 
         An object that cannot be read is set aside and named in `Snapshot.problems`; what was known of it before is
         kept. Returns its key where it can be told.
         """
         try:
-            key = self._apply(kind, event, raw)
+            key = self._apply(kind, event, raw, glance)
         except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
             return self._set_aside(kind, raw, error)
         if key is not None and self._broken:
@@ -166,14 +169,14 @@ class Cluster:
         """Return a pod that is known."""
         return self._pods.get(key)
 
-    def _apply(self, kind: str, event: str, raw: bytes) -> Key | None:
+    def _apply(self, kind: str, event: str, raw: bytes, glance: Glance | None) -> Key | None:
         key: Key
         if event == DELETED:  # whatever else is wrong with it
             key = _key(kind, self._decode_meta(raw).metadata)
             self._delete(kind, key)
             return key
         if kind == "Pod":
-            pod, fingerprint = self._decoder.pod_again(raw, self._pods, self._prints)
+            pod, fingerprint = self._decoder.pod_again(raw, self._pods, self._prints, glance)
             key = pod.uid or f"{pod.namespace}/{pod.name}"
             self._put_pod(key, pod, fingerprint)
             return key
@@ -227,7 +230,7 @@ class Cluster:
         if known is not None:
             if known.node and not pod.node and pod.uid:
                 return  # binding is for good: this was said earlier, by a watch that lags behind
-            if known == pod:
+            if known is pod or known == pod:
                 self._prints[key] = fingerprint
                 return
             if known.node != pod.node or pod.is_finished:
@@ -332,7 +335,7 @@ class Cluster:
         return found
 
     def _touch(self, node: str) -> None:
-        self._dirty.add(node)
+        self._dirty[node] = None
         self.version += 1
 
     def _note(self, part: str) -> None:
@@ -359,7 +362,7 @@ class Cluster:
         wanted = tuple(pools)
         if wanted != self._made_for:
             self._made_for, self._pools = wanted, _Pools(wanted)
-            self._dirty.update(self._nodes)
+            self._dirty.update(dict.fromkeys(self._nodes))
         for name in self._dirty:
             node = self._nodes.get(name)
             if node is None:

@@ -30,7 +30,14 @@ _UNLIMITED_WIDTH = 100_000
 
 
 def prepare_streams() -> None:
-    """Let no character that the terminal's encoding lacks stop a command."""
+    """Let no character that the terminal's encoding lacks stop a command, nor a stream that was closed."""
+    # `command >&-`: Python has None then, and the next file that is opened would get the stream's number
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - open as long as the process
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -64,19 +71,32 @@ def _silence(stream: TextIO) -> None:
 
 
 def print_text(text: str) -> None:
-    """Write one line, or several, of data. A reader that went away is forgotten, not reported."""
+    """Write one line, or several, of data. A reader that went away is forgotten, not reported.
+
+    Raises:
+        InfraError: it cannot be written.
+    """
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         _silence(sys.stdout)
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> InfraError:
+    _silence(sys.stdout)
+    return InfraError(f"cannot write the output: {error.strerror}")
 
 
 def print_json(shape: object, *, in_one_line: bool = False) -> None:
     """Write a value of plain data as JSON: indented for a reader, or in one line as part of a stream."""
     import json
 
-    print_text(json.dumps(shape, indent=None if in_one_line else 2, ensure_ascii=False))
+    # what the encoding lacks would come out as `\xe9`, which is no JSON
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    print_text(json.dumps(shape, indent=None if in_one_line else 2, ensure_ascii=plain))
 
 
 def say(text: str) -> None:
@@ -84,7 +104,7 @@ def say(text: str) -> None:
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
-    except BrokenPipeError:
+    except OSError:  # nobody reads it, or there is no room: there is nowhere left to say so
         _silence(sys.stderr)
 
 
@@ -127,9 +147,12 @@ def say_rendered(*parts: "RenderableType") -> None:
 def _render(stream: TextIO, parts: "tuple[RenderableType, ...]") -> None:
     # Through a string: a rich console buffers, and would break in the middle when the reader goes away.
     console = plain_console(stream)
-    with console.capture() as caught:
-        for part in parts:
-            console.print(part)
+    try:
+        with console.capture() as caught:
+            for part in parts:
+                console.print(part)
+    except OSError as error:  # rich writes nothing and flushes it
+        raise _unwritable(error) from error
     text = "\n".join(line.rstrip() for line in caught.get().splitlines())
     (print_text if stream is sys.stdout else say)(text)
 

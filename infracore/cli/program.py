@@ -1,5 +1,6 @@
 """A program's outermost boundary: every error becomes a message and an exit code."""
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -53,7 +54,10 @@ class Program:
         except BrokenPipeError:
             code = ExitCode.DONE  # the reader has what it wanted
         except Exception as error:  # noqa: BLE001 - the boundary: see STYLE.md, "Errors"
-            self._say_defect(error, words)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                self.say(InfraError(f"cannot write: {error.strerror}", "make room on the disk"))
+            else:
+                self._say_defect(error, words)
         return finish_output(code)
 
     def _wants_traceback(self, words: Sequence[str]) -> bool:

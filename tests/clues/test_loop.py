@@ -1,5 +1,6 @@
 """The loop: one pass at a time over a small world."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ def simple(snapshot: Snapshot, pools: Any, policy: Policy, memory: Memory, early
     return Decision(snapshot.now, nodes=tuple(verdicts), memory=memory)
 
 
+_RECORDERS: list[Recorder] = []
+
+
+@pytest.fixture(autouse=True)
+def recorders_end() -> Iterator[None]:
+    yield
+    while _RECORDERS:
+        _RECORDERS.pop().stop(5.0)
+
+
 class Rig:
     def __init__(self, world: World, folder: Path, decide: Any = simple, **fields: Any) -> None:
         self.world, self.folder = world, folder
@@ -59,6 +70,7 @@ class Rig:
         self.history = History(folder, now=world.clock.now())
         self.book = MachineBook(world.pools, self.history.machines(), world.clock.now())
         self.recorder = Recorder(folder / "recordings", 1 << 20)
+        _RECORDERS.append(self.recorder)
 
         def counting(*arguments: Any) -> Decision:
             decision = decide(*arguments)
@@ -213,6 +225,17 @@ def test_a_decision_that_raises_ends_no_daemon_and_stops_no_action(world: World,
     broken = False
     view = rig.steps(10)
     assert view.problems == ()
+
+
+def test_machines_whose_state_a_driver_cannot_tell_are_told(world: World, tmp_path: Path) -> None:
+    rig = Rig(world, tmp_path)
+    rig.steps(2)
+    name = next(iter(world.boxes))
+    world.boxes[name].untold = "status 3: no route to the rack"
+    view = rig.steps(90)
+    assert [p for p in view.problems if name in p and "no route to the rack" in p], view.problems
+    world.boxes[name].untold = ""
+    assert rig.steps(90).problems == ()
 
 
 def test_a_dry_run_orders_nothing_and_remembers_no_order(world: World, tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ class Box:
     token: str = ""
     on: bool = False
     ready_at: float = 0.0
+    untold: str = ""
+    """Why its driver cannot tell its state; "" while it can."""
 
 
 @dataclass
@@ -189,11 +191,12 @@ class World:
 
     def list(self, pool: str) -> Sequence[MachineReport]:
         self._called("list", pool)
-        return [
-            MachineReport(name, pool, PowerState.ON if box.on else PowerState.OFF, name, box.token if box.on else "")
-            for name, box in self.boxes.items()
-            if box.pool == pool
-        ]
+        reports = []
+        for name, box in self.boxes.items():
+            state = PowerState.UNKNOWN if box.untold else PowerState.ON if box.on else PowerState.OFF
+            if box.pool == pool:
+                reports.append(MachineReport(name, pool, state, name, box.token if box.on else "", detail=box.untold))
+        return reports
 
     def check(self) -> Sequence[str]:
         return ()

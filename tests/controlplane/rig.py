@@ -209,6 +209,18 @@ class ControlPlane:
         )
         self._wait("the API server", "/readyz")
 
+    def restart_controllers(self) -> None:
+        """Start controller-manager and scheduler anew: after a long outage they wait up to a minute."""
+        for name, start in (
+            ("kube-controller-manager", self._start_manager),
+            ("kube-scheduler", self._start_scheduler),
+        ):
+            if name in self._children:
+                child = self._children.pop(name)
+                child.kill()
+                child.wait()
+                start()
+
     # requests
 
     def request(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:

@@ -68,6 +68,7 @@ def test_a_minute_without_the_api_server_costs_nothing(plane: ControlPlane, tmp_
             assert site.orders() == ["on minute-1"]
         finally:
             plane.start_apiserver()
+            plane.restart_controllers()
         until(
             "the empty node goes once", lambda: site.orders() == ["on minute-1", "off minute-1"], 60, story=site.story
         )

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,36 @@ def test_a_program_that_is_missing_is_named(tmp_path: Path) -> None:
         run(["no-such-program"], timeout_s=1)
     with pytest.raises(CommandFailed, match="cannot run"):
         run([tmp_path], timeout_s=1)
+
+
+def test_a_folder_that_is_missing_and_a_word_that_cannot_be_are_named(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"there is no folder .*/none to run 'true' in"):
+        run(["true"], timeout_s=60, cwd=tmp_path / "none")
+    with pytest.raises(CommandFailed, match="cannot run 'echo': embedded null byte"):
+        run(["echo", "a\0b"], timeout_s=60)
+
+
+@pytest.mark.parametrize("stream", ["", ">&2"])
+@pytest.mark.parametrize("cancel", [None, threading.Event()])
+def test_a_program_that_prints_without_end_is_ended(stream: str, cancel: threading.Event | None) -> None:
+    with pytest.raises(CommandFailed, match="printed more than 64 MiB, and was ended"):
+        run(["sh", "-c", f"yes {stream}"], timeout_s=60, cancel=cancel)
+
+
+def test_more_than_a_pipe_holds_goes_both_ways() -> None:
+    text = "0123456789" * 200_000
+    assert run(["cat"], timeout_s=60, stdin=text).stdout == text
+    assert run(["true"], timeout_s=60, stdin=text).status == 0
+
+
+def test_a_time_limit_of_years_is_one() -> None:
+    assert run(["true"], timeout_s=1e300).status == 0
+
+
+def test_a_program_that_closes_its_output_is_waited_for() -> None:
+    with pytest.raises(TimedOut):
+        run(["sh", "-c", "exec >&- 2>&-; sleep 1000"], timeout_s=0.3)
+    assert run(["sh", "-c", "exec >&- 2>&-; exit 7"], timeout_s=60, check=False).status == 7
 
 
 def alive(process: int) -> bool:

@@ -35,6 +35,9 @@ class Kitchen:
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
+BOMB = "plugins:\n  a0: {x: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]}\n" + "".join(
+    f"  a{n}: {{x: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 9)
+)
 DOCS = {"oven.heat": ("How hot it is.", "°C")}
 
 
@@ -91,6 +94,15 @@ def test_a_stronger_layer_wins_and_every_value_knows_its_origin(tmp_path: Path) 
         ("cook: 2026-13-45\n", r"0\.yaml:1: cook: month must be in 1\.\.12"),
         ("plugins: 3\n", r"0\.yaml:1: plugins is not a mapping of settings"),
         ("plugins: {a: 3}\n", r"0\.yaml:1: plugins: Expected `object`, got `int`"),
+        ("plugins:\n  a:\n    x: [{p: 1,\n    p: 2}]\n", r"0\.yaml:4: plugins: p stands twice in one mapping"),
+        ("? [a, b]\n: c\n", r"0\.yaml:1: the name of a setting must be one word"),
+        ("plugins: &a {a: *a}\n", r"0\.yaml:1: an alias stands inside of what it stands for"),
+        ("plugins: {a: &a {x: [*a]}}\n", r"0\.yaml:1: an alias stands inside of what it stands for"),
+        (f"dishes:\n {'[' * 200_000}{']' * 200_000}", r"0\.yaml:2: nested deeper than 100"),
+        (f"plugins: {'{a: ' * 200_000}", r"0\.yaml:1: nested deeper than 100"),
+        (BOMB, r"0\.yaml:8: with its aliases this stands for more than 1000000 values"),
+        ("book: ~no-such-user/b.txt\n", r"0\.yaml:1: book: '~no-such-user/b.txt': there is no such home folder"),
+        ('book: "a\\0b"\n', r"0\.yaml:1: book: .* is no path"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
@@ -102,6 +114,17 @@ def test_what_is_wrong_in_a_file_is_said_with_its_place(tmp_path: Path, text: st
 @pytest.mark.parametrize("text", ["", "# nothing\n", "oven:\n", "plugins:\n", "oven: {}\nplugins: {a: {}}\n"])
 def test_a_file_or_section_with_nothing_in_it_says_nothing(tmp_path: Path, text: str) -> None:
     assert kitchen(tmp_path, text).value == Kitchen()
+
+
+def test_aliases_are_written_out(tmp_path: Path) -> None:
+    text = "plugins:\n  a: {x: &x {p: 1, q: [1]}}\n  b: {x: [*x, {<<: *x, p: 2}], y: *x}\n"
+    one = {"p": 1, "q": [1]}
+    assert kitchen(tmp_path, text).value.plugins["b"] == {"x": [one, {"p": 2, "q": [1]}], "y": one}
+
+
+def test_a_home_folder_that_there_is_not_is_an_error_of_every_layer(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"environment EAT_BOOK: book: .*no such home folder"):
+        kitchen(tmp_path, env={"EAT_BOOK": "~no-such-user/b.txt"})
 
 
 def test_a_wrong_word_in_the_environment_is_named(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_every_error_is_caught_at_the_named_boundaries_only() -> None:
         "infracore/cli/program.py",  # a command line's main
         "im_client/execute/engine.py",  # one step of a plan
         "clues/loop.py",  # one tick of the daemon
+        "clues/daemon/daemon.py",  # one reading of the settings: a defect there must not end a daemon that works
         "clues/actions/workers.py",  # one call of a driver, a hook or the cluster
         "clues/api/server.py",  # one request
         "clues/cli/commands/plan.py",  # one scenario of many

@@ -139,6 +139,36 @@ def test_config_check_says_all_that_is_wrong(clues, tmp_path: Path) -> None:
     assert "unneeded_s" in bad.err
 
 
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [
+        ("{type: nosuch}", "drivers.rack.type: 'nosuch' is none of"),
+        ("{type: command}", "drivers.rack: Object missing required field `on`"),
+        ("{type: command, 'on': [power, on], 'off': [power, 'off']}", "drivers.rack.on[1]: Expected `str`, got `bool`"),
+        ("{type: fake, zonk: 1}", "drivers.rack: Object contains unknown field `zonk`"),
+    ],
+)
+def test_config_check_says_what_cluesd_would_say_of_the_drivers(clues, tmp_path: Path, driver: str, said: str) -> None:
+    (tmp_path / "clues.yaml").write_text(f"drivers:\n  rack: {driver}\n")
+    answer = clues("config", "check")
+    assert (answer.status, answer.out) == (2, "")
+    assert said in answer.err
+
+
+def test_config_check_says_what_is_wrong_with_every_driver(clues, tmp_path: Path) -> None:
+    (tmp_path / "clues.yaml").write_text("drivers:\n  a: {type: nosuch}\n  b: {type: command}\n")
+    answer = clues("config", "check")
+    assert answer.status == 2
+    assert "drivers.a.type" in answer.err
+    assert "drivers.b:" in answer.err
+
+
+def test_a_path_that_no_socket_can_have_is_said(clues) -> None:
+    answer = clues("--socket", f"/tmp/{'x' * 200}", "status")
+    assert answer.status == 2
+    assert "longer than 107 bytes" in answer.err
+
+
 def test_config_show_says_where_values_come_from_and_hides_secrets(clues, tmp_path: Path) -> None:
     (tmp_path / "clues.yaml").write_text("drivers:\n  bmc: {type: command, password: hunter2}\n")
     answer = clues("-o", "policy.unneeded_s=60", "config", "show", "--origin")

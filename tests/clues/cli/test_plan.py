@@ -1,6 +1,7 @@
 """`clues plan` answers scenarios, verdict lines and dumps, and says by its exit code what it could not read."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,38 @@ def test_wrong_words(words: list[str], capsys: pytest.CaptureFixture[str]) -> No
     told = capsys.readouterr()
     assert told.err.startswith("error:")
     assert "defect" not in told.err
+
+
+def test_a_record_takes_the_place_of_nothing_but_a_plain_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root it once replaced /dev/full."""
+    dump = _file(
+        tmp_path, "dump.json", json.dumps({"kind": "List", "items": [{"kind": "Node", "metadata": {"name": "n"}}]})
+    )
+    config = _file(tmp_path, "clues.yaml", CONFIG)
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("folder").mkdir()
+    Path("target").write_text("mine")
+    Path("link").symlink_to("target")
+    for name in ("pipe", "folder", "link", "", "."):
+        assert run(["plan", "--objects", dump, "--config", config, "--record", name]) == ExitCode.INVALID, name
+        assert "is no plain file" in capsys.readouterr().err
+    assert Path("pipe").is_fifo()
+    assert (Path("link").is_symlink(), Path("target").read_text()) == (True, "mine")
+    assert run(["plan", "--objects", dump, "--config", config, "--record", "target"]) == ExitCode.DONE
+    assert Path("target").read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("flag", ["--fail", "--jitter"])
+def test_a_share_that_is_no_number_is_wrong_usage(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = _file(tmp_path, "w.yaml", "jobs: [{name: a, count: 3, cpu: 2, run: 10m}]")
+    words = ["simulate", "--workload", load, "--config", _file(tmp_path, "clues.yaml", CONFIG), flag, "nan"]
+    assert run(words) == ExitCode.INVALID
+    assert "must be numbers" in capsys.readouterr().err
 
 
 def test_simulations_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from clues.control import Control
 from clues.daemon import Daemon, Parts
@@ -201,6 +203,72 @@ def test_settings_are_reloaded_only_if_they_are_valid(site: Site) -> None:
     with pytest.raises(Misconfigured, match="nonsense"):
         control.reload()
     assert site.daemon.settings.policy.unneeded_s == 1.0
+
+
+def test_a_defect_in_reading_the_settings_does_not_end_the_daemon(site: Site) -> None:
+    daemon = site.make()
+
+    def broken() -> Settings:
+        raise RecursionError("too deep")
+
+    site.new_settings = broken
+    told: list[Any] = []
+
+    def send() -> None:
+        site.until(lambda: daemon.loop.passes > 1)
+        os.kill(os.getpid(), signal.SIGHUP)
+        with contextlib.suppress(AssertionError):
+            site.until(lambda: "reload" in daemon.loop.errors)
+        told.append(daemon.loop.errors.get("reload"))
+        site.new_settings = lambda: site.settings
+        os.kill(os.getpid(), signal.SIGHUP)
+        with contextlib.suppress(AssertionError):
+            site.until(lambda: "reload" not in daemon.loop.errors)
+        told.append(daemon.loop.errors.get("reload"))
+        daemon.stop()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    daemon.run()  # in the main thread
+    thread.join(15)
+    assert told == ["the settings file cannot be read: a defect: RecursionError: too deep", None]
+    site.daemon = None
+
+
+def test_a_problem_is_logged_once_while_it_lasts(site: Site) -> None:
+    with capture_logs() as logs:
+        site.start()
+        site.daemon.loop.runner.driver_problems["rack"] = "driver rack: no answer"
+        passes = site.daemon.loop.passes
+        site.until(lambda: site.daemon.loop.passes > passes + 3)
+        site.stop()
+    assert [entry["said"] for entry in logs if entry["event"] == "problem"] == ["driver rack: no answer"]
+
+
+def test_a_history_that_was_set_aside_is_said_in_the_log(site: Site) -> None:
+    site.settings.daemon.state_dir.mkdir()
+    (site.settings.daemon.state_dir / "history.db").write_bytes(b"this was a database once" * 500)
+    with capture_logs() as logs:
+        site.start()
+        site.stop()
+    assert any("it was set aside" in entry.get("said", "") for entry in logs)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_full_disk_at_the_start_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)], check=False).returncode != 0:
+        pytest.skip("this machine does not let root mount a tmpfs")
+    try:
+        with contextlib.suppress(OSError), (folder / "filler").open("wb") as out:
+            while True:
+                out.write(b"x" * 512)
+                out.flush()
+        with pytest.raises(Misconfigured, match=r"disk is full|disk I/O"):
+            Site(tmp_path).make()
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_machine_that_leaves_the_settings_is_forgotten_and_a_new_one_known(site: Site) -> None:

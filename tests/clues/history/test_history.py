@@ -144,6 +144,29 @@ def test_damage_in_the_middle_is_noticed_at_the_start(tmp_path: Path) -> None:
     again.close()
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE machine SET body = 'nonsense'",
+        "UPDATE machine SET body = '{}'",
+        "UPDATE action SET body = '[1'",
+        "UPDATE action SET body = CAST(x'ff00' AS TEXT)",
+        "DROP TABLE machine",
+    ],
+)
+def test_a_row_that_cannot_be_read_is_damage(tmp_path: Path, damage: str) -> None:
+    first = History(tmp_path, now=NOW)
+    first.put_actions([action()])
+    first.put_machines([MachineRecord(Machine("m1", "rack", MachineState.OFF, NOW))])
+    first.close()
+    with sqlite3.connect(tmp_path / "history.db") as db:
+        db.execute(damage)
+    again = History(tmp_path, now=NOW)
+    assert "damaged" in again.notice
+    assert (again.machines(), again.open_actions()) == ((), ())
+    again.close()
+
+
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     History(tmp_path, now=NOW).close()
     with sqlite3.connect(tmp_path / "history.db") as db:

@@ -1,16 +1,18 @@
 """Requests, their errors and credentials, against a server on loopback."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
 
-from clues.kubeapi.api import Api, Connection, Gone
+from clues.kubeapi.api import Api, Connection, Gone, connection_of
 from infracore.errors import (
     Conflict,
     InfraError,
     InvalidUsage,
+    Misconfigured,
     NotFound,
     TimedOut,
     Transient,
@@ -131,6 +133,55 @@ def test_lines_of_a_stream(server: Server) -> None:
     server.speeches.extend([stream(b"a\nb", b"b\n\n", b"c", then="end"), stream(b"x" * 3000)])
     api = server.api()
     with api.stream("/x", {"watch": "true"}, idle_s=1) as answer:
-        assert list(answer.lines(1000)) == [b"a", b"bb"]
+        assert [line for lines in answer.lines(1000) for line in lines if line] == [b"a", b"bb"]
     with api.stream("/x", {"watch": "true"}, idle_s=1) as answer, pytest.raises(Conflict, match="1000 bytes"):
         list(answer.lines(1000))
+
+
+@pytest.mark.parametrize("token", ["secret\nword", "secret\n", "secret\r", "secr\u00e9t", "secret\0"])
+def test_a_credential_that_no_header_can_hold_is_said_and_not_shown(server: Server, token: str) -> None:
+    credentials = Credentials()
+    credentials.token = token
+    with pytest.raises(Unauthorised, match="the credential for the header authorization holds") as caught:
+        Api(Connection(server.url, {}, credentials)).request("GET", "/x")
+    assert "secr" not in f"{caught.value.message} {caught.value.__cause__} {caught.value.__context__}"
+    assert server.asked == []
+
+
+USER = "users: [{name: u, user: %s}]"
+HEAD = """apiVersion: v1
+kind: Config
+current-context: x
+contexts: [{name: x, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]
+"""
+PLUGIN = "{exec: {command: no-such-plugin, apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "there is no kubeconfig .*/kube.yaml"),
+        ("", "cannot use .*/kube.yaml: .*empty"),
+        ("hello", "cannot use .*/kube.yaml: it has not the form of a kubeconfig"),
+        ("- a", "cannot use .*/kube.yaml: it has not the form of a kubeconfig"),
+        ("current-context: x\ncontexts: 3", "cannot use .*/kube.yaml: it has not the form of a kubeconfig"),
+        (HEAD + USER % PLUGIN, "cannot use .*/kube.yaml: .*no-such-plugin"),
+    ],
+)
+def test_a_kubeconfig_that_is_none_is_said(
+    tmp_path: Path, text: str | None, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "kube.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(Misconfigured, match=said) as caught:
+        connection_of(str(path), "", {})
+    assert "kubernetes.kubeconfig" in caught.value.hint
+    assert capfd.readouterr() == ("", "")
+
+
+def test_of_several_kubeconfigs_those_that_are_missing_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "kube.yaml"
+    path.write_text(HEAD + USER % "{token: t}")
+    assert connection_of("", "", {"KUBECONFIG": f"{tmp_path}/none:{path}"}).headers() == {"authorization": "Bearer t"}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from clues.offline.answer import first_snapshot
 from clues.offline.case import NOW, case_of
 from clues.offline.format import Scenario
 from clues.offline.objects import objects_of
@@ -81,6 +82,13 @@ def test_quantities_times_and_words_are_checked(tmp_path: Path, change: dict[str
         all_of_it()
 
 
+def test_a_section_without_anything_in_it_is_as_good_as_none(tmp_path: Path) -> None:
+    nothing = {"pods": None, "nodes": None, "settings": None, "expect": None}
+    read = _read(tmp_path, {**GOOD, **nothing}, {"id": "X2"})
+    assert not read.errors
+    assert [(s.pods, s.nodes, s.settings.max_drain) for s in read.scenarios] == [((), (), 1)] * 2
+
+
 def test_two_of_one_id(tmp_path: Path) -> None:
     read = _read(tmp_path, GOOD, GOOD)
     assert len(read.scenarios) == 1
@@ -137,6 +145,17 @@ def test_objects_are_what_an_api_server_holds() -> None:
     assert by_kind["ReplicaSet"][0]["spec"]["replicas"] == 2
 
 
+def test_nodes_keep_their_order_whatever_their_names_hash_to() -> None:
+    names = [f"n-{number * 7919 % 100}" for number in range(100)]
+    text = {
+        "id": "X",
+        "pools": [{"name": "p", "cpu": 4, "memory": "8Gi", "max": 100}],
+        "nodes": [{"name": name, "pool": "p"} for name in names],
+    }
+    _, snapshot = first_snapshot(to_scenario(text))
+    assert list(snapshot.nodes) == names
+
+
 def to_scenario(text: dict[str, Any]) -> Scenario:
     import msgspec
 
@@ -162,3 +181,6 @@ def test_a_line_of_verdicts_is_checked() -> None:
     for bad in ([], {}, {**good, "extra": 1}, {**good, "pods": [{"name": "w", "node": "m"}]}, {**good, "nodes": 3}):
         with pytest.raises(Misconfigured):
             to_fit_case(bad, "L")
+    for count, told in ((1_000_000_000, "L: more than 200000 pods"), (-1, "L: pod w: count -1 is negative")):
+        with pytest.raises(Misconfigured, match=told):
+            to_fit_case({**good, "pods": [{"name": "w", "count": count}]}, "L")

@@ -101,7 +101,7 @@ def test_what_is_idle_long_enough_goes_off() -> None:
 def test_power_ups_are_limited_by_whole_jobs() -> None:
     jobs = [SlurmJob(1, "batch", 3), SlurmJob(2, "batch", 1)]
     assert len(decided(off(4), jobs, Policy(max_booting=2)).on) == 1
-    assert [v.outcome for v in judge_jobs(cluster(off(4), jobs), Policy(max_booting=2))] == ["limit", "ordered"]
+    assert [v.outcome for v in judge_jobs(cluster(off(4), jobs), NOW, Policy(max_booting=2))] == ["limit", "ordered"]
 
 
 _STATES = st.sampled_from([_IDLE, _OFF, _OFF, SlurmNodeState.POWERING_UP, SlurmNodeState.DOWN])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from clues.options import Expander, Pool
+from clues.options import Budgets, Expander, Pool
 from clues.settings import DOCS, HOOKS, Settings, describe, load_settings, reference
 from infracore.errors import Misconfigured
 
@@ -131,6 +131,45 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(Misconfigured) as caught:
         load(tmp_path, text)
     assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("policy: {unneeded_s: 1e300}", "policy.unneeded_s is 1e+300, and at most 1e+09"),
+        ("policy: {max_nodes: 99999999999999999999}", "policy.max_nodes is 1e+20, and at most"),
+        ("policy: {expendable_below: -99999999999999999999}", "policy.expendable_below is -1e+20, and at most"),
+        ("kubernetes: {connect_s: 1e300}", "kubernetes.connect_s is 1e+300, and at most 3600"),
+        ("kubernetes: {request_s: 1e300}", "kubernetes.request_s is 1e+300, and at most 3600"),
+        ("kubernetes: {page: 99999999999999999999}", "kubernetes.page is 1e+20, and at most 10000"),
+        ("loop: {burst_window_s: 60}", "loop.burst_window_s is 60, and at most 10"),
+        ("hooks: {idle: {timeout_s: 1e10}}", "hooks.idle.timeout_s is 1e+10, and at most 1e+09"),
+        ("pools: [{name: p, max: 99999999999999999999}]", "pool p: max is 99999999999999999999, and at most"),
+        ("pools: [{name: p, tier: -99999999999999999999}]", "pool p: tier is -99999999999999999999, and at most"),
+        ("pools: [{name: p, boot_s: 1e300}]", "pool p: boot_s is 1e+300, and at most 1e+09"),
+        (
+            "policy: {schedules: [{schedule: '* * * * *', duration_s: 1e300, max: 99999999999999999999}]}",
+            "policy.schedules[0]: duration_s is 1e+300, and at most 1e+09",
+        ),
+        (f"daemon: {{socket: /{'x' * 107}}}", "daemon.socket is longer than 107 bytes"),
+    ],
+)
+def test_what_no_clock_socket_or_recording_can_hold_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load(tmp_path, text)
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize(("written", "meant"), [("2", "2"), ('"2"', "2"), ("20%", "20%"), ('"0"', "0")])
+def test_a_budget_may_be_written_as_the_number_that_it_is(tmp_path: Path, written: str, meant: str) -> None:
+    (budget,) = load(tmp_path, f"policy: {{budgets: [{{nodes: {written}}}]}}").policy.budgets
+    assert budget == Budgets(meant)
+
+
+def test_a_budget_needs_its_nodes_and_no_other_key(tmp_path: Path) -> None:
+    for text in ("{pool: p}", "{nodes: 1, colour: red}", "{nodes: 1.5}", "{nodes: -1}"):
+        with pytest.raises(Misconfigured, match=r"policy\.budgets"):
+            load(tmp_path, f"policy: {{budgets: [{text}]}}")
 
 
 def test_a_named_file_must_be_there(tmp_path: Path) -> None:

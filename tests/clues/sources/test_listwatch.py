@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -35,19 +35,21 @@ class Follower:
         self._found: dict[str, str] = {}
         self.watch = Watch(server.api(), resource, self._take, SystemClock(), QUICK)
 
-    def _take(self, _: Watch, item: Change | Listed) -> None:
-        self.items.append(item)
-        if isinstance(item, Listed):
-            self._found = {} if item.is_first else self._found
-            self._found.update(self._read(raw) for raw in item.objects)
-            if item.is_last:
+    def _take(self, _: Watch, came: Sequence[Change] | Listed) -> None:
+        if isinstance(came, Listed):
+            self.items.append(came)
+            self._found = {} if came.is_first else self._found
+            self._found.update(self._read(raw) for raw in came.objects)
+            if came.is_last:
                 self.known = self._found
             return
-        name, version = self._read(item.raw)
-        if item.event == "DELETED":
-            self.known.pop(name, None)
-        else:
-            self.known[name] = version
+        for change in came:
+            self.items.append(change)
+            name, version = self._read(change.raw)
+            if change.event == "DELETED":
+                self.known.pop(name, None)
+            else:
+                self.known[name] = version
 
     @staticmethod
     def _read(raw: bytes) -> tuple[str, str]:

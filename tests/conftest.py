@@ -1,0 +1,25 @@
+"""What holds for all tests: how laws are tried, and which tests share a process when several run side by side.
+
+Tests that boot machines or start servers wait most of the time, and those of one sort must not disturb each other:
+they stay in one process in their order. All others go wherever there is time.
+"""
+
+import hypothesis
+import pytest
+
+# nothing here judges how quick this machine is
+hypothesis.settings.register_profile("im-clues", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("im-clues")
+
+_GROUPS = {
+    "controlplane": ("controlplane", "im_server"),
+    "machines": ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "install", "slurm"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for group, markers in _GROUPS.items():
+            if any(item.get_closest_marker(marker) for marker in markers):
+                item.add_marker(pytest.mark.xdist_group(group))
+                break

@@ -138,9 +138,8 @@ def open_house(
         operations = Operations(records, Performer(ctx, records, loader), ctx.clock, server.workers)
         refresher = Refresher(ctx, operations, server.refresh_s)
         vault = open_vault(ctx.settings, records)
-        house = House(
-            ctx, records, accounts, Callers(accounts, oidc), operations, refresher, Topologies(), vault, ctx.clock.now()
-        )
+        callers, now = Callers(accounts, oidc), ctx.clock.now()
+        house = House(ctx, records, accounts, callers, operations, refresher, Topologies(), vault, loader, now)
         try:
             operations.resume()
             yield house

@@ -216,3 +216,15 @@ def test_a_machine_that_vanished_is_seen_and_made_again(tmp_path: Path) -> None:
         wait_until(lambda: ana.vms(infra)["1"] == "off", "the machine is off")
         ana.settle(ana("POST", infra, tosca(1), Content_Type="text/yaml"))
         wait_until(lambda: ana.vms(infra) == {"0": "configured", "1": "configured"}, "it is there again")
+
+
+TEMPLATES = sorted((Path(__file__).resolve().parents[3] / "tosca_templates").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_our_own_templates_are_taken_as_they_are(ana: Client, path: Path) -> None:
+    """They import types that lie beside them here, and beside nothing once they were sent."""
+    text = path.read_text()
+    answer = ana("POST", "/infrastructures?dry_run=yes", text, Content_Type="text/yaml", Accept="application/json")
+    assert answer.status == 200, answer.text
+    assert answer.json["fake"]["compute"]

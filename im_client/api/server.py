@@ -15,6 +15,7 @@ import uvicorn
 
 from im_client.api.app import make_app
 from im_client.services.server.house import House, open_house
+from infracore.structs import make_ready
 from infracore.systemd import Notifier
 
 __all__ = ["serve"]
@@ -32,6 +33,7 @@ def serve(*, overrides: Mapping[str, object]) -> int:
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     sys.setswitchinterval(_SWITCH_S)
+    make_ready("im_client", "infracore")
     with open_house(overrides=overrides) as house:
         server = _Server(_config(house), house)
         gc.collect()

@@ -11,7 +11,17 @@ from im_client.configure.model import AnsibleSettings
 from infracore.errors import Misconfigured
 from infracore.settings import Loaded, Option, load, options
 
-__all__ = ["Settings", "Timeouts", "describe", "files", "load_settings", "reference"]
+__all__ = [
+    "OidcSettings",
+    "ServerSettings",
+    "Settings",
+    "Timeouts",
+    "VaultSettings",
+    "describe",
+    "files",
+    "load_settings",
+    "reference",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,49 @@ class Timeouts:
     create_s: float = 900.0
     reachable_s: float = 600.0
     stop_s: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """Whose bearer tokens a server takes."""
+
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""
+    groups: tuple[str, ...] = ()
+    groups_claim: str = "groups"
+    admin_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSettings:
+    """Where a server keeps credentials of clouds for those who want it."""
+
+    kind: str = "off"
+    key_file: Path = Path()
+    url: str = ""
+    path: str = "secret/im"
+    role: str = "im"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Settings of `im serve`."""
+
+    host: str = "127.0.0.1"
+    port: int = 8800
+    tls_certificate: Path = Path()
+    tls_key: Path = Path()
+    providers: tuple[str, ...] = ()
+    workers: int = 16
+    wait_s: float = 120.0
+    most_bytes: int = 4 * 2**20
+    parse_s: float = 60.0
+    fetch_hosts: tuple[str, ...] = ("*",)
+    foreign_playbooks: bool = False
+    refresh_s: float = 10.0
+    oidc: OidcSettings = OidcSettings()
+    vault: VaultSettings = VaultSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +87,7 @@ class Settings:
     lock_wait_s: float = 0.0
     ansible: AnsibleSettings = AnsibleSettings()  # noqa: RUF009 (frozen)
     timeouts: Timeouts = Timeouts()
+    server: ServerSettings = ServerSettings()
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -55,6 +109,29 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "timeouts.create_s": ("How long a provider may take to make a machine run.", "s"),
     "timeouts.reachable_s": ("How long a running machine may take to answer on SSH.", "s"),
     "timeouts.stop_s": ("How long a machine may take to stop.", "s"),
+    "server.host": ("Address that `im serve` listens on.", ""),
+    "server.port": ("Port that it listens on.", ""),
+    "server.tls_certificate": ("Certificate chain (PEM); with it the server speaks HTTPS only.", ""),
+    "server.tls_key": ("Key of the certificate (PEM).", ""),
+    "server.providers": ("Providers that callers may use; none: the one of the setting `provider`.", ""),
+    "server.workers": ("Infrastructures that are changed at once.", "operations"),
+    "server.wait_s": ("How long an answer waits for what must be done before it (destroy, stop ...).", "s"),
+    "server.most_bytes": ("Largest body of a request.", "bytes"),
+    "server.parse_s": ("How long one large template may be read.", "s"),
+    "server.fetch_hosts": ("Hosts that templates may import from, as patterns; private addresses never.", ""),
+    "server.foreign_playbooks": ("Run playbooks of callers: they can read what this server can.", ""),
+    "server.refresh_s": ("How old what a provider said may be when somebody looks.", "s"),
+    "server.oidc.issuer": ("Issuer of the tokens that are taken; empty: none are.", ""),
+    "server.oidc.audience": ("Audience that a token must be for.", ""),
+    "server.oidc.jwks": ("The issuer's keys: https address or file; empty: asked from the issuer.", ""),
+    "server.oidc.groups": ("Groups of which a caller must be in one; none: all may.", ""),
+    "server.oidc.groups_claim": ("Claim of the token that holds the groups.", ""),
+    "server.oidc.admin_groups": ("Groups whose members see and may change everything.", ""),
+    "server.vault.kind": ("`off`, `own` (encrypted in the state) or `hashicorp`.", ""),
+    "server.vault.key_file": ("Key of the own vault.", ""),
+    "server.vault.url": ("Address of the HashiCorp Vault.", ""),
+    "server.vault.path": ("KV mount and path in it; `{sub}` stands for the caller.", ""),
+    "server.vault.role": ("Role of Vault's JWT login.", ""),
     "providers": ("Provider -> its own settings; see the provider's page.", ""),
 }
 
@@ -83,6 +160,16 @@ def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str]
         settings = replace(settings, state_dir=_default_folder(environ, "/var/lib", "XDG_STATE_HOME", ".local/state"))
     if loaded.origins["cache_dir"] == "default":
         settings = replace(settings, cache_dir=_default_folder(environ, "/var/cache", "XDG_CACHE_HOME", ".cache"))
+    server = settings.server
+    settings = replace(
+        settings,
+        server=replace(
+            server,
+            tls_certificate=_file(server.tls_certificate, cwd),
+            tls_key=_file(server.tls_key, cwd),
+            vault=replace(server.vault, key_file=_file(server.vault.key_file, cwd)),
+        ),
+    )
     ansible = replace(
         settings.ansible,
         roles_path=_absolute(settings.ansible.roles_path, loaded.origins["ansible.roles_path"], cwd),
@@ -107,6 +194,12 @@ _LEAST: Final[Mapping[str, float]] = {
     "timeouts.create_s": 1,
     "timeouts.reachable_s": 1,
     "timeouts.stop_s": 1,
+    "server.port": 0,
+    "server.workers": 1,
+    "server.wait_s": 0,
+    "server.most_bytes": 1024,
+    "server.parse_s": 1,
+    "server.refresh_s": 0,
 }
 
 
@@ -124,6 +217,11 @@ def _absolute(folders: tuple[str, ...], origin: str, cwd: Path) -> tuple[str, ..
     file, _, line = origin.rpartition(":")
     base = Path(file).parent if line.isdigit() else cwd
     return tuple(str((base / Path(folder).expanduser()).absolute()) for folder in folders)
+
+
+def _file(path: Path, cwd: Path) -> Path:
+    """Make the path of a file absolute; none stays none."""
+    return path if path == Path() else (cwd / path.expanduser()).absolute()
 
 
 def _default_folder(environ: Mapping[str, str], of_root: str, variable: str, below_home: str) -> Path:
@@ -156,7 +254,7 @@ def _shown_default(option: Option) -> str:
     if option.name in _FOLDERS:
         return _FOLDERS[option.name]
     match option.default:
-        case None | "" | ():
+        case None | "" | () | Path(parts=()):
             return "none"
         case bool():
             return "yes" if option.default else "no"

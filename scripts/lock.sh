@@ -7,8 +7,11 @@ trap 'rm -rf "$work"' EXIT
 "$1" -m venv "$work/venv"
 "$work/venv/bin/pip" --disable-pip-version-check --quiet install uv
 cd requirements
-for name in run dev build controlplane im-server; do
+for name in run server dev build controlplane im-server im-client; do
+    with=""
+    [ "$name" = server ] && with="--constraint run.txt"  # both are installed together
+    # shellcheck disable=SC2086
     "$work/venv/bin/uv" --quiet pip compile --universal --python-version 3.11 --generate-hashes \
-        --no-emit-index-url --no-header --output-file "$name.txt" "$name.in"
+        --no-emit-index-url --no-header $with --output-file "$name.txt" "$name.in"
     echo "requirements/$name.txt"
 done

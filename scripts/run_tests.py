@@ -5,6 +5,7 @@ Further words go to pytest.
 """
 
 import ctypes
+import importlib.util
 import os
 import shutil
 import signal
@@ -15,7 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKERS = ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "im_server", "controlplane", "slow", "install")
+MARKERS = (
+    *("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "im_server", "im_client", "schemathesis"),
+    *("controlplane", "slow", "install"),
+)
 TEST_PACKAGES = ("openssh-server", "openipmi", "ipmitool", "snmpd", "snmp", "iproute2", "iputils-ping")
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
@@ -45,6 +49,13 @@ def _im_server() -> str:
     return (done.stdout.strip() or "the Infrastructure Manager cannot be installed") if done.returncode else ""
 
 
+def _im_client() -> str:
+    """Install the Infrastructure Manager's client where it is not there yet."""
+    argv = [sys.executable, "-m", "tests.rigs.im_client"]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
+    return (done.stdout.strip() or "the client cannot be installed") if done.returncode else ""
+
+
 CONDITIONS: dict[str, Callable[[], str]] = {
     "machines": _machines,
     "vm": lambda: _needs("qemu-system-x86_64", "qemu-img"),
@@ -54,6 +65,8 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "snmp": lambda: _needs("snmpd", "snmpget", "snmpset"),
     "netns": lambda: "needs root" if os.geteuid() != 0 else _needs("ip"),
     "im_server": _im_server,
+    "im_client": _im_client,
+    "schemathesis": lambda: "" if importlib.util.find_spec("schemathesis") else "not installed: schemathesis",
     "controlplane": _controlplane,
     "slow": lambda: "",
     "install": lambda: "",

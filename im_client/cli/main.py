@@ -31,6 +31,8 @@ SUMMARIES = {
     "refresh": "Ask the provider how the machines are, and record it.",
     "destroy": "Delete an infrastructure with all its machines.",
     "doctor": "Examine this computer and say what is missing.",
+    "serve": "Serve the REST API of the Infrastructure Manager.",
+    "user": "Make and remove the accounts of `im serve`.",
     "config": "Show the settings and where each comes from.",
     "completion": "Print the completion script of a shell.",
 }

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +10,12 @@ from typing import Final
 
 from im_client.providers.base import Provider
 from im_client.providers.registry import provider as make_provider
+from im_client.services.analysis import analyse
 from im_client.services.templates import FileReader
 from im_client.settings import Settings, load_settings
 from im_client.state.sqlite import SqliteStore
 from im_client.state.store import Store
+from im_client.template.analysis import Analysis, Reader
 from im_client.topology.values import Value
 from infracore.clock import Clock, SystemClock
 from infracore.errors import Misconfigured
@@ -35,6 +37,10 @@ class Context:
     seal: Seal
     clock: Clock
     cwd: Path
+    analyse: Callable[..., Analysis] = analyse
+    """Reads templates: `im_client.services.analysis.analyse`, or what a server puts in its place."""
+    make_reader: Callable[[], Reader] | None = None
+    """Makes readers for whom local files are not to be read; None: `FileReader`."""
     _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,8 +54,10 @@ class Context:
         """The folder of the runs' logs, one folder a run."""
         return self.settings.state_dir / "runs"
 
-    def reader(self) -> FileReader:
+    def reader(self) -> Reader:
         """Return a reader of templates with this context's cache."""
+        if self.make_reader is not None:
+            return self.make_reader()
         return FileReader(self.settings.cache_dir, offline=self.settings.ansible.offline)
 
     def provider(self, name: str, settings: Mapping[str, Value] | None = None) -> Provider:

@@ -55,6 +55,8 @@ class DeployRequest:
     provider_settings: Mapping[str, Value] = field(default_factory=dict)
     """Settings of the provider for this infrastructure (`--set KEY=VALUE`); recorded, sealed."""
     configure: bool = True
+    fresh: bool = False
+    """Whether a new infrastructure is made in any case: its name gets the beginning of its id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import Final
 from im_client.plan.build import build
 from im_client.plan.model import Action, Known, Plan
 from im_client.remote.hostkeys import new_key_pair
-from im_client.services.analysis import analyse
 from im_client.services.context import Context
 from im_client.services.known import Observed, facts_of, observe
 from im_client.services.model import DeployRequest, Prepared, Verb
@@ -26,10 +25,12 @@ from infracore.ids import new_infrastructure_id
 __all__ = [
     "check_machines",
     "find",
+    "prepare_changed",
     "prepare_deploy",
     "prepare_destroy",
     "prepare_present",
     "prepare_reconfigure",
+    "prepare_recorded",
     "prepare_scale",
     "recorded_topology",
 ]
@@ -53,13 +54,15 @@ def prepare_deploy(
     template = absolute(request.template, ctx.cwd)
     add_ons = tuple(absolute(add_on, ctx.cwd) for add_on in request.add_ons)
     reader = StoredReader(source.files, ctx.reader()) if source else ctx.reader()
-    analysis = analyse(template, reader, add_ons=add_ons, require_inputs=False)
+    analysis = ctx.analyse(template, reader, add_ons=add_ons, require_inputs=False)
     if request.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", request.name):
         raise InvalidUsage(
             f"{request.name!r} is no name for an infrastructure",
             "a letter or digit, then up to 62 letters, digits, dots, dashes or underscores",
         )
     name = request.name or _slug(analysis.topology.name if analysis.topology else template.rsplit("/", 1)[-1])
+    if request.fresh:
+        name = f"{name}-{(infrastructure_id or new_infrastructure_id())[:8]}"
     record = _by_name(ctx, name)
     inputs: Mapping[str, Value] = request.inputs
     counts: Mapping[str, int] = {}
@@ -74,7 +77,8 @@ def prepare_deploy(
     if source is not None:
         inputs, counts = source.inputs, source.counts
     inputs = settle(inputs, analysis.inputs)
-    analysis = analyse(template, reader, add_ons=add_ons, inputs=inputs)
+    if inputs or analysis.inputs:
+        analysis = ctx.analyse(template, reader, add_ons=add_ons, inputs=inputs)
     topology, warnings = _checked(analysis)
     if record is not None and source is None:
         counts = _counts_still_wanted(ctx, record, topology)
@@ -141,6 +145,47 @@ def prepare_scale(
         source_changed=source != record.source,
         remove=frozenset(remove),
         skip_hooks=skip_hooks,
+    )
+
+
+def prepare_recorded(
+    ctx: Context, infra: str, verb: Verb, *, remove: Collection[str] = (), configure: bool = True
+) -> Prepared:
+    """Plan the way to what is recorded as wanted. `remove` names machines that go first where some must go."""
+    record = find(ctx, infra)
+    topology, warnings = recorded_topology(ctx, record)
+    return _prepared(
+        ctx,
+        verb,
+        record,
+        scale(topology, record.source.counts),
+        record.source,
+        warnings=warnings,
+        configure=configure,
+        remove=frozenset(remove),
+    )
+
+
+def prepare_changed(
+    ctx: Context, infra: str, source: Source, verb: Verb, *, remove: Collection[str] = (), configure: bool = True
+) -> Prepared:
+    """Plan the way to another source than the recorded one, which applying it records.
+
+    Raises:
+        InvalidTemplate: with all problems.
+    """
+    record = find(ctx, infra)
+    topology, warnings = recorded_topology(ctx, dataclasses.replace(record, source=source))
+    return _prepared(
+        ctx,
+        verb,
+        record,
+        scale(topology, source.counts),
+        source,
+        warnings=warnings,
+        configure=configure,
+        source_changed=source != record.source,
+        remove=frozenset(remove),
     )
 
 
@@ -217,7 +262,7 @@ def find(ctx: Context, infra: str) -> InfrastructureRecord:
 def recorded_topology(ctx: Context, record: InfrastructureRecord) -> tuple[Topology, tuple[Problem, ...]]:
     """Lower the recorded template again, with its own counts, and return its warnings beside it."""
     source = record.source
-    analysis = analyse(
+    analysis = ctx.analyse(
         source.template, StoredReader(source.files, ctx.reader()), add_ons=source.add_ons, inputs=source.inputs
     )
     return _checked(analysis)

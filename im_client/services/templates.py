@@ -14,7 +14,7 @@ from typing import Final
 
 import yaml
 
-from im_client.template.analysis import InputDefinition
+from im_client.template.analysis import InputDefinition, Reader
 from im_client.topology.values import Value
 from infracore.errors import InfraError, InvalidUsage, Misconfigured, NotFound, Transient, Unauthorised
 
@@ -153,7 +153,7 @@ def _roles_text(roles: Path, playbook: bytes) -> list[bytes]:
 class StoredReader:
     """Reads the files that are recorded with an infrastructure, and others from where they are."""
 
-    def __init__(self, files: Mapping[str, str], beyond: FileReader) -> None:
+    def __init__(self, files: Mapping[str, str], beyond: Reader) -> None:
         self._files = files
         self._beyond = beyond
 

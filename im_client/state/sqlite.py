@@ -13,7 +13,7 @@ from typing import Final
 
 from im_client.plan.model import Phase
 from im_client.state import rows
-from im_client.state.codec import encode_source, encode_values, storable
+from im_client.state.codec import decode_source, encode_source, encode_values, storable
 from im_client.state.migrations import known_migrations, migrate
 from im_client.state.store import EventRecord, InfrastructureRecord, NodeRecord, RunRecord, RunState, Source
 from im_client.topology.values import Value
@@ -78,21 +78,11 @@ class SqliteStore:
     # infrastructures
 
     def add_infrastructure(self, record: InfrastructureRecord) -> None:
-        with self._on_disk() as db:
-            taken = db.execute(
-                "SELECT id, name FROM infrastructure WHERE id IN (?1, ?2) OR name IN (?1, ?2)",
-                (record.id, record.name),
-            ).fetchone()
-            if taken is not None:
-                raise Conflict(
-                    f"there is an infrastructure {taken['name']} ({taken['id']}) already", "choose another name"
-                )
-            db.execute(rows.INSERT_INFRASTRUCTURE, rows.infrastructure_row(record))
-            for part, clear in rows.infrastructure_parts(record).items():
-                self._put_part(db, record.id, part, clear)
+        with self.on_disk() as db:
+            self.insert(db, record)
 
     def infrastructure(self, id_or_name: str) -> InfrastructureRecord:
-        with self._transaction("BEGIN") as db:
+        with self.transaction("BEGIN") as db:
             row = db.execute(
                 "SELECT * FROM infrastructure WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC", (id_or_name,)
             ).fetchone()
@@ -112,28 +102,27 @@ class SqliteStore:
             return self._read_infrastructure(db, row)
 
     def infrastructures(self) -> Sequence[InfrastructureRecord]:
-        with self._transaction("BEGIN") as db:
+        with self.transaction("BEGIN") as db:
             found = db.execute("SELECT * FROM infrastructure ORDER BY created_at DESC, rowid DESC").fetchall()
             return tuple(self._read_infrastructure(db, row) for row in found)
 
     def set_source(self, infrastructure: str, source: Source, now: float) -> None:
-        with self._on_disk() as db:
-            self._touch(db, infrastructure, now)
-            self._put_part(db, infrastructure, "source", encode_source(source))
+        with self.on_disk() as db:
+            self.write_source(db, infrastructure, source, now)
 
     def set_outputs(self, infrastructure: str, outputs: Mapping[str, Value], now: float) -> None:
-        with self._transaction() as db:
+        with self.transaction() as db:
             self._touch(db, infrastructure, now, raise_revision=False)
             self._put_part(db, infrastructure, "outputs", encode_values(outputs))
 
     def remove_infrastructure(self, infrastructure: str) -> None:
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("DELETE FROM infrastructure WHERE id = ?", (infrastructure,))
 
     # nodes
 
     def nodes(self, infrastructure: str) -> Sequence[NodeRecord]:
-        with self._transaction("BEGIN") as db:
+        with self.transaction("BEGIN") as db:
             found = db.execute(
                 "SELECT * FROM node WHERE infrastructure = ? ORDER BY group_name, group_index, name", (infrastructure,)
             ).fetchall()
@@ -141,7 +130,7 @@ class SqliteStore:
 
     def node_counts(self) -> Mapping[str, Mapping[Phase, int]]:
         counts: dict[str, dict[Phase, int]] = {}
-        with self._transaction("BEGIN") as db:
+        with self.transaction("BEGIN") as db:
             for row in db.execute("SELECT infrastructure, phase, count(*) AS n FROM node GROUP BY 1, 2"):
                 counts.setdefault(row["infrastructure"], {})[Phase(row["phase"])] = row["n"]
         return counts
@@ -149,20 +138,21 @@ class SqliteStore:
     def put_node(self, record: NodeRecord) -> None:
         clear = rows.node_clear(record)
         row = rows.node_row(record, None if clear is None else self._seal.close(clear))
-        with self._transaction() as db:
+        with self.transaction() as db:
             self._touch(db, record.infrastructure, record.updated_at)
             db.execute(rows.PUT_NODE, row)
 
     def remove_node(self, infrastructure: str, name: str, now: float) -> None:
-        with self._transaction() as db:
+        with self.transaction() as db:
             gone = db.execute("DELETE FROM node WHERE infrastructure = ? AND name = ?", (infrastructure, name))
             if gone.rowcount:
+                db.execute("DELETE FROM vm_number WHERE infrastructure = ? AND node = ?", (infrastructure, name))
                 self._touch(db, infrastructure, now)
 
     # runs and their events
 
     def start_run(self, record: RunRecord) -> None:
-        with self._transaction() as db:
+        with self.transaction() as db:
             self._must_exist(db, record.infrastructure)
             if db.execute("SELECT 1 FROM run WHERE id = ?", (record.id,)).fetchone():
                 raise Conflict(f"the run {record.id} was started already")
@@ -170,14 +160,14 @@ class SqliteStore:
 
     def end_run(self, run: str, state: RunState, summary: str, now: float) -> None:
         """Succeeds for a run that is gone: destroying removes the infrastructure with its own run."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE run SET state = ?, summary = ?, ended_at = ? WHERE id = ?",
                 (state.value, storable(summary), now, run),
             )
 
     def runs(self, infrastructure: str) -> Sequence[RunRecord]:
-        with self._transaction("BEGIN") as db:
+        with self.transaction("BEGIN") as db:
             found = db.execute(
                 "SELECT * FROM run WHERE infrastructure = ? ORDER BY started_at DESC, rowid DESC", (infrastructure,)
             ).fetchall()
@@ -185,19 +175,20 @@ class SqliteStore:
 
     def add_events(self, events: Sequence[EventRecord]) -> None:
         """Drop the events of runs that are gone, as `end_run` does."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.executemany(rows.INSERT_EVENT, [rows.event_row(event) for event in events])
 
     def events(self, run: str) -> Sequence[EventRecord]:
         """In the order in which they were added."""
-        with self._transaction("BEGIN") as db:
+        with self.transaction("BEGIN") as db:
             found = db.execute("SELECT * FROM event WHERE run = ? ORDER BY number", (run,)).fetchall()
         return tuple(rows.read_event(row) for row in found)
 
     # below: one transaction, its errors, and what several methods do inside one
 
     @contextmanager
-    def _transaction(self, begin: str = "BEGIN IMMEDIATE", synchronous: str = "NORMAL") -> Iterator[sqlite3.Connection]:
+    def transaction(self, begin: str = "BEGIN IMMEDIATE", synchronous: str = "NORMAL") -> Iterator[sqlite3.Connection]:
+        """Give the connection inside of one transaction: for this store, and for others in the same file."""
         with self._lock, self._errors():
             if synchronous != self._synchronous:
                 self._db.execute(f"PRAGMA synchronous = {synchronous}")
@@ -211,12 +202,43 @@ class SqliteStore:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def _on_disk(self) -> AbstractContextManager[sqlite3.Connection]:
+    def on_disk(self) -> AbstractContextManager[sqlite3.Connection]:
         """Wait for the disk too, against loss of power: without its id and key an infrastructure is an orphan.
 
         All else is found again at the provider, and only has to survive a crash of this process.
         """
-        return self._transaction(synchronous="FULL")
+        return self.transaction(synchronous="FULL")
+
+    def insert(self, db: sqlite3.Connection, record: InfrastructureRecord) -> None:
+        """Add an infrastructure inside of a transaction. Raises `Conflict` if the id or the name is taken."""
+        taken = db.execute(
+            "SELECT id, name FROM infrastructure WHERE id IN (?1, ?2) OR name IN (?1, ?2)", (record.id, record.name)
+        ).fetchone()
+        if taken is not None:
+            raise Conflict(f"there is an infrastructure {taken['name']} ({taken['id']}) already", "choose another name")
+        db.execute(rows.INSERT_INFRASTRUCTURE, rows.infrastructure_row(record))
+        for part, clear in rows.infrastructure_parts(record).items():
+            self._put_part(db, record.id, part, clear)
+
+    def source_in(self, db: sqlite3.Connection, infrastructure: str) -> Source | None:
+        """Return the source inside of a transaction; None where there is no such infrastructure."""
+        row = db.execute(
+            "SELECT sealed FROM sealed_part WHERE infrastructure = ? AND part = 'source'", (infrastructure,)
+        ).fetchone()
+        return None if row is None else decode_source(self._seal.open(row["sealed"]))
+
+    def write_source(self, db: sqlite3.Connection, infrastructure: str, source: Source, now: float) -> None:
+        """Replace the source inside of a transaction."""
+        self._touch(db, infrastructure, now)
+        self._put_part(db, infrastructure, "source", encode_source(source))
+
+    def seal(self, clear: str) -> bytes:
+        """Seal text with the key of this store."""
+        return self._seal.close(clear)
+
+    def unseal(self, sealed: bytes | None) -> str | None:
+        """Open what `seal` made; None stays None."""
+        return self._open(sealed)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -38,7 +38,7 @@ def test_no_requirements_file_names_an_index_or_an_address(path: Path) -> None:
     assert not re.search(r"index-url|find-links|trusted-host|https?://", text)
 
 
-@pytest.mark.parametrize("name", ["run", "dev", "build"])
+@pytest.mark.parametrize("name", ["run", "server", "dev", "build", "im-client"])
 def test_what_is_asked_for_is_locked(name: str) -> None:
     asked, locked = (names(ROOT / "requirements" / f"{name}.{kind}") for kind in ("in", "txt"))
     assert asked <= locked

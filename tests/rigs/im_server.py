@@ -4,26 +4,22 @@ The server comes from PyPI, pinned in requirements/im-server.txt, into a virtual
 outside the checkout. `python -m tests.rigs.im_server` makes it and prints the place.
 """
 
-import fcntl
-import hashlib
 import json
-import os
 import socket
-import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.rigs.process import Daemon, daemon
+from tests.rigs.venvs import environment
 
 __all__ = ["ImServer", "im_server", "program"]
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements" / "im-server.txt"
-_INSTALL_S = 900
 _RUN = """
 import sys
 from IM.config import Config
@@ -59,29 +55,7 @@ def program() -> Path:
     Raises:
         RuntimeError: pip cannot; the text says why.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "im-clues-tests"
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + version.encode()).hexdigest()[:16]
-    venv = cache / f"im-server-{digest}"
-    done, python = venv / "complete", venv / "bin" / "python"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "im-server.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs of the tests at once install once
-        if not done.exists():
-            print("installing an Infrastructure Manager for the tests (once)", file=sys.stderr, flush=True)
-            _run([sys.executable, "-m", "venv", "--clear", venv])
-            pip: list[str | Path] = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-            _run([*pip, "--require-hashes", "--no-deps", "-r", REQUIREMENTS])
-            done.touch()
-    return python
-
-
-def _run(argv: Sequence[str | Path]) -> None:
-    try:
-        subprocess.run(argv, check=True, capture_output=True, text=True, timeout=_INSTALL_S, stdin=subprocess.DEVNULL)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        said = str(error.stderr or error).strip()[-500:]
-        raise RuntimeError(f"the Infrastructure Manager cannot be installed: {said}") from error
+    return environment("im-server", REQUIREMENTS, "an Infrastructure Manager") / "python"
 
 
 class ImServer:

@@ -5,7 +5,7 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -96,10 +96,8 @@ def test_a_damaged_database_is_said_to_be_damaged(tmp_path: Path) -> None:
     store.close()
     content = path.read_bytes()
     path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
-    store = SqliteStore(path, SEAL)
-    with pytest.raises(Misconfigured, match="damaged"):
-        store.nodes(ID)
-    store.close()
+    with pytest.raises(Misconfigured, match="damaged"), closing(SqliteStore(path, SEAL)) as broken:
+        broken.nodes(ID)  # where the damage is not seen on opening
 
 
 def test_a_full_disk_is_reported_and_leaves_what_was_there(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""The application: routes, errors, and the OpenAPI document."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match, Route
+
+from im_client.api.measures import Counting, Measures
+from im_client.api.problems import Refused, answer
+from im_client.api.routes import infrastructures, operations, properties, service, vms
+from im_client.services.server.house import House
+from im_client.services.server.version import VERSION
+from infracore.errors import InfraError
+
+__all__ = ["make_app"]
+
+_DESCRIPTION: Final = (
+    "The REST API of the Infrastructure Manager, served by im-clues. Every path but `/version`, `/healthz`, "
+    "`/metrics` and this document asks for an Authorization header."
+)
+_OPEN: Final = frozenset({"/version", "/healthz", "/metrics"})
+
+
+def make_app(house: House) -> FastAPI:
+    """Make the application over an open house."""
+    app = FastAPI(title="im-clues", version=VERSION, description=_DESCRIPTION, redirect_slashes=False, redoc_url=None)
+    app.state.house = house
+    app.state.measures = measures = Measures()
+    app.add_middleware(Counting, measures=measures)
+    app.add_exception_handler(InfraError, _failed)
+    app.add_exception_handler(Refused, _failed)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _defect)
+    for module in (service, operations, vms, infrastructures, properties):
+        app.include_router(module.router)
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        return app.openapi_schema or _described(plain())
+
+    app.openapi = described  # type: ignore[method-assign]
+    return app
+
+
+def _accept(request: Request) -> str:
+    return request.headers.get("accept", "").lower()
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    if not isinstance(error, InfraError | Refused):
+        raise error
+    return answer(error, _accept(request))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Answer to a parameter that does not fit: 404 where it is a part of the path, else 400."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    place = first["loc"]
+    what = f"{place[0]} parameter {'.'.join(str(part) for part in place[1:])}: {first['msg']}"
+    return answer(Refused(404 if place[0] == "path" else 400, what), _accept(request))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # Starlette names the methods of the first route that fits only
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return answer(Refused(error.status_code, str(error.detail), headers=headers), _accept(request))
+
+
+def _methods(request: Request) -> set[str]:
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    """Answer to a defect of ours; uvicorn logs its traceback."""
+    what = Refused(500, f"a defect of this server: {type(error).__name__}", "please report it with the server's log")
+    return answer(what, _accept(request))
+
+
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    """Complete the document: how callers authenticate, and no 422 of FastAPI's own shape."""
+    schema.setdefault("components", {})["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "auth": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "The auth file in one line, its lines joined by the two characters backslash and n.",
+        },
+    }
+    for path, item in schema["paths"].items():
+        if path not in _OPEN:
+            for operation in item.values():
+                operation["security"] = [{"bearer": []}, {"auth": []}]
+                operation.setdefault("parameters", [])
+    return schema

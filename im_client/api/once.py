@@ -1,0 +1,73 @@
+"""Idempotency keys: a request that is sent again with the same key is answered as the first time, and not done again.
+
+As draft-ietf-httpapi-idempotency-key-header has it: another request with a known key is 422, one whose first is still
+being answered 409. Keys are the caller's own and are kept for a day. Failures are not kept: the client may mend them.
+"""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+from fastapi import Request
+from starlette.responses import Response
+
+from im_client.api.asking import body_text, in_thread
+from im_client.api.problems import Refused
+from im_client.services.server.callers import Caller
+from im_client.services.server.house import House
+from im_client.state.server import AnswerRecord
+
+__all__ = ["once"]
+
+_KEPT_S: Final = 24 * 3600.0
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    headers: dict[str, str]
+    body: str
+
+
+async def once(request: Request, house: House, caller: Caller, work: Callable[[], Awaitable[Response]]) -> Response:
+    """Do `work`, or answer as it was answered before.
+
+    Raises:
+        Refused: the key was used for something else, or its first request is not answered yet.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return await work()
+    if _KEY.fullmatch(key) is None:
+        raise Refused(400, "Idempotency-Key is none: 1 to 255 visible characters")
+    body = await body_text(request, house.ctx.settings.server.most_bytes)
+    whole = "\n".join((request.method, str(request.url), request.headers.get("content-type", ""), body))
+    digest = hashlib.sha256(whole.encode()).digest()
+    now = house.ctx.clock.now()
+    known = await in_thread(house.records.begin_answer, caller.name, key, digest, now, now - _KEPT_S)
+    if known is not None:
+        return _again(known, digest)
+    answered = False
+    try:
+        response = await work()
+        kept = _Kept(dict(response.headers), bytes(response.body).decode())
+        record = AnswerRecord(digest, response.status_code, msgspec.json.encode(kept).decode())
+        await in_thread(house.records.end_answer, caller.name, key, record)
+        answered = True
+    finally:
+        if not answered:
+            await in_thread(house.records.end_answer, caller.name, key, None)
+    return response
+
+
+def _again(known: AnswerRecord, digest: bytes) -> Response:
+    if known.digest != digest:
+        raise Refused(422, "this Idempotency-Key was used for another request", "use a new key for each request")
+    if known.status is None:
+        raise Refused(409, "the first request with this Idempotency-Key is still being answered", "ask again later")
+    kept = msgspec.json.decode(known.text, type=_Kept)
+    headers = {name: value for name, value in kept.headers.items() if name not in {"content-length", "content-type"}}
+    return Response(
+        kept.body, known.status, {**headers, "Idempotency-Replayed": "true"}, kept.headers.get("content-type")
+    )

@@ -1,0 +1,142 @@
+"""`im user`: the accounts of a server."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from im_client.cli.session import json_option, opened
+from infracore.cli.console import print_data, print_json, print_text, say
+from infracore.cli.lazy import ExampleCommand, ExampleGroup
+from infracore.errors import InvalidUsage, Misconfigured, NotFound
+
+if TYPE_CHECKING:
+    from im_client.services.context import Context
+    from im_client.services.server.accounts import Accounts
+    from im_client.state.server import ServerStore
+
+__all__ = ["command"]
+
+_ROLES = ("viewer", "scaler", "operator", "owner")
+
+
+@click.group(
+    "user",
+    cls=ExampleGroup,
+    short_help="Make and remove the accounts of `im serve`.",
+    examples=(
+        ("im user add ana", "Make an account; its password is asked for."),
+        ("im user token ana --role scaler --infra ID", "A token that can do nothing but scale one infrastructure."),
+    ),
+)
+def command() -> None:
+    """Make and remove the accounts that may use `im serve`, and their tokens."""
+
+
+def _parts(ctx: "Context") -> "tuple[ServerStore, Accounts]":
+    try:
+        from im_client.services.server.accounts import Accounts
+        from im_client.services.server.house import open_records
+    except ImportError as error:
+        raise Misconfigured(
+            f"accounts need more packages ({error.name} is missing)",
+            "pip install im-clues[server], or in a checkout: make venv",
+        ) from error
+    records = open_records(ctx)
+    return records, Accounts(records, ctx.clock)
+
+
+@command.command(
+    "add",
+    cls=ExampleCommand,
+    short_help="Make an account, or give it a new password.",
+    examples=(
+        ("im user add ana", "The password is asked for."),
+        ("im user add root --admin --password-stdin <secret", "An administrator; the password is the first line."),
+    ),
+)
+@click.argument("name")
+@click.option("--admin", is_flag=True, help="May see and change everything.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def add(name: str, admin: bool, password_stdin: bool) -> None:
+    """Make an account, or give one a new password."""
+    from infracore.secrets import Secret
+
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    elif sys.stdin.isatty():
+        password = click.prompt("password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        raise InvalidUsage("there is nobody to ask for the password", "add --password-stdin")
+    with opened() as ctx:
+        _parts(ctx)[1].add(name, Secret(password), is_admin=admin)
+    say(f"{name} may use this server now")
+
+
+@command.command(
+    "remove",
+    cls=ExampleCommand,
+    short_help="Remove an account with its tokens.",
+    examples=(("im user remove ana", "Infrastructures stay; an administrator can give them to others."),),
+)
+@click.argument("name")
+def remove(name: str) -> None:
+    """Remove an account with its tokens."""
+    with opened() as ctx:
+        records, _ = _parts(ctx)
+        if records.account(name) is None:
+            raise NotFound(f"there is no account {name!r}", "im user list shows those that there are")
+        records.remove_account(name)
+    say(f"{name} is removed")
+
+
+@command.command(
+    "list",
+    cls=ExampleCommand,
+    short_help="List the accounts.",
+    examples=(("im user list", "All accounts."), ("im user list --json", "For a program.")),
+)
+@json_option
+def list_(as_json: bool) -> None:
+    """List the accounts with the number of their tokens."""
+    with opened() as ctx:
+        records, _ = _parts(ctx)
+        found = [(one.name, one.is_admin, len(records.tokens(one.name))) for one in records.accounts()]
+    if as_json:
+        print_json({"accounts": [{"name": n, "admin": a, "tokens": t} for n, a, t in found]})
+    elif found:
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False)
+        for title in ("account", "admin", "tokens"):
+            table.add_column(title)
+        for name, admin, tokens in found:
+            table.add_row(name, "yes" if admin else "", str(tokens))
+        print_data(table)
+    else:
+        say("there is no account; im user add NAME makes one")
+
+
+@command.command(
+    "token",
+    cls=ExampleCommand,
+    short_help="Make a token.",
+    examples=(
+        ("im user token ana --days 30", "A token that is good for all that ana may do, for a month."),
+        ("im user token ana --role scaler --infra ID", "One that can only scale one infrastructure."),
+    ),
+)
+@click.argument("name")
+@click.option("--role", type=click.Choice(_ROLES), default="owner", show_default=True, help="At most this role.")
+@click.option("--infra", default=None, metavar="ID", help="Good for this infrastructure only.")
+@click.option("--days", type=click.FloatRange(min=0.001), default=None, help="For how long; without it: for good.")
+def token(name: str, role: str, infra: str | None, days: float | None) -> None:
+    """Make a token and print it, this once."""
+    from im_client.state.server import Role
+
+    with opened() as ctx:
+        _, accounts = _parts(ctx)
+        infrastructure = None if infra is None else ctx.store.infrastructure(infra).id
+        valid_s = None if days is None else days * 86400.0
+        _, secret = accounts.make_token(name, role=Role(role), infrastructure=infrastructure, valid_s=valid_s)
+    print_text(secret.reveal())

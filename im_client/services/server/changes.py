@@ -1,0 +1,387 @@
+"""From what a caller asks to an accepted operation: read, checked, planned, recorded. Nothing is carried out here.
+
+Each function returns once what is wanted is recorded; the answer to the client needs nothing more.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from im_client.plan.model import Action, Plan
+from im_client.services.model import DeployRequest, Prepared, Verb
+from im_client.services.prepare import prepare_changed, prepare_deploy
+from im_client.services.server.bodies import TEMPLATES
+from im_client.services.server.callers import Caller
+from im_client.services.server.clouds import chosen_provider
+from im_client.services.server.house import House
+from im_client.services.server.merging import merge_templates
+from im_client.services.server.operations import Ticket
+from im_client.services.server.rights import Forbidden
+from im_client.services.server.strangers import refuse_foreign
+from im_client.state.server import Acceptance, OperationKind, OperationRecord, Role
+from im_client.state.store import InfrastructureRecord, Source
+from infracore.errors import Conflict, InvalidUsage, NotFound
+from infracore.ids import new_infrastructure_id, new_run_id
+
+__all__ = ["Accepted", "Body", "Language", "create", "destroy", "power", "preview", "reconfigure", "remove", "update"]
+
+from enum import StrEnum
+
+
+class Language(StrEnum):
+    """The language of a template; the value is the ending of its name."""
+
+    TOSCA = "yaml"
+    RADL = "radl"
+    RADL_JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A template as a caller sent it."""
+
+    text: str
+    language: Language = Language.TOSCA
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A change that is recorded and under way."""
+
+    infrastructure: str
+    ticket: Ticket
+    new_vms: Sequence[int] = field(default=())
+    """Numbers of the VMs that come by it."""
+
+
+_POWER: Final = frozenset({OperationKind.START, OperationKind.STOP, OperationKind.REBOOT})
+
+
+def preview(house: House, caller: Caller, body: Body) -> Prepared:
+    """Plan a new infrastructure and record nothing.
+
+    Raises:
+        InvalidTemplate, Unsupported, InvalidUsage, Unauthorised: as `create`.
+    """
+    return _prepare_new(house, caller, body, new_infrastructure_id())
+
+
+def create(house: House, caller: Caller, body: Body) -> Accepted:
+    """Make a new infrastructure, which the caller owns.
+
+    Raises:
+        InvalidTemplate: with all problems. Unsupported: it asks for what this server, or the provider, does not do.
+        Unauthorised: no credential for a provider of this server.
+    """
+    infra = new_infrastructure_id()
+    prepared = _prepare_new(house, caller, body, infra)
+    names = _made(prepared.plan)
+    ticket = house.operations.submit(
+        Acceptance(
+            operation=_operation(house, caller, infra, OperationKind.CREATE),
+            new=prepared.infrastructure,
+            owner=caller.name,
+            source=prepared.source,
+            new_nodes=names,
+        ),
+        dataclasses.replace(prepared, is_new=False),
+    )
+    numbers = house.records.vm_numbers(infra)
+    return Accepted(infra, ticket, [numbers[name] for name in names if name in numbers])
+
+
+def update(
+    house: House,
+    caller: Caller,
+    infra: str,
+    body: Body,
+    *,
+    configure: bool = True,
+    if_version: int | None = None,
+    only_vm: str | None = None,
+    scales_only: bool = False,
+) -> Accepted:
+    """Merge a template over the recorded one, and bring the infrastructure to what it says then.
+
+    Where that changes nothing, all machines are configured again. `only_vm` refuses what would change another machine,
+    `scales_only` what changes more than numbers of machines.
+
+    Raises:
+        InvalidTemplate, Unsupported, InvalidUsage: the new template, or what it makes of the old one.
+        Conflict: somebody else was quicker, or another machine than `only_vm` would change.
+    """
+    with house.operations.guard(infra):
+        record = house.ctx.store.infrastructure(infra)
+        numbers = house.records.vm_numbers(infra)
+        if only_vm is not None and body.language is not Language.TOSCA:
+            wanted = _altered(house, record, body, only_vm)
+            leaving: tuple[str, ...] = ()
+        else:
+            wanted, leaving = _changed(house, record, body, numbers)
+        prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
+        _check(house, prepared)
+        if scales_only:
+            _check_scale(house, record, prepared)
+        if only_vm is not None:
+            _check_only(prepared.plan, only_vm)
+        waiting = house.operations.unfinished(infra)
+        if wanted == record.source and prepared.plan.is_empty and not waiting and only_vm is None and configure:
+            return reconfigure(house, caller, infra, (), if_version=if_version)
+        names = _made(prepared.plan)
+        ticket = house.operations.submit(
+            Acceptance(
+                operation=_operation(house, caller, infra, OperationKind.UPDATE, nodes=leaving, configure=configure),
+                source=prepared.source,
+                source_before=record.source,
+                if_version=if_version,
+                new_nodes=names,
+            )
+        )
+        after = house.records.vm_numbers(infra)
+    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers])
+
+
+def remove(
+    house: House,
+    caller: Caller,
+    infra: str,
+    vms: Sequence[int],
+    *,
+    configure: bool = True,
+    if_version: int | None = None,
+) -> Accepted:
+    """Remove VMs. Those that are going already are passed over.
+
+    Raises:
+        NotFound: there is no such VM. InvalidUsage: the template wants the machine to be there.
+    """
+    with house.operations.guard(infra):
+        record = house.ctx.store.infrastructure(infra)
+        names = named_vms(house, infra, vms)
+        going = {
+            name
+            for operation in house.operations.unfinished(infra)
+            if operation.kind is OperationKind.REMOVE
+            for name in operation.nodes
+        }
+        leaving = [name for name in names if name not in going]
+        groups = {node.name: node.group for node in house.ctx.store.nodes(infra)}
+        missing = [name for name in leaving if name not in groups]
+        if missing:
+            raise Conflict(f"{missing[0]} is only announced yet", "remove it when it is there, or cancel its operation")
+        topology = prepare_changed(house.ctx, infra, record.source, Verb.SCALE, configure=False).topology
+        counts = dict(record.source.counts)
+        for name in leaving:
+            group = groups[name]
+            counts[group] = counts.get(group, topology.groups[group].count if group in topology.groups else 1) - 1
+        counts = {group: count for group, count in counts.items() if group in topology.groups}
+        source = dataclasses.replace(record.source, counts=counts)
+        prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE, remove=leaving, configure=configure)
+        _check(house, prepared)
+        ticket = house.operations.submit(
+            Acceptance(
+                operation=_operation(
+                    house, caller, infra, OperationKind.REMOVE, nodes=tuple(leaving), configure=configure
+                ),
+                source=source,
+                source_before=record.source,
+                if_version=if_version,
+            )
+        )
+    return Accepted(infra, ticket)
+
+
+def reconfigure(
+    house: House, caller: Caller, infra: str, vms: Sequence[int], *, if_version: int | None = None
+) -> Accepted:
+    """Run the configuration again, of some VMs or of all."""
+    return _simple(house, caller, infra, OperationKind.RECONFIGURE, vms, if_version=if_version)
+
+
+def power(
+    house: House,
+    caller: Caller,
+    infra: str,
+    kind: OperationKind,
+    vms: Sequence[int],
+    *,
+    if_version: int | None = None,
+) -> Accepted:
+    """Start, stop or restart VMs, some or all.
+
+    Raises:
+        NotFound: there is no such VM.
+    """
+    if kind not in _POWER:
+        raise InvalidUsage(f"{kind} does not start or stop anything")
+    return _simple(house, caller, infra, kind, vms, if_version=if_version)
+
+
+def destroy(
+    house: House, caller: Caller, infra: str, *, force: bool = False, if_version: int | None = None
+) -> Accepted:
+    """Remove an infrastructure with all its machines; what else goes on with it is cancelled first.
+
+    `force` leaves the stop and delete hooks of its template out.
+    """
+    with house.operations.guard(infra):
+        house.ctx.store.infrastructure(infra)
+        house.operations.cancel_all(infra)
+        operation = _operation(house, caller, infra, OperationKind.DESTROY, skip_hooks=force)
+        ticket = house.operations.submit(Acceptance(operation=operation, if_version=if_version))
+    return Accepted(infra, ticket)
+
+
+def named_vms(house: House, infra: str, vms: Sequence[int]) -> list[str]:
+    """Return the machines of VM numbers.
+
+    Raises:
+        NotFound: there is no such VM.
+    """
+    names = {number: name for name, number in house.refreshed_numbers(infra).items()}
+    unknown = [vm for vm in vms if vm not in names]
+    if unknown:
+        raise NotFound(f"there is no VM {unknown[0]} in this infrastructure")
+    return list(dict.fromkeys(names[vm] for vm in vms))
+
+
+def _simple(
+    house: House,
+    caller: Caller,
+    infra: str,
+    kind: OperationKind,
+    vms: Sequence[int],
+    *,
+    if_version: int | None,
+) -> Accepted:
+    names = named_vms(house, infra, vms)
+    operation = _operation(house, caller, infra, kind, nodes=tuple(names))
+    return Accepted(infra, house.operations.submit(Acceptance(operation=operation, if_version=if_version)))
+
+
+def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepared:
+    location = f"{TEMPLATES}{infra}/template.{body.language}"
+    prepared = prepare_deploy(
+        house.ctx,
+        DeployRequest(template=location, provider=chosen_provider(house.ctx, caller), fresh=True),
+        infrastructure_id=infra,
+        source=Source(template=location, files={location: body.text}),
+    )
+    _check(house, prepared)
+    return prepared
+
+
+def _check(house: House, prepared: Prepared) -> None:
+    record = prepared.infrastructure
+    is_run = house.ctx.provider(record.provider, record.provider_settings).limits().reachable
+    if is_run and not house.ctx.settings.server.foreign_playbooks:
+        refuse_foreign(prepared.topology)
+
+
+def _check_only(plan: Plan, name: str) -> None:
+    others = sorted({step.node for step in plan.steps if step.action is not Action.CONFIGURE} - {name})
+    if others:
+        raise Conflict(
+            f"this would also change {', '.join(others[:5])}: machines of one node template are alike",
+            "change the template of the infrastructure",
+        )
+
+
+def _check_scale(house: House, record: InfrastructureRecord, prepared: Prepared) -> None:
+    """Refuse a change of anything but counts: the topologies are the same when their groups have the same counts."""
+    before = prepare_changed(house.ctx, record.id, record.source, Verb.SCALE, configure=False).topology
+    after = prepared.topology
+    even = {
+        name: dataclasses.replace(
+            group, count=after.groups[name].count, removal_list=after.groups[name].removal_list, where=None
+        )
+        for name, group in before.groups.items()
+        if name in after.groups
+    }
+    now = {name: dataclasses.replace(group, where=None) for name, group in after.groups.items()}
+    same = [(o.id, o.implementation, o.inputs) for o in before.operations]
+    if even != now or same != [(o.id, o.implementation, o.inputs) for o in after.operations]:
+        raise Forbidden(f"the role {Role.SCALER} changes numbers of machines, nothing else")
+
+
+def _changed(
+    house: House, record: InfrastructureRecord, body: Body, numbers: Mapping[str, int]
+) -> tuple[Source, tuple[str, ...]]:
+    """Return what is wanted after a change, and the machines that it names to go."""
+    from im_client.services.server.radl import merge_radl, more_of
+
+    before = record.source
+    location = before.template
+    is_tosca = location.endswith((".yaml", ".yml"))
+    if body.language is not Language.TOSCA:
+        topology = house.topology(record.id)
+        change = more_of(body.text, topology) if is_tosca else merge_radl(before.files[location], body.text, topology)
+        text = before.files[location] if change.text is None else change.text
+        more = {group: topology.groups[group].count + count for group, count in change.more.items()}
+        return (
+            dataclasses.replace(before, files={**before.files, location: text}, counts={**before.counts, **more}),
+            (),
+        )
+    if not is_tosca:
+        raise InvalidUsage("this infrastructure was made from RADL and is changed by RADL")
+    merged = merge_templates(before.files[location], body.text, {number: name for name, number in numbers.items()})
+    source = dataclasses.replace(
+        before,
+        files={**before.files, location: merged.text},
+        counts={group: count for group, count in before.counts.items() if group not in merged.counts},
+    )
+    present: dict[str, int] = {}
+    for node in house.ctx.store.nodes(record.id):
+        present[node.group] = present.get(node.group, 0) + 1
+    leaving: list[str] = []
+    for group, listed in merged.removal.items():
+        surplus = max(0, present.get(group, 0) - merged.counts.get(group, present.get(group, 0)))
+        leaving += listed[:surplus]
+    return source, tuple(leaving)
+
+
+def _altered(house: House, record: InfrastructureRecord, body: Body, name: str) -> Source:
+    """Return what is wanted when the features of one machine's system are others."""
+    from im_client.services.server.radl import altered, altered_host
+
+    before = record.source
+    node = next((node for node in house.ctx.store.nodes(record.id) if node.name == name), None)
+    if node is None:
+        raise Conflict(f"{name} is only announced yet", "alter it when it is there")
+    text = before.files[before.template]
+    if before.template.endswith((".yaml", ".yml")):
+        host = {"capabilities": {"host": {"properties": dict(altered_host(body.text))}}}
+        change = {"topology_template": {"node_templates": {node.group: host}}}
+        text = merge_templates(text, json.dumps(change), {}).text
+    else:
+        text = altered(text, body.text, node.group)
+    return dataclasses.replace(before, files={**before.files, before.template: text})
+
+
+def _made(plan: Plan) -> tuple[str, ...]:
+    return tuple(step.node for step in plan.steps if step.action is Action.CREATE)
+
+
+def _operation(
+    house: House,
+    caller: Caller,
+    infra: str,
+    kind: OperationKind,
+    *,
+    nodes: tuple[str, ...] = (),
+    configure: bool = True,
+    skip_hooks: bool = False,
+) -> OperationRecord:
+    now = house.ctx.clock.now()
+    return OperationRecord(
+        id=new_run_id(now),
+        infrastructure=infra,
+        kind=kind,
+        account=caller.name,
+        created_at=now,
+        nodes=nodes,
+        configure=configure,
+        skip_hooks=skip_hooks,
+    )

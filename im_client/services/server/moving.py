@@ -1,0 +1,221 @@
+"""Moving an infrastructure from one server to another: all that is recorded of it, as JSON. The machines stay.
+
+What is exported holds keys and inputs in clear: only an owner may have it. An export of the original Infrastructure
+Manager is not read: its VMs carry no mark by which a provider of ours could find them again.
+"""
+
+import json
+from typing import Any, Final
+
+import msgspec
+
+from im_client.plan.model import Phase
+from im_client.providers.registry import names
+from im_client.services.server.callers import Caller
+from im_client.services.server.house import House
+from im_client.state.codec import (
+    decode_digests,
+    decode_node_part,
+    decode_source,
+    decode_spec,
+    decode_values,
+    encode_node_part,
+    encode_plain,
+    encode_source,
+    encode_values,
+)
+from im_client.state.server import Acceptance, OperationKind, OperationRecord, OperationState
+from im_client.state.store import InfrastructureRecord, NodeRecord
+from infracore.errors import Conflict, InvalidUsage, Unauthorised
+from infracore.ids import new_run_id
+from infracore.secrets import Secret
+
+__all__ = ["export_infrastructure", "forget_infrastructure", "import_infrastructure"]
+
+_FORMAT: Final = "im-clues-infrastructure-1"
+
+
+class _Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    group: str
+    index: int
+    token: str
+    provider: str
+    phase: Phase
+    spec: str
+    created_at: float
+    updated_at: float
+    provider_id: str | None
+    private_address: str | None
+    public_address: str | None
+    user: str
+    port: int
+    host_key_public: str | None
+    hidden: str | None
+    configured_digest: str | None
+    operation_digests: str
+    failure: str
+    number: int
+
+
+class _Whole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: str
+    id: str
+    name: str
+    provider: str
+    created_at: float
+    source: str
+    provider_settings: str
+    outputs: str
+    ssh_public_key: str
+    ssh_private_key: str
+    nodes: tuple[_Node, ...]
+
+
+def export_infrastructure(house: House, infra: str) -> dict[str, Any]:
+    """Return all that is recorded of an infrastructure.
+
+    Raises:
+        Conflict: it is being changed.
+    """
+    with house.operations.guard(infra):
+        if house.operations.unfinished(infra):
+            raise Conflict("the infrastructure is being changed", "export it when its operations have ended")
+        record = house.ctx.store.infrastructure(infra)
+        numbers = house.refreshed_numbers(infra)
+        whole = _Whole(
+            format=_FORMAT,
+            id=record.id,
+            name=record.name,
+            provider=record.provider,
+            created_at=record.created_at,
+            source=encode_source(record.source),
+            provider_settings=encode_values(record.provider_settings),
+            outputs=encode_values(record.outputs),
+            ssh_public_key=record.ssh_public_key,
+            ssh_private_key=record.ssh_private_key.reveal(),
+            nodes=tuple(_node(node, numbers[node.name]) for node in house.ctx.store.nodes(infra)),
+        )
+        made: dict[str, Any] = json.loads(msgspec.json.encode(whole))
+        return made
+
+
+def forget_infrastructure(house: House, infra: str) -> None:
+    """Remove what is recorded of an infrastructure; its machines stay where they are.
+
+    Raises:
+        Conflict: it is being changed.
+    """
+    with house.operations.guard(infra):
+        if house.operations.unfinished(infra):
+            raise Conflict("the infrastructure is being changed", "export it when its operations have ended")
+        house.ctx.store.remove_infrastructure(infra)
+
+
+def import_infrastructure(house: House, caller: Caller, text: str) -> str:
+    """Record an infrastructure that was exported; the caller owns it. Returns its id.
+
+    Raises:
+        InvalidUsage: the text is no export of ours. Conflict: this server has an infrastructure of this id or name.
+        Unauthorised: it lives at a provider that callers of this server may not use.
+    """
+    ctx = house.ctx
+    try:
+        whole = msgspec.json.decode(text, type=_Whole)
+        if whole.format != _FORMAT:
+            raise InvalidUsage(f"the format {whole.format[:60]!r} is not known here", "export it with this version")
+        record = InfrastructureRecord(
+            id=whole.id,
+            name=whole.name,
+            provider=whole.provider,
+            created_at=whole.created_at,
+            updated_at=ctx.clock.now(),
+            revision=0,
+            source=decode_source(whole.source),
+            ssh_public_key=whole.ssh_public_key,
+            ssh_private_key=Secret(whole.ssh_private_key),
+            outputs=decode_values(whole.outputs),
+        )
+        nodes = [_record(whole.id, node) for node in whole.nodes]
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidUsage(
+            f"this is no exported infrastructure: {str(error)[:200]}", "GET .../data makes one"
+        ) from error
+    offered = ctx.settings.server.providers or (ctx.settings.provider,)
+    if record.provider not in offered or record.provider not in names():
+        raise Unauthorised(f"this server offers no provider {record.provider[:40]!r}")
+    if decode_values(whole.provider_settings):
+        raise InvalidUsage("it has settings of its provider, which are not taken from strangers")
+    if not record.source.template.startswith("https://template.invalid/"):
+        raise InvalidUsage("it was not made over the network: its template may name files of its computer")
+    now = ctx.clock.now()
+    operation = OperationRecord(
+        id=new_run_id(now),
+        infrastructure=record.id,
+        kind=OperationKind.CREATE,
+        account=caller.name,
+        created_at=now,
+        state=OperationState.DONE,
+        ended_at=now,
+        summary="imported",
+    )
+    ordered = [node.name for node in sorted(whole.nodes, key=lambda node: node.number)]
+    house.records.accept(
+        Acceptance(operation=operation, new=record, owner=caller.name, source=record.source, new_nodes=tuple(ordered)),
+        now,
+    )
+    for node in nodes:
+        ctx.store.put_node(node)
+    return record.id
+
+
+def _node(node: NodeRecord, number: int) -> _Node:
+    return _Node(
+        name=node.name,
+        group=node.group,
+        index=node.index,
+        token=node.token,
+        provider=node.provider,
+        phase=node.phase,
+        spec=encode_plain(node.spec),
+        created_at=node.created_at,
+        updated_at=node.updated_at,
+        provider_id=node.provider_id,
+        private_address=node.private_address,
+        public_address=node.public_address,
+        user=node.user,
+        port=node.port,
+        host_key_public=node.host_key_public,
+        hidden=encode_node_part(node.host_key_private, node.outputs),
+        configured_digest=node.configured_digest,
+        operation_digests=encode_plain(node.operation_digests),
+        failure=node.failure,
+        number=number,
+    )
+
+
+def _record(infra: str, node: _Node) -> NodeRecord:
+    key, outputs = (None, {}) if node.hidden is None else decode_node_part(node.hidden)
+    return NodeRecord(
+        infrastructure=infra,
+        name=node.name,
+        group=node.group,
+        index=node.index,
+        token=node.token,
+        provider=node.provider,
+        phase=node.phase,
+        spec=decode_spec(node.spec),
+        created_at=node.created_at,
+        updated_at=node.updated_at,
+        provider_id=node.provider_id,
+        private_address=node.private_address,
+        public_address=node.public_address,
+        user=node.user,
+        port=node.port,
+        host_key_public=node.host_key_public,
+        host_key_private=key,
+        configured_digest=node.configured_digest,
+        operation_digests=decode_digests(node.operation_digests),
+        outputs=outputs,
+        failure=node.failure,
+    )

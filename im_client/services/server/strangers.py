@@ -1,0 +1,70 @@
+"""What templates of strangers may not ask of this computer.
+
+Ansible runs on the server: a playbook can read files, environment and network from there by lookups, delegation and
+local connections, and a text that holds Jinja is evaluated there too. So by default only playbooks that come with
+this program run for callers, and no value that reaches them may hold what Jinja would take for its own.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from im_client.topology.model import Topology
+from im_client.topology.values import Concat, Join, Token, Value
+from infracore.content import content_folder
+from infracore.errors import Unsupported
+from infracore.secrets import Secret
+
+__all__ = ["refuse_foreign"]
+
+_JINJA: Final = re.compile(r"\{[{%#]")
+_EDGE: Final = re.compile(r"\{$")
+
+
+def refuse_foreign(topology: Topology) -> None:
+    """Refuse a topology whose operations run code of the caller, or feed ours with expressions.
+
+    Raises:
+        Unsupported: it does; the message says which operation.
+    """
+    ours = f"{content_folder() / 'playbooks'}/"
+    for operation in topology.operations:
+        foreign = [
+            artifact.location
+            for artifact in (operation.implementation, *operation.requires)
+            if not artifact.location.startswith(ours)
+        ]
+        if foreign:
+            raise Unsupported(
+                f"{operation.id} runs {foreign[0]}, which does not come with this server",
+                "the server's owner can allow it: server.foreign_playbooks",
+            )
+        for name, value in operation.inputs.items():
+            if any(_JINJA.search(text) or (joined and _EDGE.search(text)) for text, joined in _texts(value)):
+                raise Unsupported(
+                    f"the input {name} of {operation.id} holds an expression in curly brackets",
+                    "say the value itself, or use the functions of TOSCA",
+                )
+
+
+def _texts(value: Value, *, joined: bool = False) -> Iterator[tuple[str, bool]]:
+    """Yield all texts of a value, and whether something is written directly behind them."""
+    match value:
+        case str():
+            yield value, joined
+        case Secret():
+            yield value.reveal(), joined
+        case Mapping():
+            for key, item in value.items():
+                yield key, joined
+                yield from _texts(item, joined=joined)
+        case tuple():
+            for item in value:
+                yield from _texts(item, joined=joined)
+        case Concat():
+            yield from _texts(value.parts, joined=True)
+        case Join():
+            yield value.delimiter, True
+            yield from _texts(value.parts, joined=True)
+        case Token():
+            yield from ((text.replace("{", "{{"), joined) for text, _ in _texts(value.text))

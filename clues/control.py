@@ -79,6 +79,8 @@ class Status(msgspec.Struct, frozen=True):
     actions: tuple[ActionView, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    work: str = "pod"
+    """What is pending there: `pod`, or `job` of Slurm or another batch system."""
 
 
 class Control(Protocol):

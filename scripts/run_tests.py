@@ -18,9 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MARKERS = (
     *("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "im_server", "im_client", "schemathesis"),
-    *("controlplane", "slow", "install"),
+    *("controlplane", "slurm", "slow", "install"),
 )
-TEST_PACKAGES = ("openssh-server", "openipmi", "ipmitool", "snmpd", "snmp", "iproute2", "iputils-ping")
+TEST_PACKAGES = (
+    *("openssh-server", "openipmi", "ipmitool", "snmpd", "snmp", "iproute2", "iputils-ping"),
+    *("slurm-wlm", "munge"),
+)
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -68,6 +71,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "im_client": _im_client,
     "schemathesis": lambda: "" if importlib.util.find_spec("schemathesis") else "not installed: schemathesis",
     "controlplane": _controlplane,
+    "slurm": lambda: _needs("slurmctld", "slurmd", "munged", "squeue", "scontrol", "sbatch"),
     "slow": lambda: "",
     "install": lambda: "",
 }

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from clues.settings import Settings
+from clues.settings import ClusterKind, Settings
 from infracore.errors import InfraError, NotFound
 from infracore.process import run
 from infracore.units import format_duration
@@ -68,6 +68,23 @@ def examine(load: Callable[[], Settings], parts: Mapping[str, Examination] | Non
 
 
 def _cluster(settings: Settings) -> list[Finding]:
+    match settings.cluster:
+        case ClusterKind.SLURM:
+            from clues.cli.examine_slurm import examine_slurm
+            from clues.slurmapi.commands import Slurm
+
+            options = settings.slurm
+            return examine_slurm(settings, Slurm(options.folder, options.config, options.read, options.call_s))
+        case ClusterKind.COMMAND:
+            from clues.cli.examine_slurm import examine_slurm
+            from clues.sources.command import programs_of
+
+            return examine_slurm(settings, programs_of(settings.command))
+        case ClusterKind.KUBERNETES:
+            return _kubernetes(settings)
+
+
+def _kubernetes(settings: Settings) -> list[Finding]:
     from clues.cli.examine_cluster import Answer, examine_cluster
     from clues.kubeapi.api import Api, connection_of
 

@@ -85,7 +85,7 @@ def explained(answer: Mapping[str, Any], *, now: float) -> list[str]:
     details = answer.get("details")
     details = details if isinstance(details, Mapping) else {}
     lines = [clean(f"{answer.get('kind', '')} {answer.get('name', '')}: {answer.get('summary', '')}".strip(" :"))]
-    if answer.get("kind") == "pod":
+    if answer.get("kind") in ("pod", "job"):  # a tuple: an answer of another version may hold anything
         verdict = _read(details.get("verdict"), PodVerdict)
         return lines + (_pod_lines(verdict) if verdict is not None else [])
     view = _read(details.get("view"), NodeView)

@@ -29,6 +29,8 @@ SUMMARIES = {
     "report": "Draw nodes, waiting times, energy and money of a period.",
     "replay": "Repeat recorded decisions and compare.",
     "doctor": "Examine settings, cluster, drivers and service.",
+    "slurm": "Serve Slurm's own power saving; read its lists.",
+    "import": "Turn a configuration of CLUES into settings.",
     "config": "Check and show the settings.",
     "completion": "Print the completion script of a shell.",
 }

@@ -41,9 +41,9 @@ def decision_view(decision: Decision) -> RenderableType:
             acts.add_row(*_removal_cells("then remove", removal))
     for name in decision.cancel:
         acts.add_row("keep", "", cell(name), "its removal is cancelled: demand returned")
-    for name in decision.slurm_on:
+    for name in () if decision.power_on else decision.slurm_on:  # without pools these are all that is known
         acts.add_row("power up", "slurm", cell(name), "")
-    for name in decision.slurm_off:
+    for name in () if decision.remove else decision.slurm_off:
         acts.add_row("power down", "slurm", cell(name), "")
     parts.append(acts if acts.row_count else Text("nothing to do", "green"))
     if decision.pods:

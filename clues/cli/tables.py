@@ -50,7 +50,7 @@ def status_view(status: Status) -> RenderableType:
         )
     )
     none_helps = f", {status.unschedulable} of them no node can help" if status.unschedulable else ""
-    parts.append(Text(f"{counted(status.pending, 'pod')} pending{none_helps}"))
+    parts.append(Text(f"{counted(status.pending, clean(status.work))} pending{none_helps}"))
     parts += [Text(f"problem: {clean(text)}", "red") for text in status.problems]
     parts += [Text(f"note: {clean(text)}", "yellow") for text in status.notes]
     if status.pools:

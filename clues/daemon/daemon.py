@@ -425,7 +425,10 @@ class Daemon:
         """Return the line that `systemctl status` shows."""
         if view.problems:
             return f"problem: {view.problems[0]}"
-        words = [f"{len(view.snapshot.nodes)} nodes", f"{len(view.snapshot.pending)} pods pending"]
+        words = [
+            f"{len(view.snapshot.nodes)} nodes",
+            f"{len(view.snapshot.pending)} {'jobs' if view.snapshot.slurm is not None else 'pods'} pending",
+        ]
         if not view.snapshot.complete:
             words.append("not all listed yet")
         if view.actions:

@@ -9,6 +9,7 @@ from clues.daemon.views import action_view, node_views, pool_views
 from clues.decision import Block, Decision, PodVerdict, PowerOn, Removal, RemovalKind
 from clues.history import History
 from clues.loop import Loop, View
+from clues.model import PodRef
 from clues.options import Pool
 from clues.settings import Settings
 from clues.snapshot import Machine, MachineState, NodeState
@@ -74,6 +75,7 @@ class Desk:
             actions=tuple(action_view(record) for record in view.actions),
             notes=(*((f"paused: {view.paused}",) if view.paused else ()), *(decision.notes if decision else ())),
             problems=view.problems,
+            work="job" if view.snapshot.slurm is not None else "pod",
         )
 
     def _pools(self, view: View) -> tuple[PoolView, ...]:
@@ -94,13 +96,17 @@ class Desk:
 
     def why(self, name: str) -> Mapping[str, object]:
         view = self._loop.view
-        found = self._why_node(view, name) or self._why_pod(view, name)
+        is_job = view.snapshot.slurm is not None
+        if name.startswith("job:"):
+            found = self._why_pod(view, name.removeprefix("job:"))
+        else:
+            found = self._why_node(view, name) or self._why_pod(view, name)
         if found is None:
             raise NotFound(
-                f"there is neither a node, nor a machine, nor a pod {name!r}",
+                f"there is neither a node, nor a machine, nor a {'job' if is_job else 'pod'} {name!r}",
                 "`clues nodes` and `clues pods` list them",
             )
-        return found
+        return {**found, "kind": "job"} if is_job and found["kind"] == "pod" else found
 
     def _why_node(self, view: View, name: str) -> Mapping[str, object] | None:
         for node in node_views(view):
@@ -135,9 +141,14 @@ class Desk:
         def matches(there: str, what: str) -> bool:
             return what == short and (not slash or there == namespace)
 
+        def is_it(ref: PodRef) -> bool:  # what is pending of an array is called `12_[1-9]`, and asked for by `12`
+            return matches(ref.namespace, ref.name) or (
+                view.snapshot.slurm is not None and matches(ref.namespace, ref.name.partition("_")[0])
+            )
+
         for verdict in view.decision.pods if view.decision is not None else ():
             for ref in verdict.pods:
-                if matches(ref.namespace, ref.name):
+                if is_it(ref):
                     place = f" ({verdict.place})" if verdict.place else ""
                     summary = f"{verdict.outcome}{place}" + (f": {verdict.reason}" if verdict.reason else "")
                     return {"kind": "pod", "name": str(ref), "summary": summary, "details": {"verdict": verdict}}

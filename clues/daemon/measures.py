@@ -24,8 +24,8 @@ class Measures:
     def __init__(self, pools: Sequence[Pool]) -> None:
         metrics = self.metrics = Metrics("clues")
         self._pools = {pool.name: pool for pool in pools}
-        self._pending = metrics.gauge("pending_pods", "Pods without a node.")
-        self._outcomes = metrics.gauges("pod_outcomes", "Pending pods by what becomes of them.", ["outcome"])
+        self._pending = metrics.gauge("pending_pods", "Pods, or jobs of Slurm, without a node.")
+        self._outcomes = metrics.gauges("pod_outcomes", "Pending pods or jobs by what becomes of them.", ["outcome"])
         self._nodes = metrics.gauges("nodes", "Nodes and machines by pool and state.", ["pool", "state"])
         self._blocks = metrics.gauges("nodes_kept", "Nodes that stay, by the reason.", ["reason"])
         self._actions = metrics.gauges("actions", "What is under way.", ["kind", "phase"])
@@ -34,7 +34,7 @@ class Measures:
         self._failures = metrics.counter("order_failures", "Orders that made a pool rest.", ["pool", "error"])
         self._pass = metrics.histogram("pass_seconds", "Time of a pass until its orders were given.", _SECONDS)
         self._decide = metrics.histogram("decision_seconds", "Time of a decision.", _SECONDS)
-        self._wait = metrics.histogram("pod_wait_seconds", "How long pods were pending.", _WAITS)
+        self._wait = metrics.histogram("pod_wait_seconds", "How long pods or jobs were pending.", _WAITS)
         self._power_on = metrics.histogram("power_on_seconds", "From order to ready node.", _WAITS, ["pool"])
         self._stale = metrics.gauge("watch_stale_seconds", "Age of the oldest cache's last sign of life.")
         self._complete = metrics.gauge("watch_complete", "Whether every cache has been listed.")

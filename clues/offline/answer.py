@@ -104,7 +104,7 @@ def answer(scenario: Scenario, where: str = "", *, decide: Decide = decide_once,
         last=decision,
         passes=passes,
         scale_up=ordered,
-        unschedulable=_unschedulable(decision),
+        unschedulable=() if case.slurm is not None else _unschedulable(decision),  # jobs are no pods there
         scale_down=tuple(sorted(_name(item) for item in first.remove)),
         blocked=_blocked(first, case),
         power_on=(*switched, *first.slurm_on),

@@ -9,6 +9,8 @@ from clues.settings.load import files, load_settings
 from clues.settings.model import (
     HOOKS,
     ActionOptions,
+    ClusterKind,
+    CommandOptions,
     DaemonOptions,
     Hook,
     HookOptions,
@@ -17,12 +19,15 @@ from clues.settings.model import (
     LoopOptions,
     ReportOptions,
     Settings,
+    SlurmOptions,
 )
 
 __all__ = [
     "DOCS",
     "HOOKS",
     "ActionOptions",
+    "ClusterKind",
+    "CommandOptions",
     "DaemonOptions",
     "Hook",
     "HookOptions",
@@ -31,6 +36,7 @@ __all__ = [
     "LoopOptions",
     "ReportOptions",
     "Settings",
+    "SlurmOptions",
     "describe",
     "files",
     "load_settings",

@@ -12,7 +12,7 @@ import msgspec
 from clues.model import Effect
 from clues.options import Budgets, Pool, Window
 from clues.policy.schedule import parse_cron
-from clues.settings.model import HOOKS, VETOES, Settings
+from clues.settings.model import HOOKS, VETOES, ClusterKind, Settings
 
 __all__ = ["problems_of"]
 
@@ -25,6 +25,11 @@ _POSITIVE: Final = frozenset(
         "kubernetes.idle_s",
         "kubernetes.backoff_first_s",
         "kubernetes.backoff_most_s",
+        "slurm.poll_s",
+        "slurm.partitions_s",
+        "slurm.call_s",
+        "command.poll_s",
+        "command.call_s",
         "loop.tick_s",
         "actions.workers",
         "actions.drain_s",
@@ -63,6 +68,7 @@ _MOST_PATH: Final = 107
 """Bytes of the path of a unix socket (unix(7))."""
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _POOL_NAME: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_HOST: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?")
 _SHARE: Final = re.compile(r"[0-9]{1,9}|(100|[0-9]{1,2})%")
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:]*):([0-9]{1,5})")
 _CRON: Final = ("minute", "hour", "day of the month", "month", "weekday")
@@ -79,6 +85,7 @@ def problems_of(settings: Settings) -> list[Problem]:
         found += [("policy.budgets", f"policy.budgets[{number}]: {said}") for said in _budget(budget, settings)]
     for number, window in enumerate(settings.policy.schedules):
         found += [("policy.schedules", f"policy.schedules[{number}]: {said}") for said in _window(window, settings)]
+    found += _cluster(settings)
     found += _lease(settings)
     found += _daemon(settings)
     found += [
@@ -144,7 +151,8 @@ def _pool(pool: Pool, settings: Settings) -> Iterator[str]:
             yield f"{name} is {getattr(pool, name)}, and at most {_MOST_WHOLE}"
     yield from (f"headroom.{said.removeprefix('headroom.')}" for _, said in _numbers(pool.headroom, "headroom."))
     yield from (f"allocatable.{name} is negative" for name, amount in pool.allocatable.items() if amount < 0)
-    if pool.driver and not pool.allocatable.get("cpu"):
+    kubernetes = settings.cluster is ClusterKind.KUBERNETES  # others say themselves what their nodes have
+    if kubernetes and pool.driver and not pool.allocatable.get("cpu"):
         yield "allocatable must say what pods may ask of a fresh node, at least `cpu` and `memory`"
     for taint in (*pool.taints, *pool.startup_taints):
         if taint.effect not in set(Effect) or not taint.key:
@@ -161,8 +169,9 @@ def _pool(pool: Pool, settings: Settings) -> Iterator[str]:
         if count > 1:
             yield f"machine {name} stands {count} times"
     for machine in pool.machines:
-        if not _NAME.fullmatch(machine.node or machine.name):
-            yield f"machine {machine.name!r}: {(machine.node or machine.name)[:80]!r} is no name of a Kubernetes node"
+        what = "Kubernetes node" if kubernetes else "node"
+        if not (_NAME if kubernetes else _HOST).fullmatch(machine.node or machine.name):
+            yield f"machine {machine.name!r}: {(machine.node or machine.name)[:80]!r} is no name of a {what}"
         if not 0 <= machine.port <= 65535:
             yield f"machine {machine.name}: port is {machine.port}"
 
@@ -218,6 +227,19 @@ def cron_problem(schedule: str) -> str:
         if parse_cron(" ".join(alone)) is None:
             return f"schedule {schedule[:60]!r}: {field[:40]!r} is no {_CRON[number]}"
     return ""
+
+
+def _cluster(settings: Settings) -> Iterator[Problem]:
+    if settings.slurm.read not in {"auto", "json", "text"}:
+        yield "slurm.read", f"slurm.read is {settings.slurm.read[:40]!r}; there are: auto, json, text"
+    if settings.cluster is ClusterKind.COMMAND:
+        for name in ("nodes", "jobs"):
+            if not getattr(settings.command, name):
+                yield f"command.{name}", f"cluster is command, and command.{name} names no program"
+        if bool(settings.command.drain) != bool(settings.command.resume):
+            yield "command.drain", "command.drain and command.resume belong together"
+    if settings.cluster is not ClusterKind.KUBERNETES and settings.lease.enabled:
+        yield "lease.enabled", f"lease.enabled is set, and a cluster of {settings.cluster} keeps no Leases"
 
 
 def _lease(settings: Settings) -> Iterator[Problem]:

@@ -35,6 +35,33 @@ _WHEN: Final[Mapping[str, str]] = {
 }
 
 DOCS: Final[Mapping[str, tuple[str, str]]] = {
+    "cluster": (
+        "Whose nodes and work are looked at: `kubernetes`, `slurm`, or `command` for another batch system.",
+        "",
+    ),
+    "slurm.folder": ("Folder of `squeue` and `scontrol`; none: they are on the PATH.", ""),
+    "slurm.config": ("Path of slurm.conf, as in SLURM_CONF; none: where the commands look for it.", ""),
+    "slurm.read": (
+        "`auto`: up to 500 jobs as JSON where squeue has it, the rest as text; `json` or `text`: all so.",
+        "",
+    ),
+    "slurm.poll_s": (
+        "How often Slurm is asked: squeue and scontrol, once each. A look that takes long is made less often.",
+        "s",
+    ),
+    "slurm.partitions_s": ("How often the partitions are read; also whenever a node or job names an unknown one.", "s"),
+    "slurm.call_s": ("Limit of one command.", "s"),
+    "slurm.power_saving": (
+        "Slurm decides by its own power saving, whose programs are `clues slurm resume` and `clues slurm suspend`; "
+        "cluesd only turns machines on and off.",
+        "",
+    ),
+    "command.nodes": ("Program that prints the nodes, and its first words; for the form see the how-to of Slurm.", ""),
+    "command.jobs": ("Program that prints the jobs.", ""),
+    "command.drain": ("Program that keeps jobs away from a node; `{node}` is its name, `{reason}` why.", ""),
+    "command.resume": ("Program that lets jobs onto a node again.", ""),
+    "command.poll_s": ("How often the programs are run.", "s"),
+    "command.call_s": ("Limit of one run.", "s"),
     "kubernetes.kubeconfig": (
         "Path of the kubeconfig file; none: `KUBECONFIG`, `~/.kube/config`, or inside a cluster its service account.",
         "",

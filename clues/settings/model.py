@@ -1,6 +1,7 @@
 """The settings as values. Every field is documented in `clues.settings.docs`, with its unit in its name."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ __all__ = [
     "HOOKS",
     "VETOES",
     "ActionOptions",
+    "ClusterKind",
+    "CommandOptions",
     "DaemonOptions",
     "Hook",
     "HookOptions",
@@ -20,6 +23,7 @@ __all__ = [
     "LoopOptions",
     "ReportOptions",
     "Settings",
+    "SlurmOptions",
 ]
 
 
@@ -35,6 +39,37 @@ class KubernetesOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     idle_s: float = 90.0
     backoff_first_s: float = 0.5
     backoff_most_s: float = 30.0
+
+
+class ClusterKind(StrEnum):
+    """Whose nodes and work are looked at."""
+
+    KUBERNETES = "kubernetes"
+    SLURM = "slurm"
+    COMMAND = "command"
+
+
+class SlurmOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How Slurm is asked."""
+
+    folder: str = ""
+    config: str = ""
+    read: str = "auto"
+    poll_s: float = 2.0
+    partitions_s: float = 60.0
+    call_s: float = 30.0
+    power_saving: bool = False
+
+
+class CommandOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The programs of another batch system."""
+
+    nodes: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+    drain: tuple[str, ...] = ()
+    resume: tuple[str, ...] = ()
+    poll_s: float = 5.0
+    call_s: float = 30.0
 
 
 class LoopOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,7 +167,10 @@ class ReportOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of cluesd."""
 
+    cluster: ClusterKind = ClusterKind.KUBERNETES
     kubernetes: KubernetesOptions = KubernetesOptions()
+    slurm: SlurmOptions = SlurmOptions()
+    command: CommandOptions = CommandOptions()
     pools: tuple[Pool, ...] = ()
     drivers: Mapping[str, Mapping[str, Any]] = {}
     policy: Policy = Policy()

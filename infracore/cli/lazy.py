@@ -1,6 +1,7 @@
 """A group whose commands are imported when they are used, so that `--help` costs nothing but click."""
 
 import importlib
+import keyword
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -87,7 +88,8 @@ class LazyGroup(ExampleGroup):
         """Import a command."""
         if cmd_name not in self.summaries:
             return None
-        module = importlib.import_module(f"{self.package}.{cmd_name}")
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name  # `import` is no name of a module
+        module = importlib.import_module(f"{self.package}.{name}")
         command: click.Command = module.command
         return command
 

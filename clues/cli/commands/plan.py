@@ -32,12 +32,14 @@ _FILE = click.Path(path_type=Path, allow_dash=True)
             "kubectl get no,po,ds,pdb,pvc,pv,sc,ns -A -o json | clues plan --objects - --config clues.yaml",
             "What cluesd would do with this cluster.",
         ),
+        ("clues --config clues.yaml plan --slurm", "What cluesd would do with the Slurm that answers here."),
         ("clues plan --scenario scenarios.yaml --json", "The answer to every scenario of a file."),
         ("clues plan --fits scheduler_verdicts.jsonl.gz", "Which rule keeps which pod from which node."),
     ),
 )
 @click.option("--objects", type=_FILE, metavar="FILE", help="A dump of Kubernetes objects: JSON or YAML; - is stdin.")
 @click.option("--config", type=_FILE, metavar="FILE", help="Settings with pools and policy, for --objects.")
+@click.option("--slurm", is_flag=True, help="Look at Slurm (or the programs of `command`) once, without a daemon.")
 @click.option("--scenario", type=_FILE, metavar="FILE", help="A file of scenarios: decide on each.")
 @click.option("--fits", type=_FILE, metavar="FILE", help="Lines of clusters: the first refusing plugin, or nothing.")
 @click.option("--only", "only", multiple=True, metavar="ID", help="Only these scenarios; may be repeated.")
@@ -51,6 +53,7 @@ def command(
     *,
     objects: Path | None,
     config: Path | None,
+    slurm: bool,
     scenario: Path | None,
     fits: Path | None,
     only: tuple[str, ...],
@@ -64,8 +67,8 @@ def command(
     Without a file it is the running daemon's last decision. Ends with 2 where a scenario or line could not be read.
     """
     chosen = [path for path in (objects, scenario, fits) if path is not None]
-    if len(chosen) > 1:
-        raise InvalidUsage("only one of --objects, --scenario and --fits can be planned at once")
+    if len(chosen) + slurm > 1:
+        raise InvalidUsage("only one of --objects, --slurm, --scenario and --fits can be planned at once")
     if objects is None and (record is not None or at is not None or unneeded_for != "0s"):
         raise InvalidUsage("--record, --at and --unneeded-for belong to --objects")
     if only and scenario is None:
@@ -76,7 +79,31 @@ def command(
         return _fits(fits, as_json)
     if objects is not None:
         return _objects(objects, _settings(config), unneeded_for=unneeded_for, at=at, record=record, as_json=as_json)
+    if slurm:
+        return _slurm(_settings(config), as_json)
     return _daemon(as_json)
+
+
+def _slurm(settings: "Settings", as_json: bool) -> int:
+    from clues.cli.plans import decision_shape, decision_view
+    from clues.cli.slurm_plan import plan_slurm
+    from clues.settings import ClusterKind
+    from clues.slurmapi.commands import Slurm
+    from clues.sources.command import programs_of
+    from infracore.clock import SystemClock
+
+    options = settings.slurm
+    asked = (
+        programs_of(settings.command)
+        if settings.cluster is ClusterKind.COMMAND
+        else Slurm(options.folder, options.config, options.read, options.call_s)
+    )
+    decision = plan_slurm(settings, asked, SystemClock())
+    if as_json:
+        print_json(decision_shape(decision))
+    else:
+        print_data(decision_view(decision))
+    return ExitCode.DONE
 
 
 def _settings(config: Path | None) -> "Settings":

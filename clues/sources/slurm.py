@@ -1,0 +1,352 @@
+"""A live Slurm: a thread that asks it now and then, and the picture that comes of its answers."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from clues.hostlist import compress
+from clues.model import Node, Phase, Pod, PodRef, PodSpec
+from clues.options import Policy, Pool
+from clues.policy.slurm_machines import job_ref, pool_of_node
+from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNodeState, SlurmPartition
+from clues.slurmapi.listing import ListedJob, ListedNode, Listing
+from clues.snapshot import Machine, MachineState, NodeState, Snapshot
+from infracore.clock import Clock
+from infracore.errors import Cancelled, InfraError
+
+__all__ = ["Batch", "SlurmLook", "SlurmSource", "picture_of", "pod_of_job"]
+
+_MOST_SHARE: Final = 4.0
+"""A look that took a second is followed by a pause of four at least: slurmctld answers jobs meanwhile."""
+_MOST_PROBLEMS: Final = 5
+_STOP_S: Final = 2.0
+_MISSED: Final = -1.0
+
+
+class SlurmLook(msgspec.Struct, frozen=True):
+    """All that was seen at one moment."""
+
+    jobs: tuple[ListedJob, ...] = ()
+    nodes: tuple[ListedNode, ...] = ()
+    partitions: tuple[SlurmPartition, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class Batch(Protocol):
+    """Who is asked: Slurm, or the programs of another batch system. Errors are `infracore.errors`."""
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set to end what runs."""
+        ...
+
+    def jobs(self) -> Listing: ...
+    def nodes(self) -> Listing: ...
+    def partitions(self) -> tuple[tuple[SlurmPartition, ...], tuple[str, ...]]: ...
+
+
+class SlurmSource:
+    """See `clues.loop.Source`. `start`, `stop`, `look` and `poke` from any thread, all else by the loop's."""
+
+    def __init__(
+        self,
+        slurm: Batch,
+        clock: Clock,
+        *,
+        poll_s: float,
+        partitions_s: float,
+        decides_here: bool = True,
+        what: str = "Slurm",
+    ) -> None:
+        """`decides_here` says whether jobs and idle nodes are decided about, and not Slurm's own power saving."""
+        self._slurm = slurm
+        self._clock = clock
+        self._poll_s = poll_s
+        self._partitions_s = partitions_s
+        self._decides_here = decides_here
+        self._what = what
+        self._wake: Callable[[], None] = lambda: None
+        self._stop = threading.Event()
+        self._poke = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="clues-slurm", daemon=True)
+        self._look = SlurmLook()
+        self._looked_at: float | None = None
+        self._partitions_at: float | None = None
+        self._version = 0
+        self._problem = ""
+        self._picture = _Picture()
+
+    # from any thread
+
+    def start(self, wake: Callable[[], None]) -> None:
+        """Begin to ask; `wake` is called whenever the answer is another one."""
+        self._wake = wake
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop asking; a command that runs is ended."""
+        self._stop.set()
+        self._poke.set()
+        self._slurm.stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_S)
+
+    def poke(self) -> None:
+        """Ask at once: something is known to have changed."""
+        self._poke.set()
+
+    def look(self) -> bool:
+        """Ask Slurm once; returns whether the picture is another one. Blocks for as long as its commands take."""
+        try:
+            # In this order: a job that starts in between is running on nodes that are still seen as idle. The other
+            # way round it would be pending beside the nodes that it has taken, and more would be ordered for it.
+            nodes, jobs = self._slurm.nodes(), self._slurm.jobs()
+            partitions = self._look.partitions
+            said: tuple[str, ...] = ()
+            if self._are_old(jobs.jobs, nodes.nodes):
+                partitions, said = self._slurm.partitions()
+                self._partitions_at = self._clock.monotonic()
+        except Cancelled:
+            return False
+        except InfraError as error:
+            changed = self._problem != error.message
+            self._problem = error.message
+            return changed
+        said = (*jobs.problems, *nodes.problems, *said, *_hidden(nodes.nodes, partitions))
+        found = SlurmLook(jobs.jobs, nodes.nodes, partitions, said)
+        changed = found != self._look or bool(self._problem) or self._looked_at is None
+        self._problem = ""
+        self._looked_at = self._clock.monotonic()
+        if changed:
+            self._look = found
+            self._version += 1
+        return changed
+
+    # the loop's thread
+
+    @property
+    def version(self) -> int:
+        """Grows with everything that changes the picture."""
+        return self._version
+
+    def take_pools(self, pools: Sequence[Pool]) -> None:
+        """Match nodes with these pools from now on."""
+        self._picture.pools = tuple(pools)
+        self._picture.states.clear()
+
+    def take_policy(self, policy: Policy) -> None:
+        """Take over the policy; nothing of it changes how Slurm is asked."""
+
+    def stale_s(self) -> float:
+        """Return the age of the last answer."""
+        return 0.0 if self._looked_at is None else max(0.0, self._clock.monotonic() - self._looked_at)
+
+    def snapshot(self, now: float, machines: Mapping[str, tuple[Machine, ...]]) -> Snapshot:
+        """Return the picture as it is now; does not block."""
+        problem = (f"{self._what} cannot be asked: {self._problem}",) if self._problem else ()
+        return self._picture.snapshot(
+            self._look,
+            now,
+            machines,
+            complete=self._looked_at is not None,
+            stale_s=self.stale_s(),
+            problems=(*problem, *_few(self._look.problems)),
+            decides_here=self._decides_here,
+        )
+
+    # its thread
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            began = self._clock.monotonic()
+            self._poke.clear()
+            if self.look():
+                self._wake()
+            pause = max(self._poll_s, _MOST_SHARE * (self._clock.monotonic() - began))
+            self._clock.wait(self._poke, pause)
+
+    def _are_old(self, jobs: Sequence[ListedJob], nodes: Sequence[ListedNode]) -> bool:
+        if self._partitions_at is None or self._clock.monotonic() - self._partitions_at >= self._partitions_s:
+            return True
+        known = {partition.name for partition in self._look.partitions}
+        named = {name for item in nodes for name in item.partitions}
+        named |= {name for text in {item.job.partition for item in jobs} for name in text.split(",")}
+        before = {item.node.name for item in self._look.nodes}
+        return not named <= known or before != {item.node.name for item in nodes}
+
+
+def picture_of(look: SlurmLook) -> SlurmCluster:
+    """Return the cluster that decisions are made on; of arrays only what may run at once counts."""
+    running = Counter(item.array for item in look.jobs if not item.job.pending and item.array)
+    jobs: list[SlurmJob] = []
+    default = next((p.name for p in look.partitions if p.is_default), "")
+    exclusive = {partition.name for partition in look.partitions if partition.is_exclusive}
+    for item in look.jobs:
+        job = item.job
+        if not job.pending:
+            continue
+        if item.at_once:
+            job = msgspec.structs.replace(job, count=max(0, min(job.count, item.at_once - running[item.array])))
+        if not job.partition:
+            job = msgspec.structs.replace(job, partition=default)
+        if exclusive and not job.exclusive and not exclusive.isdisjoint(job.partition.split(",")):
+            job = msgspec.structs.replace(job, exclusive=True)
+        jobs.append(job)
+    taken = {name for item in look.jobs for name in item.places}
+    nodes = tuple(
+        msgspec.structs.replace(item.node, planned=True)  # the job came after the node was looked at
+        if item.node.name in taken and item.node.state is SlurmNodeState.IDLE
+        else item.node
+        for item in look.nodes
+    )
+    return SlurmCluster(look.partitions, nodes, tuple(jobs))
+
+
+def pod_of_job(job: SlurmJob, node: str = "") -> Pod:
+    """Return a job as the picture shows work: with what it asks for on each node."""
+    cpus = max(1, job.cpus_per_node, -(-job.cpus // max(1, job.nodes)))
+    memory = max(job.memory_per_node_mb, job.memory_per_cpu_mb * cpus) << 20
+    ref: PodRef = job_ref(job)
+    requests = (("cpu", 1000 * cpus), *((("memory", memory),) if memory else ()))
+    return Pod(
+        namespace=ref.namespace,
+        name=ref.name,
+        uid=ref.uid,
+        spec=PodSpec(requests=requests),
+        labels={},
+        node=node,
+        phase=Phase.RUNNING if node else Phase.PENDING,
+        created_at=job.submitted_at,
+    )
+
+
+class _Picture:
+    """Makes snapshots; what did not change stays the same object, as those who compare pictures expect."""
+
+    def __init__(self) -> None:
+        self.pools: tuple[Pool, ...] = ()
+        self.states: dict[str, tuple[tuple[object, ...], NodeState]] = {}
+        self._of: SlurmLook | None = None
+        self._cluster = SlurmCluster()
+        self._pending: tuple[Pod, ...] = ()
+        self._on: dict[str, tuple[Pod, ...]] = {}
+        self._started_before: dict[str, float] = {}
+        """Node whose machine is off -> when the slurmd started that Slurm still remembers."""
+
+    def snapshot(
+        self,
+        look: SlurmLook,
+        now: float,
+        machines: Mapping[str, tuple[Machine, ...]],
+        *,
+        complete: bool,
+        stale_s: float,
+        problems: tuple[str, ...],
+        decides_here: bool,
+    ) -> Snapshot:
+        if look is not self._of:
+            self._take(look)
+        by_node = {m.node or m.name: m for found in machines.values() for m in found}
+        nodes: dict[str, NodeState] = {}
+        for item in look.nodes:
+            node = item.node
+            if node.state is SlurmNodeState.POWERED_DOWN and item.state.upper().startswith("FUTURE"):
+                continue
+            ready = item.is_ready and not self._is_old(item, by_node.get(node.name))
+            nodes[node.name] = self._state(item, ready, by_node.get(node.name), now)
+        self.states = {name: self.states[name] for name in nodes}
+        cluster = self._cluster
+        if not decides_here:  # Slurm's own power saving does
+            quiet = [
+                msgspec.structs.replace(n, kept=n.kept or "Slurm's own power saving decides") for n in cluster.nodes
+            ]
+            cluster = SlurmCluster(cluster.partitions, tuple(quiet), ())
+        return Snapshot(
+            now=now,
+            complete=complete,
+            stale_s=stale_s,
+            nodes=nodes,
+            pending=self._pending,
+            machines=machines,
+            slurm=cluster,
+            problems=problems,
+        )
+
+    def _take(self, look: SlurmLook) -> None:
+        self._of = look
+        self._cluster = picture_of(look)
+        before = {pod.uid: pod for pod in self._pending}
+        made = [pod_of_job(item.job) for item in look.jobs if item.job.pending]
+        made.sort(key=lambda pod: (pod.created_at, len(pod.uid), pod.uid))
+        self._pending = tuple(before[pod.uid] if before.get(pod.uid) == pod else pod for pod in made)
+        on: dict[str, list[Pod]] = {}
+        for item in look.jobs:
+            for name in item.places:
+                on.setdefault(name, []).append(pod_of_job(item.job, name))
+        self._on = {name: tuple(pods) for name, pods in on.items()}
+
+    def _is_old(self, item: ListedNode, machine: Machine | None) -> bool:
+        """Whether the slurmd that Slurm remembers is the one from before the machine was turned off.
+
+        Slurm calls a node that was put down responding until it has asked it in vain.
+        """
+        name, started = item.node.name, item.node.started_at
+        if machine is None:
+            return False
+        known = self._started_before.get(name)
+        if machine.state in {MachineState.OFF, MachineState.STOPPING}:
+            # once Slurm has missed it, whoever answers later is there, also a machine that only slept
+            self._started_before[name] = started if item.node.answers and known != _MISSED else _MISSED
+            return machine.state is MachineState.OFF and item.node.parked
+        booting = machine.state is MachineState.BOOTING
+        if known is not None:
+            if known != started:
+                del self._started_before[name]
+            return known == started and (item.node.parked or booting)
+        off_at = machine.last_off_at
+        return booting and item.node.parked and off_at is not None and started <= off_at
+
+    def _state(self, item: ListedNode, ready: bool, machine: Machine | None, now: float) -> NodeState:
+        node, pods = item.node, self._on.get(item.node.name, ())
+        key = (node, item.is_closed, ready, pods, machine.name if machine is not None else "")
+        known = self.states.get(node.name)
+        if known is not None and known[0] == key:
+            return known[1]
+        pool = pool_of_node(node.name, node.features, self.pools)
+        was = known[1].node if known is not None else None
+        unready_since = was.not_ready_since if was is not None and not was.ready else now
+        state = NodeState(
+            node=Node(
+                name=node.name,
+                labels={},
+                allocatable={"cpu": 1000 * node.cpus, "memory": node.memory_mb << 20, **dict(node.gres)},
+                uid=node.name,
+                ready=ready,
+                ready_since=node.started_at if ready else None,
+                not_ready_since=None if ready else unready_since,
+                unschedulable=item.is_closed,
+                created_at=node.started_at,
+            ),
+            pods=pods,
+            pool=pool.name if pool is not None else "",
+            machine=machine.name if machine is not None else "",
+        )
+        self.states[node.name] = (key, state)
+        return state
+
+
+def _hidden(nodes: Sequence[ListedNode], partitions: Sequence[SlurmPartition]) -> Iterator[str]:
+    """Say that Slurm hides nodes: CLOUD ones that are powered down are shown by `PrivateData=cloud` only."""
+    names = {name for partition in partitions for name in partition.nodes} - {item.node.name for item in nodes}
+    if names:
+        text = compress(names)
+        yield f"Slurm hides the nodes {text[:100]}: set PrivateData=cloud in slurm.conf, or they are never ordered"
+
+
+def _few(problems: Sequence[str]) -> tuple[str, ...]:
+    if len(problems) <= _MOST_PROBLEMS:
+        return tuple(problems)
+    return (*problems[:_MOST_PROBLEMS], f"and {len(problems) - _MOST_PROBLEMS} more were set aside")

@@ -1,0 +1,215 @@
+"""The picture of a batch system: readiness, arrays, what stays the same object, and failures."""
+
+import threading
+from dataclasses import dataclass, field
+
+import msgspec
+
+from clues.options import MachineOption, Pool
+from clues.slurm_model import SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
+from clues.slurmapi.listing import ListedJob, ListedNode, Listing
+from clues.snapshot import Machine, MachineState
+from clues.sources.slurm import SlurmLook, SlurmSource, picture_of
+from infracore.clock import FakeClock
+from infracore.errors import InfraError, Transient
+
+RACK = Pool("rack", driver="d", powered=True, machines=(MachineOption("n1"),))
+
+
+def listed(name: str = "n1", *, ready: bool = True, started: float = 100.0, state: str = "IDLE") -> ListedNode:
+    node = SlurmNode(name, 4, 8000, free_cpus=4, started_at=started, parked="DRAIN" in state)
+    return ListedNode(node, state, ready, "DRAIN" in state, ("p",))
+
+
+@dataclass
+class Batch:
+    """A batch system in memory."""
+
+    stopping: threading.Event = field(default_factory=threading.Event)
+    listed_jobs: tuple[ListedJob, ...] = ()
+    listed_nodes: tuple[ListedNode, ...] = (listed(),)
+    starts: bool = False
+    """Its pending jobs start between two looks."""
+    names: tuple[str, ...] = ("n1",)
+    error: InfraError | None = None
+    partition_reads: int = 0
+
+    def jobs(self) -> Listing:
+        if self.error is not None:
+            raise self.error
+        found = self.listed_jobs
+        self._start()
+        return Listing(jobs=found)
+
+    def nodes(self) -> Listing:
+        found = self.listed_nodes
+        self._start()
+        return Listing(nodes=found)
+
+    def _start(self) -> None:
+        if self.starts:
+            self.starts = False
+            running = [msgspec.structs.replace(item.job, pending=False) for item in self.listed_jobs]
+            self.listed_jobs = tuple(ListedJob(job, places=("n1",)) for job in running)
+            busy = msgspec.structs.replace(listed().node, state=SlurmNodeState.ALLOCATED, free_cpus=0)
+            self.listed_nodes = (ListedNode(busy, "ALLOCATED", is_ready=True),)
+
+    def partitions(self) -> tuple[tuple[SlurmPartition, ...], tuple[str, ...]]:
+        self.partition_reads += 1
+        return (SlurmPartition("p", self.names, is_default=True),), ()
+
+
+def source(batch: Batch, clock: FakeClock | None = None) -> SlurmSource:
+    made = SlurmSource(batch, clock or FakeClock(), poll_s=1, partitions_s=60)
+    made.take_pools([RACK])
+    return made
+
+
+def machine(state: MachineState, **more: float) -> dict[str, tuple[Machine, ...]]:
+    return {"rack": (Machine("n1", "rack", state, 0.0, "n1", **more),)}  # type: ignore[arg-type]
+
+
+def test_before_the_first_answer_nothing_is_complete() -> None:
+    batch = Batch()
+    made = source(batch)
+    assert not made.snapshot(0, {}).complete
+    assert made.look()
+    shown = made.snapshot(0, machine(MachineState.ON))
+    assert shown.complete
+    assert (shown.nodes["n1"].pool, shown.nodes["n1"].machine, shown.nodes["n1"].node.ready) == ("rack", "n1", True)
+    assert shown.slurm is not None
+
+
+def test_what_did_not_change_is_the_same_and_no_news() -> None:
+    batch = Batch(listed_jobs=(ListedJob(SlurmJob(1, "p", cpus=2, submitted_at=5)),))
+    made = source(batch)
+    made.look()
+    first, version = made.snapshot(0, {}), made.version
+    assert not made.look()
+    batch.listed_jobs = (*batch.listed_jobs, ListedJob(SlurmJob(2, "p", submitted_at=6)))
+    assert made.look()
+    second = made.snapshot(1, {})
+    assert made.version > version
+    assert second.nodes["n1"] is first.nodes["n1"]
+    assert second.pending[0] is first.pending[0]
+    assert [str(pod.ref) for pod in second.pending] == ["p/1", "p/2"]
+    assert batch.partition_reads == 1
+
+
+def test_a_job_that_starts_while_slurm_is_asked_is_not_counted_twice() -> None:
+    batch = Batch(listed_jobs=(ListedJob(SlurmJob(1, "p", cpus=4)),), starts=True)
+    made = source(batch)
+    made.look()
+    shown = made.snapshot(0, {}).slurm
+    assert shown is not None
+    assert shown.jobs == ()
+    assert [(node.state, node.planned) for node in shown.nodes] == [(SlurmNodeState.IDLE, True)]
+
+
+def test_partitions_are_read_again_for_an_unknown_name_and_after_their_time() -> None:
+    clock = FakeClock()
+    batch = Batch()
+    made = source(batch, clock)
+    made.look()
+    batch.listed_jobs = (ListedJob(SlurmJob(1, "new")),)
+    made.look()
+    assert batch.partition_reads == 2
+    batch.listed_jobs = ()
+    clock.advance(61)
+    made.look()
+    assert batch.partition_reads == 3
+
+
+def test_an_error_keeps_the_last_picture_which_grows_old() -> None:
+    clock = FakeClock()
+    batch = Batch()
+    made = source(batch, clock)
+    made.look()
+    batch.error = Transient("Unable to contact slurm controller")
+    clock.advance(30)
+    assert made.look()
+    assert not made.look()
+    shown = made.snapshot(0, {})
+    assert (shown.stale_s, shown.problems) == (30, ("Slurm cannot be asked: Unable to contact slurm controller",))
+    assert "n1" in shown.nodes
+    batch.error = None
+    assert made.look()
+    assert made.snapshot(0, {}).problems == ()
+
+
+def test_the_slurmd_of_before_the_machine_went_off_is_not_ready() -> None:
+    batch = Batch()
+    made = source(batch)
+    made.look()
+    made.snapshot(0, machine(MachineState.STOPPING))
+    batch.listed_nodes = (listed(state="DOWN+DRAIN"),)  # parked, and slurmctld has not missed it yet
+    made.look()
+    assert not made.snapshot(1, machine(MachineState.OFF, last_off_at=50.0)).nodes["n1"].node.ready
+    assert not made.snapshot(2, machine(MachineState.BOOTING, last_off_at=50.0)).nodes["n1"].node.ready
+    batch.listed_nodes = (listed(state="IDLE+DRAIN", started=99.0),)  # another one, though its clock is behind
+    made.look()
+    assert made.snapshot(3, machine(MachineState.BOOTING, last_off_at=150.0)).nodes["n1"].node.ready
+
+
+def test_a_machine_that_only_slept_is_ready_though_its_slurmd_is_the_same() -> None:
+    batch = Batch()
+    made = source(batch)
+    asleep = msgspec.structs.replace(listed().node, answers=False)
+    batch.listed_nodes = (ListedNode(asleep, "DOWN+DRAIN+NOT_RESPONDING"),)
+    made.look()
+    made.snapshot(0, machine(MachineState.OFF))
+    batch.listed_nodes = (listed(),)
+    made.look()
+    assert made.snapshot(1, machine(MachineState.BOOTING, last_off_at=150.0)).nodes["n1"].node.ready
+
+
+def test_of_an_array_as_many_tasks_as_may_run_are_demand() -> None:
+    array = ListedJob(SlurmJob(6, "p", count=50, name="6_[1-50%4]"), array=6, at_once=4)
+    running = ListedJob(SlurmJob(7, "p", pending=False), array=6, places=("n1",))
+    found = picture_of(SlurmLook(jobs=(array, running, running)))
+    assert [job.count for job in found.jobs] == [2]
+    assert [j.count for j in picture_of(SlurmLook(jobs=(array, *[running] * 5))).jobs] == [0]
+
+
+def test_jobs_hold_their_nodes_and_whole_node_partitions_make_jobs_exclusive() -> None:
+    batch = Batch(listed_jobs=(ListedJob(SlurmJob(7, "p", cpus=3, pending=False), places=("n1",)),))
+    made = source(batch)
+    made.look()
+    assert [pod.name for pod in made.snapshot(0, {}).nodes["n1"].pods] == ["7"]
+    look = SlurmLook(
+        jobs=(ListedJob(SlurmJob(1, "x")), ListedJob(SlurmJob(2, ""))),
+        partitions=(SlurmPartition("x", ("n1",), is_exclusive=True), SlurmPartition("p", (), is_default=True)),
+    )
+    assert [(job.exclusive, job.partition) for job in picture_of(look).jobs] == [(True, "x"), (False, "p")]
+
+
+def test_under_slurms_own_power_saving_nothing_is_decided_here() -> None:
+    batch = Batch(listed_jobs=(ListedJob(SlurmJob(1, "p")),))
+    made = SlurmSource(batch, FakeClock(), poll_s=1, partitions_s=60, decides_here=False)
+    made.take_pools([RACK])
+    made.look()
+    shown = made.snapshot(0, machine(MachineState.ON)).slurm
+    assert shown is not None
+    assert (shown.jobs, bool(shown.nodes[0].kept)) == ((), True)
+
+
+def test_future_nodes_are_no_nodes_yet_and_hidden_ones_are_told() -> None:
+    future = msgspec.structs.replace(listed().node, state=SlurmNodeState.POWERED_DOWN)
+    batch = Batch(listed_nodes=(ListedNode(future, "FUTURE"),), names=("n1", "n2", "n3"))
+    made = source(batch)
+    made.look()
+    shown = made.snapshot(0, {})
+    assert shown.nodes == {}
+    assert shown.slurm is not None
+    assert [node.name for node in shown.slurm.nodes] == ["n1"]
+    assert "hides the nodes n[2-3]" in shown.problems[0]
+
+
+def test_the_thread_asks_wakes_and_stops() -> None:
+    woken = threading.Event()
+    batch = Batch()
+    made = source(batch)
+    made.start(woken.set)
+    assert woken.wait(10)
+    made.stop()
+    assert batch.stopping.is_set()

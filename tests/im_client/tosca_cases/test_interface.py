@@ -15,12 +15,16 @@ COUNTS = (9, 14, 3, 3, 48, 1)
 
 SLURM = "tosca.nodes.indigo.LRMS.{}.Slurm"
 OUR_SLURM = "Slurm is configured by our own playbooks: no Galaxy role, other inputs, stop and delete hooks"
+OUR_ELASTICITY = "cluesd is installed by our own playbook: no Galaxy role, other inputs"
+OUR_TYPES = tuple(f"tosca.nodes.indigo.LRMS.{node}.{kind}" for node in ("FrontEnd", "WorkerNode") for kind in ("K3s",))
 COMPUTE_CAPABILITY = "the catalogue names tosca.capabilities.Compute, which nothing defines or offers"
 MISSPELT = "an alias of a key that no TOSCA grammar knows; it has no effect"
 
 ON_PURPOSE = {
     **{f"node_types/{SLURM.format(kind)}/artifacts": OUR_SLURM for kind in ("FrontEnd", "WorkerNode")},
     **{f"node_types/{SLURM.format(kind)}/interfaces": OUR_SLURM for kind in ("FrontEnd", "WorkerNode")},
+    **{f"node_types/tosca.nodes.ec3.ElasticCluster/{part}": OUR_ELASTICITY for part in ("artifacts", "interfaces")},
+    **{f"node_types/{name}": "K3s is not in the catalogue" for name in OUR_TYPES},
     "data_types/tosca.datatypes.indigo.User": "os_users of Compute names it, the catalogue does not define it",
     "node_types/tosca.nodes.eosc.Dataset/properties/dataset_id/type": "tosca.datatypes.Dataset is defined nowhere",
     "node_types/tosca.nodes.eosc.Dataset/requirements": COMPUTE_CAPABILITY,
@@ -80,7 +84,7 @@ def test_our_types_differ_from_the_catalogue_only_where_it_is_listed(ours: dict[
 
 
 def test_every_type_of_the_catalogue_is_there(ours: dict[str, Any]) -> None:
-    added = {"data_types": 1}
+    added = {"data_types": 1, "node_types": len(OUR_TYPES)}
     assert {s: len(ours[s]) for s in SECTIONS} == {
         s: n + added.get(s, 0) for s, n in zip(SECTIONS, COUNTS, strict=True)
     }
@@ -103,6 +107,14 @@ def test_implementations_are_our_playbooks_or_https(ours: dict[str, Any]) -> Non
     assert strange == set()
     missing = {i for i in implementations if i.startswith("playbooks/") and not (CONTENT / i).is_file()}
     assert missing == set()
+
+
+@pytest.mark.parametrize("name", [*OUR_TYPES, "tosca.nodes.ec3.ElasticCluster"])
+def test_types_of_our_own_run_our_own_playbooks_only(ours: dict[str, Any], name: str) -> None:
+    definition = ours["node_types"][name]
+    assert "artifacts" not in definition
+    implementations = [o["implementation"] for o in definition["interfaces"]["Standard"].values()]
+    assert all(i.startswith("playbooks/") for i in implementations)
 
 
 def test_no_slurm_type_needs_the_network(ours: dict[str, Any]) -> None:

@@ -18,6 +18,9 @@ MACHINES = {
     "simple_node_disk.yaml": {"node": 1},
     "nfs_cluster.yaml": {"server": 1, "client": 2},
     "existing_hosts.yaml": {"host": 1},
+    "k3s.yaml": {"front": 1, "worker": 2},
+    "k3s_elastic.yaml": {"front": 1, "worker": 0},
+    "slurm_elastic.yaml": {"front": 1, "worker": 0},
 }
 
 
@@ -45,7 +48,7 @@ def test_the_first_plan_makes_every_machine_and_configures_what_has_operations(n
     made = [step.group for step in plan.steps if step.action is Action.CREATE]
     assert {group: made.count(group) for group in topology.groups} == {n: g.count for n, g in topology.groups.items()}
     configured = {step.group for step in plan.steps if step.action is Action.CONFIGURE}
-    assert configured == {o.group for o in topology.operations}
+    assert configured == {o.group for o in topology.operations if topology.groups[o.group].count}
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -56,6 +59,21 @@ def test_a_template_asks_for_these_machines_by_default(name: str, tmp_path: Path
 def test_the_clients_of_nfs_are_configured_after_the_server(tmp_path: Path) -> None:
     tiers = {o.component: o.tier for o in topology_of("nfs_cluster.yaml", tmp_path, clients=3).operations}
     assert tiers["share"] < tiers["mount"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_elastic.yaml")])
+def test_cluesd_comes_after_the_cluster_and_knows_the_group_and_the_limits_of_its_workers(
+    name: str, tmp_path: Path
+) -> None:
+    topology = topology_of(name, tmp_path, worker_max=7)
+    (elastic,) = [o for o in topology.operations if o.component == "elastic"]
+    front_end = [o for o in topology.operations if o.component == "lrms_front_end" and o.group == "front"]
+    assert elastic.group == "front"
+    assert all(o.tier < elastic.tier for o in front_end)
+    given = {name: str(value) for name, value in elastic.inputs.items()}
+    assert given["worker_group"] in topology.groups
+    assert given["max_nodes"] == "7" == str(topology.groups["worker"].maximum)
+    assert given["lrms"] == ("slurm" if name.startswith("slurm") else "kubernetes")
 
 
 def test_no_input_of_the_slurm_front_end_names_workers(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from starlette.routing import Match, Route
 
 from im_client.api.measures import Counting, Measures
 from im_client.api.problems import Refused, answer
-from im_client.api.routes import infrastructures, operations, properties, service, vms
+from im_client.api.routes import infrastructures, operations, properties, service, vault, vms
 from im_client.services.server.house import House
 from im_client.services.server.version import VERSION
 from infracore.errors import InfraError
@@ -26,7 +26,14 @@ _OPEN: Final = frozenset({"/version", "/healthz", "/metrics"})
 
 def make_app(house: House) -> FastAPI:
     """Make the application over an open house."""
-    app = FastAPI(title="im-clues", version=VERSION, description=_DESCRIPTION, redirect_slashes=False, redoc_url=None)
+    app = FastAPI(
+        title="im-clues",
+        version=VERSION,
+        description=_DESCRIPTION,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.house = house
     app.state.measures = measures = Measures()
     app.add_middleware(Counting, measures=measures)
@@ -35,7 +42,7 @@ def make_app(house: House) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _defect)
-    for module in (service, operations, vms, infrastructures, properties):
+    for module in (service, operations, vms, infrastructures, properties, vault):
         app.include_router(module.router)
     plain = app.openapi
 

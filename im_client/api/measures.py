@@ -33,7 +33,7 @@ class Measures:
                 phases[(phase.value,)] = phases.get((phase.value,), 0) + count
         self._machines.show(phases)
         self._operations.set(house.operations.running())
-        self._infrastructures.set(house.records.infrastructure_count())
+        self._infrastructures.set(len(house.records.infrastructure_ids()))
         return self._metrics.text()
 
 

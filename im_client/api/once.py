@@ -13,11 +13,13 @@ import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
-from im_client.api.asking import body_text, in_thread
+from im_client.api.asking import base_url, body_text, in_thread
+from im_client.api.negotiate import TEXT, uri_answer
 from im_client.api.problems import Refused
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
-from im_client.state.server import AnswerRecord
+from im_client.services.server.operations import request_key
+from im_client.state.server import AnswerRecord, OperationKind, OperationRecord
 
 __all__ = ["once"]
 
@@ -42,13 +44,15 @@ async def once(request: Request, house: House, caller: Caller, work: Callable[[]
     if _KEY.fullmatch(key) is None:
         raise Refused(400, "Idempotency-Key is none: 1 to 255 visible characters")
     body = await body_text(request, house.ctx.settings.server.most_bytes)
-    whole = "\n".join((request.method, str(request.url), request.headers.get("content-type", ""), body))
+    target = f"{request.url.path}?{request.url.query}"
+    whole = "\n".join((request.method, target, request.headers.get("content-type", ""), body))
     digest = hashlib.sha256(whole.encode()).digest()
     now = house.ctx.clock.now()
     known = await in_thread(house.records.begin_answer, caller.name, key, digest, now, now - _KEPT_S)
     if known is not None:
-        return _again(known, digest)
+        return await _again(request, house, known, digest)
     answered = False
+    mark = request_key.set((caller.name, key))
     try:
         response = await work()
         kept = _Kept(dict(response.headers), bytes(response.body).decode())
@@ -56,18 +60,35 @@ async def once(request: Request, house: House, caller: Caller, work: Callable[[]
         await in_thread(house.records.end_answer, caller.name, key, record)
         answered = True
     finally:
+        request_key.reset(mark)
         if not answered:
             await in_thread(house.records.end_answer, caller.name, key, None)
     return response
 
 
-def _again(known: AnswerRecord, digest: bytes) -> Response:
+async def _again(request: Request, house: House, known: AnswerRecord, digest: bytes) -> Response:
     if known.digest != digest:
         raise Refused(422, "this Idempotency-Key was used for another request", "use a new key for each request")
     if known.status is None:
-        raise Refused(409, "the first request with this Idempotency-Key is still being answered", "ask again later")
+        operation = house.operations.find(known.operation) if known.operation else None
+        if operation is None or operation.created_at >= house.began_at:
+            raise Refused(409, "the first request with this Idempotency-Key is still being answered", "ask again later")
+        # the server was killed between recording the change and answering
+        return await in_thread(_late, request, operation)
     kept = msgspec.json.decode(known.text, type=_Kept)
     headers = {name: value for name, value in kept.headers.items() if name not in {"content-length", "content-type"}}
     return Response(
         kept.body, known.status, {**headers, "Idempotency-Replayed": "true"}, kept.headers.get("content-type")
     )
+
+
+def _late(request: Request, operation: OperationRecord) -> Response:
+    base = base_url(request)
+    headers = {
+        "InfID": operation.infrastructure,
+        "Operation": f"{base}/operations/{operation.id}",
+        "Idempotency-Replayed": "true",
+    }
+    if operation.kind is OperationKind.CREATE:
+        return uri_answer(request, f"{base}/infrastructures/{operation.infrastructure}", headers)
+    return Response("", 200, headers, TEXT)

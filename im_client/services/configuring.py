@@ -11,6 +11,7 @@ from im_client.configure.run import run as run_plays
 from im_client.remote.access import Access
 from im_client.services.artifacts import on_disk
 from im_client.services.context import Context
+from im_client.services.expressions import holds_expression
 from im_client.services.known import facts_of
 from im_client.state.store import InfrastructureRecord, NodeRecord, Source
 from im_client.topology.facts import Facts
@@ -82,6 +83,7 @@ def configure(
             targets,
             source=source,
             cache_dir=ctx.settings.cache_dir,
+            trusts_values=ctx.trusts_values,
         )
         for name, why in blocked.items():
             states[name].error = why
@@ -117,6 +119,7 @@ def _batch(
     *,
     source: Source,
     cache_dir: Path,
+    trusts_values: bool,
 ) -> tuple[list[Play], list[Operation], dict[str, str]]:
     """Take operations from the front while their inputs are known; say who can never go on when none is."""
     plays: list[Play] = []
@@ -135,6 +138,10 @@ def _batch(
                 if plays:
                     return plays, pending[place:], blocked
                 blocked[host] = f"{operation.id} on {host}: {missing}"
+                continue
+            if not trusts_values and holds_expression(inputs[host]):
+                del inputs[host]  # a machine of the caller's set it as an output
+                blocked[host] = f"{operation.id} on {host}: an input holds an expression in curly brackets"
         if inputs:
             plays.append(
                 Play(

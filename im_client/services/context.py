@@ -41,6 +41,8 @@ class Context:
     """Reads templates: `im_client.services.analysis.analyse`, or what a server puts in its place."""
     make_reader: Callable[[], Reader] | None = None
     """Makes readers for whom local files are not to be read; None: `FileReader`."""
+    trusts_values: bool = True
+    """Whether Ansible may evaluate expressions in inputs; a server's callers are not trusted with it."""
     _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

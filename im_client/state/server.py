@@ -121,6 +121,8 @@ class Acceptance:
     """The version of the source that the client saw."""
     new_nodes: tuple[str, ...] = ()
     """Machines to come, which get their numbers now."""
+    request: tuple[str, str] | None = None
+    """Account and idempotency key of the request, whose answer then knows of the operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ class AnswerRecord:
     digest: bytes
     status: int | None = None
     text: str = ""
+    operation: str = ""
+    """What the request has led to, known also where the server was killed before it answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,9 @@ class ServerStore(Protocol):
         """Return how often what is wanted has changed. Raises NotFound."""
         ...
 
-    def infrastructure_count(self) -> int: ...
+    def infrastructure_ids(self) -> Sequence[str]:
+        """Return the ids of all infrastructures, newest first; nothing is unsealed for it."""
+        ...
 
     # VMs
 
@@ -254,6 +260,10 @@ class ServerStore(Protocol):
 
         Answers from before `oldest` are forgotten first.
         """
+        ...
+
+    def forget_unanswered(self) -> None:
+        """Forget requests that a server before this one neither answered nor began with."""
         ...
 
     def end_answer(self, account: str, key: str, answer: AnswerRecord | None) -> None:

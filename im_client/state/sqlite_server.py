@@ -69,6 +69,10 @@ class SqliteServerStore:
                     (operation.infrastructure,),
                 )
             db.execute(_PUT_OPERATION, _operation_row(operation))
+            if acceptance.request is not None:
+                db.execute(
+                    "UPDATE answer SET operation = ? WHERE account = ? AND key = ?", (operation.id, *acceptance.request)
+                )
             return _number(db, operation.infrastructure, acceptance.new_nodes)
 
     def operation(self, operation: str) -> OperationRecord:
@@ -112,9 +116,11 @@ class SqliteServerStore:
         with self._store.transaction("BEGIN") as db:
             return _source_version(db, infrastructure)
 
-    def infrastructure_count(self) -> int:
+    def infrastructure_ids(self) -> Sequence[str]:
         with self._store.transaction("BEGIN") as db:
-            return int(db.execute("SELECT count(*) FROM infrastructure").fetchone()[0])
+            return [
+                row["id"] for row in db.execute("SELECT id FROM infrastructure ORDER BY created_at DESC, rowid DESC")
+            ]
 
     # VMs
 
@@ -223,7 +229,11 @@ class SqliteServerStore:
                     (account, key, digest, now),
                 )
                 return None
-        return AnswerRecord(row["digest"], row["status"], self._store.unseal(row["sealed"]) or "")
+        return AnswerRecord(row["digest"], row["status"], self._store.unseal(row["sealed"]) or "", row["operation"])
+
+    def forget_unanswered(self) -> None:
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM answer WHERE status IS NULL AND operation = ''")
 
     def end_answer(self, account: str, key: str, answer: AnswerRecord | None) -> None:
         with self._store.transaction() as db:

@@ -53,8 +53,10 @@ async def list_infrastructures(
     """List the infrastructures that the caller sees, newest first; `Link: rel=next` names the next page."""
 
     def find() -> list[str]:
-        records = listed(house, visible(house.records, caller))
-        return [record.id for record in (matching(records, filter) if filter else records)]
+        mine = visible(house.records, caller)
+        if filter:
+            return [record.id for record in matching(listed(house, mine), filter)]
+        return [infra for infra in house.records.infrastructure_ids() if mine is None or infra in mine]
 
     ids = await in_thread(find)
     if after is not None:

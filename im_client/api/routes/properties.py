@@ -53,11 +53,12 @@ async def read_contmsg(
 
 @router.get("/infrastructures/{infra}/radl", responses=text_or_json("radl"))
 async def read_radl(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId) -> Response:
-    """Read what is wanted as RADL; it may hold passwords, so operators and owners only."""
+    """Read what is wanted as RADL; recipes and passwords are for operators and owners."""
     from im_client.services.server.describing import radl_of
 
-    await in_thread(allow, house, caller, infra, Role.OPERATOR)
-    return property_answer(request, "radl", await in_thread(radl_of, house, infra))
+    role = await in_thread(allow, house, caller, infra, Role.SCALER)
+    text = await in_thread(radl_of, house, infra, reveal=role.allows(Role.OPERATOR))
+    return property_answer(request, "radl", text)
 
 
 @router.get("/infrastructures/{infra}/tosca", responses=text_or_json("tosca"))

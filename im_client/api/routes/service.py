@@ -15,6 +15,7 @@ from im_client.api.problems import Refused
 from im_client.api.schemas import ERRORS, errors, form, json_form, text_or_json
 from im_client.services.server.clouds import provider_of_cloud
 from im_client.services.server.statistics import statistics
+from im_client.services.server.vault import with_vault
 from im_client.services.server.version import VERSION
 from infracore.errors import Unsupported
 from infracore.metrics import CONTENT_TYPE
@@ -116,7 +117,7 @@ async def images(
 ) -> Response:
     """List the images of a cloud; providers that have none say so (400)."""
     choose(request, (JSON,))
-    kind = provider_of_cloud(house.ctx, caller, cloud)
+    kind = await in_thread(lambda: provider_of_cloud(house.ctx, with_vault(house.vault, caller), cloud))
     raise Unsupported(f"the provider {kind!r} has no list of images")
 
 
@@ -124,5 +125,5 @@ async def images(
 async def quotas(request: Request, house: HouseDep, caller: CallerDep, cloud: CloudId) -> Response:
     """Read the quotas of a cloud; providers that have none say so (400)."""
     choose(request, (JSON,))
-    kind = provider_of_cloud(house.ctx, caller, cloud)
+    kind = await in_thread(lambda: provider_of_cloud(house.ctx, with_vault(house.vault, caller), cloud))
     raise Unsupported(f"the provider {kind!r} has no quotas")

@@ -20,6 +20,7 @@ from im_client.services.server.merging import merge_templates
 from im_client.services.server.operations import Ticket
 from im_client.services.server.rights import Forbidden
 from im_client.services.server.strangers import refuse_foreign
+from im_client.services.server.vault import with_vault
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, Role
 from im_client.state.store import InfrastructureRecord, Source
 from infracore.errors import Conflict, InvalidUsage, NotFound
@@ -263,6 +264,7 @@ def _simple(
 
 def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepared:
     location = f"{TEMPLATES}{infra}/template.{body.language}"
+    caller = with_vault(house.vault, caller)
     prepared = prepare_deploy(
         house.ctx,
         DeployRequest(template=location, provider=chosen_provider(house.ctx, caller), fresh=True),

@@ -20,12 +20,17 @@ __all__ = ["as_json", "as_text", "features_of_vm", "radl_of", "vm_document"]
 _NOWHERE = Place(Source(""), 1, 1)
 
 
-def radl_of(house: House, infra: str) -> str:
-    """Return what is wanted of an infrastructure as RADL, its name among it."""
+def radl_of(house: House, infra: str, *, reveal: bool) -> str:
+    """Return what is wanted of an infrastructure as RADL, its name among it.
+
+    Without `reveal` recipes are left out and passwords hidden: enough to ask for more machines.
+    """
     record = house.ctx.store.infrastructure(infra)
     found = topology_document(house.topology(infra))
     source = record.source
-    if not source.template.endswith((".yaml", ".yml")):
+    if not reveal:
+        found = _masked(found)
+    elif not source.template.endswith((".yaml", ".yml")):
         said = recorded([(name, source.files[name]) for name in (source.template, *source.add_ons)], source.inputs)
         found = replace(said, deploys=found.deploys)
     if not found.descriptions:
@@ -58,7 +63,7 @@ def vm_document(house: House, record: InfrastructureRecord, vm: Vm, *, reveal: b
             private_key=record.ssh_private_key if reveal else Secret(MASK),
             launched_at_s=int(node.created_at),
         )
-    found = machine_document(topology, machine)
+    found = _named(machine_document(topology, machine), vm.name)
     return found if reveal else _masked(found)
 
 
@@ -81,6 +86,16 @@ def as_text(document: Document) -> str:
 def as_json(document: Document) -> list[Any]:
     """Write a document in RADL's JSON form."""
     return list(jsonwriter.write(document))
+
+
+def _named(document: Document, name: str) -> Document:
+    """Say the machine's own name, whatever the template calls it: batch systems and cluesd know it by that."""
+    said = "net_interface.0.dns_name"
+    systems = tuple(
+        replace(section, features=(*(f for f in section.features if f.name != said), _feature(said, name)))
+        for section in document.systems
+    )
+    return replace(document, systems=systems)
 
 
 def _masked(document: Document) -> Document:

@@ -15,6 +15,7 @@ from im_client.services.server.offload import Analyser
 from im_client.services.server.operations import Operations
 from im_client.services.server.perform import Performer
 from im_client.services.server.refreshing import Refresher
+from im_client.services.server.vault import Vault, open_vault
 from im_client.state.server import ServerStore
 from im_client.state.sqlite import SqliteStore
 from im_client.state.sqlite_server import SqliteServerStore
@@ -36,6 +37,9 @@ class House:
     operations: Operations
     refresher: Refresher
     topologies: "Topologies"
+    vault: Vault | None
+    began_at: float
+    """Seconds since the epoch."""
 
     def topology(self, infrastructure: str) -> Topology:
         """Return what is wanted of an infrastructure. Raises NotFound, InvalidTemplate."""
@@ -113,7 +117,12 @@ def open_house(
         def make_reader() -> GuardedReader:
             return GuardedReader(plain.settings.cache_dir, server.fetch_hosts, plain.settings.ansible.offline)
 
-        ctx = replace(plain, analyse=Analyser(limit_s=server.parse_s), make_reader=make_reader)
+        ctx = replace(
+            plain,
+            analyse=Analyser(limit_s=server.parse_s),
+            make_reader=make_reader,
+            trusts_values=server.foreign_playbooks,
+        )
         records = open_records(ctx)
         accounts = Accounts(records, ctx.clock)
         oidc = None
@@ -123,9 +132,13 @@ def open_house(
             oidc = Oidc(server.oidc, ctx.clock.monotonic)
         operations = Operations(records, Performer(ctx, records), ctx.clock, server.workers)
         refresher = Refresher(ctx, operations, server.refresh_s)
+        vault = open_vault(ctx.settings, records)
+        house = House(
+            ctx, records, accounts, Callers(accounts, oidc), operations, refresher, Topologies(), vault, ctx.clock.now()
+        )
         try:
             operations.resume()
-            yield House(ctx, records, accounts, Callers(accounts, oidc), operations, refresher, Topologies())
+            yield house
         finally:
             refresher.close()
             operations.close()

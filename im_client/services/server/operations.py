@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -21,7 +22,7 @@ from infracore.clock import Clock
 from infracore.errors import Cancelled, Conflict, InfraError, NotFound
 from infracore.events import Event, Listener
 
-__all__ = ["Operations", "Perform", "Ticket"]
+__all__ = ["Operations", "Perform", "Ticket", "request_key"]
 
 _MOST_EVENTS: Final = 20_000
 """Events of one operation that are kept in memory while it runs; older ones are in the store."""
@@ -34,6 +35,10 @@ _ENDS: Final = {
     RunState.INTERRUPTED: OperationState.CANCELLED,
     RunState.RUNNING: OperationState.FAILED,
 }
+
+
+request_key: Final[ContextVar[tuple[str, str] | None]] = ContextVar("request_key", default=None)
+"""Account and idempotency key of the request that is being worked on."""
 
 
 class Perform(Protocol):
@@ -126,6 +131,7 @@ class Operations:
         """
         if self._closing.is_set():
             raise Conflict("the server is ending", "repeat it in a moment")
+        acceptance = dataclasses.replace(acceptance, request=request_key.get())
         self._records.accept(acceptance, self._clock.now())
         ticket = Ticket(acceptance.operation, prepared)
         self._enqueue(ticket)
@@ -133,6 +139,7 @@ class Operations:
 
     def resume(self) -> int:
         """Take up what had not ended when the last server did; return how many operations that are."""
+        self._records.forget_unanswered()
         left = self._records.unfinished()
         for record in left:
             self._enqueue(Ticket(dataclasses.replace(record, state=OperationState.QUEUED)))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from im_client.services.expressions import JINJA
 from im_client.topology.model import Topology
 from im_client.topology.values import Concat, Join, Token, Value
 from infracore.content import content_folder
@@ -17,7 +18,6 @@ from infracore.secrets import Secret
 
 __all__ = ["refuse_foreign"]
 
-_JINJA: Final = re.compile(r"\{[{%#]")
 _EDGE: Final = re.compile(r"\{$")
 
 
@@ -40,7 +40,7 @@ def refuse_foreign(topology: Topology) -> None:
                 "the server's owner can allow it: server.foreign_playbooks",
             )
         for name, value in operation.inputs.items():
-            if any(_JINJA.search(text) or (joined and _EDGE.search(text)) for text, joined in _texts(value)):
+            if any(JINJA.search(text) or (joined and _EDGE.search(text)) for text, joined in _texts(value)):
                 raise Unsupported(
                     f"the input {name} of {operation.id} holds an expression in curly brackets",
                     "say the value itself, or use the functions of TOSCA",

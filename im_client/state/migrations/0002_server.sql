@@ -59,12 +59,13 @@ CREATE TABLE access_token (
     expires_at REAL
 ) STRICT;
 
--- status NULL: the first request with this key is still being answered.
+-- status NULL: the first request with this key is not answered yet; operation: what it has led to.
 CREATE TABLE answer (
     account TEXT NOT NULL,
     key TEXT NOT NULL,
     digest BLOB NOT NULL,
     created_at REAL NOT NULL,
+    operation TEXT NOT NULL DEFAULT '',
     status INTEGER,
     sealed BLOB,
     PRIMARY KEY (account, key)

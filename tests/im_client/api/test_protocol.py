@@ -244,10 +244,7 @@ def test_the_openapi_document_names_every_route_of_the_original(server: Serve) -
     for path, methods in {
         "/infrastructures": {"get", "post", "put"},
         "/infrastructures/{infra}": {"get", "post", "delete"},
-        **{
-            f"/infrastructures/{{infra}}/{prop}": {"get"}
-            for prop in ("state", "contmsg", "radl", "tosca", "outputs", "data")
-        },
+        **{f"/infrastructures/{{infra}}/{prop}": {"get"} for prop in properties},
         "/infrastructures/{infra}/authorization": {"get", "post"},
         **{f"/infrastructures/{{infra}}/{verb}": {"put"} for verb in ("start", "stop", "reconfigure")},
         "/infrastructures/{infra}/vms/{vm}": {"get", "put", "delete"},

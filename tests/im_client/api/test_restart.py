@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,24 @@ def test_a_cancelled_operation_starts_nothing_more_and_the_next_change_goes_on(t
         assert len(ana.vms(infra)) == there
         ana.settle(ana("POST", infra, tosca(299), Content_Type="text/yaml"))
         assert len(ana.vms(infra)) == len(machines(tmp_path)) == 300
+
+
+def test_a_request_whose_answer_was_lost_is_not_done_again(tmp_path: Path) -> None:
+    with im_serve(tmp_path) as server:
+        ana = server.user("ana")
+        first = ana("POST", "/infrastructures", tosca(1), Content_Type="text/yaml", Idempotency_Key="k")
+        ana.settle(first)
+        kill(server)
+    db = sqlite3.connect(tmp_path / "state" / "state.db")  # as if it had been killed before it had kept its answer
+    db.execute("UPDATE answer SET status = NULL, sealed = NULL")
+    db.execute("INSERT INTO answer (account, key, digest, created_at) VALUES ('ana', 'never-begun', x'00', 1e12)")
+    db.commit()
+    db.close()
+    with im_serve(tmp_path) as server:
+        ana = Client(server.url, ana.auth)
+        again = ana("POST", "/infrastructures", tosca(1), Content_Type="text/yaml", Idempotency_Key="k")
+        assert (again.status, again.headers["infid"]) == (200, first.headers["infid"])
+        begun = ana("POST", "/infrastructures", tosca(1), Content_Type="text/yaml", Idempotency_Key="never-begun")
+        assert begun.status == 200
+        ana.settle(begun)
+        assert len(ana("GET", "/infrastructures").text.splitlines()) == 2

@@ -16,7 +16,9 @@ COUNTS = (9, 14, 3, 3, 48, 1)
 SLURM = "tosca.nodes.indigo.LRMS.{}.Slurm"
 OUR_SLURM = "Slurm is configured by our own playbooks: no Galaxy role, other inputs, stop and delete hooks"
 OUR_ELASTICITY = "cluesd is installed by our own playbook: no Galaxy role, other inputs"
-OUR_TYPES = tuple(f"tosca.nodes.indigo.LRMS.{node}.{kind}" for node in ("FrontEnd", "WorkerNode") for kind in ("K3s",))
+OUR_TYPES = tuple(
+    f"tosca.nodes.indigo.LRMS.{node}.{kind}" for node in ("FrontEnd", "WorkerNode") for kind in ("K3s", "Kubeadm")
+)
 COMPUTE_CAPABILITY = "the catalogue names tosca.capabilities.Compute, which nothing defines or offers"
 MISSPELT = "an alias of a key that no TOSCA grammar knows; it has no effect"
 
@@ -24,7 +26,7 @@ ON_PURPOSE = {
     **{f"node_types/{SLURM.format(kind)}/artifacts": OUR_SLURM for kind in ("FrontEnd", "WorkerNode")},
     **{f"node_types/{SLURM.format(kind)}/interfaces": OUR_SLURM for kind in ("FrontEnd", "WorkerNode")},
     **{f"node_types/tosca.nodes.ec3.ElasticCluster/{part}": OUR_ELASTICITY for part in ("artifacts", "interfaces")},
-    **{f"node_types/{name}": "K3s is not in the catalogue" for name in OUR_TYPES},
+    **{f"node_types/{name}": "K3s, and kubeadm without the additions, are not in the catalogue" for name in OUR_TYPES},
     "data_types/tosca.datatypes.indigo.User": "os_users of Compute names it, the catalogue does not define it",
     "node_types/tosca.nodes.eosc.Dataset/properties/dataset_id/type": "tosca.datatypes.Dataset is defined nowhere",
     "node_types/tosca.nodes.eosc.Dataset/requirements": COMPUTE_CAPABILITY,

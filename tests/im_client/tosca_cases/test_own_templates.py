@@ -20,6 +20,7 @@ MACHINES = {
     "existing_hosts.yaml": {"host": 1},
     "k3s.yaml": {"front": 1, "worker": 2},
     "k3s_elastic.yaml": {"front": 1, "worker": 0},
+    "kubernetes_elastic.yaml": {"front": 1, "worker": 0},
     "slurm_elastic.yaml": {"front": 1, "worker": 0},
 }
 

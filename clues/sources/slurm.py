@@ -11,7 +11,7 @@ from clues.hostlist import compress
 from clues.model import Node, Phase, Pod, PodRef, PodSpec
 from clues.options import Policy, Pool
 from clues.policy.slurm_machines import job_ref, pool_of_node
-from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNodeState, SlurmPartition
+from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
 from infracore.clock import Clock
@@ -255,6 +255,8 @@ class _Picture:
             node = item.node
             if node.state is SlurmNodeState.POWERED_DOWN and item.state.upper().startswith("FUTURE"):
                 continue
+            if node.name not in by_node and self._is_name_only(node):
+                continue
             ready = item.is_ready and not self._is_old(item, by_node.get(node.name))
             nodes[node.name] = self._state(item, ready, by_node.get(node.name), now)
         self.states = {name: self.states[name] for name in nodes}
@@ -287,6 +289,13 @@ class _Picture:
             for name in item.places:
                 on.setdefault(name, []).append(pod_of_job(item.job, name))
         self._on = {name: tuple(pods) for name, pods in on.items()}
+
+    def _is_name_only(self, node: SlurmNode) -> bool:
+        """Whether nothing is behind a node: of a pool whose machines are made anew, and nobody answers."""
+        if node.state not in {SlurmNodeState.DOWN, SlurmNodeState.POWERED_DOWN} or (node.answers and not node.parked):
+            return False
+        pool = pool_of_node(node.name, node.features, self.pools)
+        return pool is not None and not pool.powered and not self._on.get(node.name)
 
     def _is_old(self, item: ListedNode, machine: Machine | None) -> bool:
         """Whether the slurmd that Slurm remembers is the one from before the machine was turned off.

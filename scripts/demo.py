@@ -70,7 +70,7 @@ def tell(cluster: Cluster) -> None:
     chapter(f"2. {WORKERS} jobs, and nobody to run them")
     submitted = story.submit()
     with story.watched() as samples:
-        story.wait(samples, "cluesd has ordered workers", lambda s: bool(s.workers))
+        story.wait(samples, "cluesd has ordered workers", lambda s: len(s.workers) == WORKERS)
         story.show("squeue")
         story.show("clues pods")
         story.show(f"clues why job:{story.jobs[0]}")
@@ -152,7 +152,7 @@ class Story:
                     jobs[job] = _JOB_WORDS[state]
                 case ["job", job, state, *_] if job in self.jobs and state != "COMPLETED":
                     raise Failed(f"job {job} is {state}")
-                case ["node", name, state, pods]:
+                case ["node", name, state, pods] if name.startswith("worker-"):  # it has no name before IM answers
                     workers[name] = "busy" if state == "ready" and pods != "0" else state
                 case ["end"]:
                     sample = Sample(at, jobs, workers)

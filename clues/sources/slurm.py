@@ -291,8 +291,9 @@ class _Picture:
         self._on = {name: tuple(pods) for name, pods in on.items()}
 
     def _is_name_only(self, node: SlurmNode) -> bool:
-        """Whether nothing is behind a node: of a pool whose machines are made anew, and nobody answers."""
-        if node.state not in {SlurmNodeState.DOWN, SlurmNodeState.POWERED_DOWN} or (node.answers and not node.parked):
+        """Whether nothing is behind a node of a pool whose machines are made anew: it is silent, or we put it down."""
+        is_down = node.state in {SlurmNodeState.DOWN, SlurmNodeState.POWERED_DOWN}
+        if not node.parked and not (is_down and not node.answers):
             return False
         pool = pool_of_node(node.name, node.features, self.pools)
         return pool is not None and not pool.powered and not self._on.get(node.name)

@@ -43,6 +43,8 @@ class SlurmNode(msgspec.Struct, frozen=True):
     """Why it takes no job and is left as it is (drained by a person, maintenance, reboot); "" if not so."""
     planned: bool = False
     """Slurm's backfill has promised it to a job."""
+    claimed: bool = False
+    """A job has it already and waits for it to boot: Slurm gives CLOUD nodes away while they are powered down."""
     answers: bool = True
     """A slurmd of it is registered and answers."""
     started_at: float = 0.0

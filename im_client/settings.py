@@ -256,6 +256,8 @@ def _shown_default(option: Option) -> str:
     match option.default:
         case None | "" | () | Path(parts=()):
             return "none"
+        case tuple():
+            return ", ".join(f"`{item}`" for item in option.default)
         case bool():
             return "yes" if option.default else "no"
         case float():

@@ -17,12 +17,31 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKERS = (
-    *("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "im_server", "im_client", "schemathesis"),
-    *("controlplane", "slurm", "slow", "install"),
+    "machines",
+    "vm",
+    "ansible",
+    "sshd",
+    "ipmi",
+    "snmp",
+    "netns",
+    "im_server",
+    "im_client",
+    "schemathesis",
+    "controlplane",
+    "slurm",
+    "slow",
+    "install",
 )
 TEST_PACKAGES = (
-    *("openssh-server", "openipmi", "ipmitool", "snmpd", "snmp", "iproute2", "iputils-ping"),
-    *("slurm-wlm", "munge"),
+    "openssh-server",
+    "openipmi",
+    "ipmitool",
+    "snmpd",
+    "snmp",
+    "iproute2",
+    "iputils-ping",
+    "slurm-wlm",
+    "munge",
 )
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
@@ -93,7 +112,7 @@ def main(words: list[str]) -> int:
             print(f"skipping tests marked {marker!r}: {why}", flush=True)
     expression = " and ".join(f"not {marker}" for marker in reasons)
     become_reaper()
-    # two processes also on more cores: one boots machines, one runs the control plane (see tests/conftest.py)
+    # two processes also on more cores: one boots machines, one runs servers (see tests/conftest.py)
     workers = ["-n", "2", "--dist", "loadgroup"] if (os.cpu_count() or 1) > 1 else []
     chosen = ["-m", expression] if expression else []
     argv = [sys.executable, "-m", "pytest", *workers, *chosen, "--durations=10", *rest]

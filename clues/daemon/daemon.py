@@ -38,6 +38,7 @@ from clues.power.base import PowerDriver
 from clues.settings import Settings
 from infracore.clock import Clock, SystemClock
 from infracore.errors import InfraError, Locked, Misconfigured
+from infracore.structs import make_ready
 from infracore.systemd import Notifier
 
 __all__ = ["Daemon", "Parts"]
@@ -183,6 +184,7 @@ class Daemon:
         Signals are minded when this is the main thread.
         """
         before = self._mind_signals()
+        make_ready("clues", "infracore")
         # An order goes from the loop's thread to a worker's. With Python's 5 ms between threads, one that encodes a
         # recording meanwhile would cost it 5 ms twice; measured at 1,000 nodes: 8 ms instead of 3 (2026).
         switch_s = sys.getswitchinterval()

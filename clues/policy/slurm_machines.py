@@ -100,7 +100,7 @@ def decide_on_slurm(
     else:
         off, kept = _spared(found, plan, pools, policy, bounds)
         lost = tuple(_lost(plan, snapshot, policy, notes))
-    on = found.on if snapshot.complete else ()
+    on = (*found.on, *_claimed(plan, limits, policy)) if snapshot.complete else ()
     on = (*on, *_to_minimum(plan, snapshot, pools, policy, bounds, on))
     verdicts = tuple(kept.get(verdict.node, verdict) for verdict in found.verdicts)
     jobs = {job.id: job for job in cluster.jobs}
@@ -326,6 +326,15 @@ def _spared(
     return tuple(off), kept
 
 
+def _claimed(plan: _Plan, limits: Limits, policy: Policy) -> Iterator[str]:
+    """Name the nodes that are off and that Slurm has given to a job: it waits for them, and for no others."""
+    for name, node in sorted(plan.nodes.items()):
+        resting = plan.pool_of.get(name, "") in limits.resting
+        off = node.state is SlurmNodeState.POWERED_DOWN and name not in plan.excluded and not node.kept
+        if node.claimed and off and not resting and policy.scale_out:
+            yield name
+
+
 def _to_minimum(  # noqa: PLR0917
     plan: _Plan,
     snapshot: Snapshot,
@@ -371,7 +380,10 @@ def _orders(
             continue
         asking = list(dict.fromkeys(job for name in names for job in wanted.get(name, ())))
         said = ", ".join(jobs[job].name or str(job) for job in asking[:5])
-        reason = f"for the jobs {said}" if asking else "the pool has fewer nodes than its min"
+        claimed = any(plan.nodes[name].claimed for name in names)
+        reason = "for jobs that have them already" if claimed else "the pool has fewer nodes than its min"
+        if asking:
+            reason = f"for the jobs {said}"
         if len(asking) > 5:
             reason += f" and {len(asking) - 5} more"
         refs = tuple(job_ref(jobs[job]) for job in asking[:50])

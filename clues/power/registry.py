@@ -14,6 +14,7 @@ from clues.power.poe import PoeDriver, PoeSettings
 from clues.power.redfish import RedfishDriver, RedfishSettings
 from clues.power.wol import WolDriver, WolSettings
 from infracore.errors import InfraError, Misconfigured, Several
+from infracore.structs import make_ready
 
 __all__ = ["TYPES", "load_drivers"]
 
@@ -36,6 +37,7 @@ def load_drivers(settings: Mapping[str, Mapping[str, Any]], pools: Sequence[Pool
     Raises:
         Misconfigured, Several: settings that cannot be; all of them are told at once.
     """
+    make_ready("clues", "infracore")  # drivers have threads of their own
     drivers: dict[str, PowerDriver] = {}
     errors: list[InfraError] = []
     for name, text in settings.items():

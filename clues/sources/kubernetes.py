@@ -15,6 +15,7 @@ from clues.sources.intake import Intake
 from clues.sources.listwatch import Change, Listed, Resource, Timing, Watch, WatchState
 from clues.sources.wire import DELETED, Cluster
 from infracore.clock import Clock
+from infracore.structs import make_ready
 
 __all__ = ["MOST_WAITING", "RESOURCES", "KubernetesSource"]
 
@@ -66,6 +67,7 @@ class KubernetesSource:
     def start(self, wake: Callable[[], None]) -> None:
         """Begin to watch; `wake` is called from the watches' threads whenever something came."""
         self._wake = wake
+        make_ready("clues", "infracore")
         for watch in self._watches:
             watch.start()
 

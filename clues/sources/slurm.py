@@ -196,13 +196,15 @@ def picture_of(look: SlurmLook) -> SlurmCluster:
             job = msgspec.structs.replace(job, exclusive=True)
         jobs.append(job)
     taken = {name for item in look.jobs for name in item.places}
-    nodes = tuple(
-        msgspec.structs.replace(item.node, planned=True)  # the job came after the node was looked at
-        if item.node.name in taken and item.node.state is SlurmNodeState.IDLE
-        else item.node
-        for item in look.nodes
-    )
+    nodes = tuple(_taken(item.node) if item.node.name in taken else item.node for item in look.nodes)
     return SlurmCluster(look.partitions, nodes, tuple(jobs))
+
+
+def _taken(node: SlurmNode) -> SlurmNode:
+    """Return a node that a job has, whatever the node said a moment before, or though it is off."""
+    if node.state is SlurmNodeState.IDLE:
+        return msgspec.structs.replace(node, planned=True)
+    return node if node.state is SlurmNodeState.ALLOCATED else msgspec.structs.replace(node, claimed=True)
 
 
 def pod_of_job(job: SlurmJob, node: str = "") -> Pod:

@@ -59,7 +59,14 @@ def _house(request: Request) -> House:
 
 async def _caller(request: Request) -> Caller:
     """Recognise the caller; FastAPI does this before it looks at anything else of the request."""
-    return await run_in_threadpool(_house(request).callers.recognise, request.headers.get("authorization"))
+    house = _house(request)
+
+    def recognise() -> Caller:
+        caller = house.callers.recognise(request.headers.get("authorization"))
+        house.loader.ready()
+        return caller
+
+    return await run_in_threadpool(recognise)
 
 
 HouseDep = Annotated[House, Depends(_house)]

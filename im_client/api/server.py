@@ -36,6 +36,7 @@ def serve(*, overrides: Mapping[str, object]) -> int:
         server = _Server(_config(house), house)
         gc.collect()
         gc.freeze()
+        gc.enable()
         _give_back()
         server.run()
     return 0 if server.was_ready else 1

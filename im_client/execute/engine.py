@@ -13,6 +13,7 @@ from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError, TimedOut
 from infracore.events import EventKind, Listener
 from infracore.retry import Backoff, backoff_for
+from infracore.structs import make_ready
 
 __all__ = ["Outcome", "OutcomeState", "run_graph"]
 
@@ -90,6 +91,7 @@ class _Run:
             self._ready.put(number)
         if not self._tasks:
             return {}
+        make_ready("im_client", "infracore")
         threads = [
             threading.Thread(target=self._work, name=f"im-step-{number}", daemon=True)
             for number in range(min(workers, len(self._tasks)))

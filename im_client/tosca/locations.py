@@ -119,8 +119,13 @@ def _resolve(said: str, base: str) -> Target:
 
 
 def own_types(said: str) -> Target | None:
-    """Return our type file of a plain name (`custom_types.yaml`), for a template that has no such file beside it."""
-    if "/" in said or "\0" in said:
+    """Return our type file of a name, for a template that has no such file beside it.
+
+    The name is plain (`custom_types.yaml`), or as our own templates say it (`types/custom_types.yaml`): these are sent
+    to servers too, without what lies beside them.
+    """
+    name = said.removeprefix("types/")
+    if "/" in name or "\0" in name:
         return None
-    ours = content_path(f"{_TYPES}/{said}")
+    ours = content_path(f"{_TYPES}/{name}")
     return None if ours is None else Target(str(ours), Origin.CONTENT)

@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +10,8 @@ from typing import Any
 import pip
 import pytest
 
-from infracore.process import run
 from tests.e2e.machine import Machine, machine
+from tests.e2e.wheels import make_wheels
 
 pytestmark = [pytest.mark.machines, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -25,27 +23,11 @@ SECONDS_TO_STOP = 10.0
 WORST_EXPOSURE = 3.0
 
 
-def _wheels(folder: Path) -> Path:
-    """Make wheels of the checkout and of all that it needs, for the Python that the machine has: this computer's."""
-    source, wheels = folder / "source", folder / "wheels"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for name in ("infracore", "im_client", "clues", "requirements"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    make = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--python", "/usr/bin/python3"]
-    make += ["wheel", "--no-deps", "--wheel-dir", str(wheels)]
-    run([*make, "--require-hashes", "-r", "requirements/run.txt"], timeout_s=300, cwd=source)
-    build = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "wheel", "--no-deps"]
-    run([*build, "--no-build-isolation", "--wheel-dir", str(wheels), "."], timeout_s=120, cwd=source)
-    return wheels
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine with the package, the unit, the example's settings and an API server; cluesd does not run yet."""
     folder = tmp_path_factory.mktemp("cluesd")
-    wheels = _wheels(folder)
+    wheels = make_wheels(folder)
     with machine(folder, "front") as made:
         made.copy(wheels, "/root/wheels")
         # the machine's Python has no pip, as on a Debian without python3-venv

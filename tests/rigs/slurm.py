@@ -172,6 +172,7 @@ def slurm(
         munged.wait_for((folder / "munge" / "socket").exists)
         ctld = stack.enter_context(daemon(["slurmctld", "-D", "-f", str(rig.conf)], folder))
         ctld.wait_for(lambda: "is UP" in rig.run("scontrol", "ping", check=False))
+        stack.callback(_end_rest, rig.conf)
         stack.callback(_end_nodes, folder)
         yield rig
 
@@ -191,6 +192,20 @@ def _end_nodes(folder: Path) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
             wait_until(lambda path=path: not _pid(path), f"{path.stem} has ended")  # type: ignore[misc]
+
+
+def _end_rest(conf: Path) -> None:
+    """End the jobs that still run, and the slurmstepd that mind them: they outlive their slurmd."""
+    mark = f"SLURM_CONF={conf}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = mark in (process / "environ").read_bytes().split(b"\0")
+            is_daemon = (process / "comm").read_text().strip() in {"slurmctld", "slurmscriptd"}
+        except OSError:
+            continue  # it has ended, or is another user's
+        if ours and not is_daemon and int(process.name) != os.getpid():
+            with suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _pid(path: Path) -> int:

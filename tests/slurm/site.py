@@ -30,7 +30,14 @@ class Site:
     process: "subprocess.Popen[bytes] | None" = None
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def write(self, *, slurm: dict[str, Any] | None = None, pool: dict[str, Any] | None = None, **policy: Any) -> None:
+    def write(
+        self,
+        *,
+        slurm: dict[str, Any] | None = None,
+        pool: dict[str, Any] | None = None,
+        actions: dict[str, Any] | None = None,
+        **policy: Any,
+    ) -> None:
         """Write the settings: one pool of all nodes of the rig, quick timers."""
         self.settings = {
             "cluster": "slurm",
@@ -49,7 +56,7 @@ class Site:
             },
             "policy": {"unneeded_s": 3, "max_provision_s": 60, **policy},
             "loop": {"tick_s": 0.5},
-            "actions": {"look_again_s": 0.5, "list_s": 2},
+            "actions": {"look_again_s": 0.5, "list_s": 2, **(actions or {})},
             "daemon": {
                 "state_dir": str(self.folder / "state"),
                 "socket": str(self.folder / "clues.sock"),

@@ -101,3 +101,16 @@ def test_killed_between_order_and_node_it_orders_nothing_twice(plain: SlurmRig, 
         assert len(on) == len(set(on)), on
         wait_until(lambda: not plain.on(), "all nodes are off", 60)
         assert sorted(clues.orders("off")) == sorted(on)
+
+
+def test_killed_while_it_drains_it_goes_on_and_leaves_no_node_drained(plain: SlurmRig, tmp_path: Path) -> None:
+    with site(plain, tmp_path / "clues", actions={"look_again_s": 3}) as clues:
+        first = plain.submit("-n", "1", script="sleep 1")
+        wait_until(lambda: "DRAIN" in plain.states()["wn1"], "the node is drained when its job has ended", 60)
+        clues.kill()
+        assert plain.jobs().get(first, "COMPLETED") == "COMPLETED"
+        second = plain.submit("-n", "1", script="sleep 1")  # the drained node would do for it
+        clues.start()
+        wait_until(lambda: plain.jobs().get(second) == "COMPLETED", f"the next job runs: {clues.said()}", 60)
+        wait_until(lambda: not plain.on() and not clues.status()["actions"], "all nodes are off", 60)
+        assert clues.orders("on").count("wn1") <= 2

@@ -74,3 +74,14 @@ def test_cloud_nodes_without_power_saving_of_slurm_are_ordered_by_cluesd(tmp_pat
         wait_until(lambda: rig.jobs().get(job) == "COMPLETED", f"the job has run: {rig.states()}", 60)
         assert sorted(clues.orders("on")) == ["wn1", "wn2"]
         wait_until(lambda: sorted(clues.orders("off")) == ["wn1", "wn2"], "both go off", 60)
+
+
+def test_a_job_that_slurm_has_put_on_nodes_that_are_off_gets_them(tmp_path: Path) -> None:
+    need_programs("slurmctld", "slurmd", "munged")
+    more = "PrivateData=cloud\nReturnToService=2"
+    with slurm(tmp_path / "slurm", 3, state="CLOUD", more=more) as rig:
+        job = rig.submit("-N", "2", script="sleep 2")
+        wait_until(lambda: rig.jobs().get(job) != "PENDING", f"Slurm gives it nodes that are off: {rig.states()}", 40)
+        with site(rig, tmp_path / "clues") as clues:
+            wait_until(lambda: rig.jobs().get(job) == "COMPLETED", "the job has run", 60)
+            assert sorted(clues.orders("on")) == ["wn1", "wn2"]

@@ -1,5 +1,7 @@
 """`im serve`."""
 
+import gc
+
 import click
 
 from im_client.cli.session import setting_overrides
@@ -25,6 +27,7 @@ def command(host: str | None, port: int | None) -> int:
 
     Changes that have not ended then go on at the next start.
     """
+    gc.disable()  # what is imported stays: `serve` turns it on again (a tenth of the time until it answers)
     try:
         from im_client.api.server import serve
     except ImportError as error:

@@ -11,6 +11,7 @@ from im_client.services.context import Context, open_context
 from im_client.services.server.accounts import Accounts
 from im_client.services.server.bodies import GuardedReader
 from im_client.services.server.callers import Callers
+from im_client.services.server.loading import Loader
 from im_client.services.server.offload import Analyser
 from im_client.services.server.operations import Operations
 from im_client.services.server.perform import Performer
@@ -22,6 +23,7 @@ from im_client.state.sqlite_server import SqliteServerStore
 from im_client.topology.model import Topology
 from im_client.topology.scale import scale
 from infracore.errors import Misconfigured
+from infracore.structs import make_ready
 
 __all__ = ["House", "open_house", "open_records"]
 
@@ -38,6 +40,7 @@ class House:
     refresher: Refresher
     topologies: "Topologies"
     vault: Vault | None
+    loader: Loader
     began_at: float
     """Seconds since the epoch."""
 
@@ -130,12 +133,13 @@ def open_house(
             from im_client.services.server.oidc import Oidc
 
             oidc = Oidc(server.oidc, ctx.clock.monotonic)
-        operations = Operations(records, Performer(ctx, records), ctx.clock, server.workers)
+        loader = Loader()
+        make_ready("im_client", "infracore")  # what is loaded so far; the loader does the rest
+        operations = Operations(records, Performer(ctx, records, loader), ctx.clock, server.workers)
         refresher = Refresher(ctx, operations, server.refresh_s)
         vault = open_vault(ctx.settings, records)
-        house = House(
-            ctx, records, accounts, Callers(accounts, oidc), operations, refresher, Topologies(), vault, ctx.clock.now()
-        )
+        callers, now = Callers(accounts, oidc), ctx.clock.now()
+        house = House(ctx, records, accounts, callers, operations, refresher, Topologies(), vault, loader, now)
         try:
             operations.resume()
             yield house

@@ -6,6 +6,7 @@ finds those that have not ended at its next start, and goes on with them: their 
 
 import dataclasses
 import itertools
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from infracore.events import Event, Listener
 
 __all__ = ["Operations", "Perform", "Ticket", "request_key"]
 
+_LOG: Final = logging.getLogger(__name__)
 _MOST_EVENTS: Final = 20_000
 """Events of one operation that are kept in memory while it runs; older ones are in the store."""
 _REMEMBERED: Final = 200
@@ -220,6 +222,8 @@ class Operations:
         if future.cancelled():
             return
         error = future.exception()
+        if error is not None and not isinstance(error, InfraError):
+            _LOG.error("operation %s failed by a defect of this program", ticket.record.id, exc_info=error)
         report = future.result() if error is None else None
         is_broken_off = report is not None and report.state is RunState.INTERRUPTED
         if self._closing.is_set() and (is_broken_off or isinstance(error, InfraError)):

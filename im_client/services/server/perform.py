@@ -5,6 +5,7 @@ from typing import Final
 
 from im_client.services.context import Context
 from im_client.services.model import ApplyReport, Prepared, Verb
+from im_client.services.server.loading import Loader
 from im_client.services.server.statistics import facts_of_infrastructure
 from im_client.state.server import FormerRecord, OperationKind, OperationRecord, ServerStore
 from im_client.state.store import RunState
@@ -26,14 +27,16 @@ _POWER: Final = {
 class Performer:
     """Performs operations; see `im_client.services.server.operations.Perform`."""
 
-    def __init__(self, ctx: Context, records: ServerStore) -> None:
+    def __init__(self, ctx: Context, records: ServerStore, loader: Loader) -> None:
         self._ctx = ctx
+        self._loader = loader
         self._records = records
 
     def __call__(
         self, operation: OperationRecord, prepared: Prepared | None, listener: Listener, cancel: threading.Event, /
     ) -> ApplyReport | None:
         """Carry one out, again where the record moved on between its plan and its lock."""
+        self._loader.ready()
         for left in reversed(range(_TRIES)):
             try:
                 report = self._once(operation, prepared, listener, cancel)

@@ -1,12 +1,10 @@
 """Asking providers how machines are, when somebody looks and what is known is old; never in the way of an answer."""
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from im_client.services.context import Context
-from im_client.services.model import InfrastructureView
 from im_client.services.server.operations import Operations
-from infracore.errors import InfraError
 
 __all__ = ["Refresher"]
 
@@ -22,7 +20,6 @@ class Refresher:
         self._operations = operations
         self._every_s = every_s
         self._at: dict[str, float] = {}
-        self._failures: dict[str, str] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="refresh")
@@ -39,23 +36,10 @@ class Refresher:
         if not self._operations.unfinished(infrastructure):
             from im_client.services.power import refresh
 
-            self._pool.submit(refresh, self._ctx, infrastructure, cancel=self._stop).add_done_callback(
-                lambda future: self._ended(infrastructure, future)
-            )
-
-    def failure(self, infrastructure: str) -> str:
-        """Return why the provider could not be asked the last time, "" where it could."""
-        with self._lock:
-            return self._failures.get(infrastructure, "")
+            # what it raises stays in its future: whoever looks gets what is recorded
+            self._pool.submit(refresh, self._ctx, infrastructure, cancel=self._stop)
 
     def close(self) -> None:
         """End what runs and begin nothing more."""
         self._stop.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _ended(self, infrastructure: str, future: "Future[InfrastructureView]") -> None:
-        error = None if future.cancelled() else future.exception()
-        with self._lock:
-            self._failures.pop(infrastructure, None)
-            if isinstance(error, InfraError):
-                self._failures[infrastructure] = error.message

@@ -156,6 +156,17 @@ def test_demand_that_returns_calls_a_removal_off() -> None:
     assert decided(msgspec.structs.replace(shown, slurm=msgspec.structs.replace(shown.slurm, jobs=()))).cancel == ()
 
 
+def test_a_node_that_slurm_gave_away_while_it_is_off_is_ordered() -> None:
+    claimed = msgspec.structs.replace(_DOWN, state=SlurmNodeState.POWERED_DOWN, claimed=True)
+    machines = tuple(machine(name, MachineState.OFF) for name in NAMES)
+    shown = snapshot({"n1": _DOWN, "n2": claimed}, (), machines)
+    assert decided(shown).power_on[0].machines == ("n2",)
+    booting = (machine("n2", MachineState.BOOTING), machine("n1", MachineState.OFF))
+    assert decided(snapshot({"n1": _DOWN, "n2": claimed}, (), booting)).power_on == ()
+    other = snapshot({"n1": _DOWN, "n2": claimed}, (SlurmJob(7, "p"),), machines)
+    assert set(decided(other).power_on[0].machines) == {"n1", "n2"}
+
+
 def test_a_minimum_is_reached_where_it_is_enforced() -> None:
     machines = tuple(machine(name, MachineState.OFF) for name in NAMES)
     shown = snapshot(dict.fromkeys(NAMES, _DOWN), (), machines)

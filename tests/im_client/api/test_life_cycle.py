@@ -2,11 +2,12 @@
 
 import json
 import threading
+from pathlib import Path
 
 import pytest
 
 from tests.im_client.api.templates import RADL, RADL_MORE, TOSCA, tosca
-from tests.rigs.im_serve import Answer, Client
+from tests.rigs.im_serve import Answer, Client, im_serve
 from tests.rigs.process import wait_until
 
 pytestmark = pytest.mark.slow
@@ -204,3 +205,26 @@ def test_context_may_be_said_in_three_ways(ana: Client, context: str) -> None:
     answer = ana("POST", f"{infra}?context={context}", tosca(2), Content_Type="text/yaml")
     assert answer.status == 200
     ana.settle(answer)
+
+
+def test_a_machine_that_vanished_is_seen_and_made_again(tmp_path: Path) -> None:
+    with im_serve(tmp_path, IM_SERVER_REFRESH_S="0") as server:
+        ana = server.user("ana")
+        infra = ana.create(tosca(1))
+        gone = ana("GET", f"{infra}/vms/1/instance_id").text
+        (tmp_path / "state" / "providers" / "fake" / "machines" / f"{gone}.json").unlink()
+        wait_until(lambda: ana.vms(infra)["1"] == "off", "the machine is off")
+        ana.settle(ana("POST", infra, tosca(1), Content_Type="text/yaml"))
+        wait_until(lambda: ana.vms(infra) == {"0": "configured", "1": "configured"}, "it is there again")
+
+
+TEMPLATES = sorted((Path(__file__).resolve().parents[3] / "tosca_templates").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_our_own_templates_are_taken_as_they_are(ana: Client, path: Path) -> None:
+    """They import types that lie beside them here, and beside nothing once they were sent."""
+    text = path.read_text()
+    answer = ana("POST", "/infrastructures?dry_run=yes", text, Content_Type="text/yaml", Accept="application/json")
+    assert answer.status == 200, answer.text
+    assert answer.json["fake"]["compute"]

@@ -285,7 +285,7 @@ def _check(house: House, prepared: Prepared) -> None:
 
 
 def _is_of_caller(record: InfrastructureRecord) -> bool:
-    """Whether a caller sent the template; else the owner of this computer deployed it with `im`, and may run anything."""
+    """Whether a caller sent the template; else the server's owner deployed it with `im`, and may run anything."""
     return record.source.template.startswith(TEMPLATES)
 
 

@@ -1,12 +1,12 @@
 """Names that a stranger's template may not give to a playbook of ours: inputs become variables of its plays.
 
-A variable of a role, of Ansible or of the inventory would make Ansible read files of this computer, or run there what is
-meant for a machine.
+A variable of a role, of Ansible or of the inventory would make Ansible read files of this computer, or run there what
+is meant for a machine.
 """
 
 import functools
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -48,8 +48,6 @@ def _of_roles(folder: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def _read(path: Path) -> dict[str, dict[str, dict[str, object]]]:
-    content: dict[str, dict[str, dict[str, object]]] = yaml.load(
-        path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
-    )
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return content

@@ -62,12 +62,13 @@ class Cluster:
     def deploy(self, inputs: str) -> None:
         """Make the front-end, serve the API where it reaches it, then configure it with a token for that."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.im("deploy", TEMPLATE, "--name", NAME, "-y", "--no-configure")
-        self._collect_wheels()
-        url = self._serve(self.im("outputs", NAME, "front_end_address").strip())
         given = self.folder / "inputs.yaml"
         given.touch(mode=0o600)
         try:
+            given.write_text(inputs, encoding="utf-8")
+            self.im("deploy", TEMPLATE, "--name", NAME, "-y", "--no-configure", "--inputs", str(given))
+            self._collect_wheels()
+            url = self._serve(self.im("outputs", NAME, "front_end_address").strip())
             given.write_text(f"{inputs}{self._access(url)}", encoding="utf-8")
             self.im("deploy", TEMPLATE, "--name", NAME, "-y", "--inputs", str(given))
         finally:

@@ -118,7 +118,9 @@ class Elastic:
 def elastic(im: Im, folder: Path, **inputs: Any) -> Iterator[Elastic]:
     """Deploy one. Its machines go with the fixture `im`, its server with this."""
     im.env["IM_CLUES_WHEELS"] = str(wheels())
-    im("deploy", TEMPLATE, "--name", NAME, "-y", "--no-configure")
+    given = folder / "inputs.yaml"
+    given.write_text(yaml.safe_dump(inputs))
+    im("deploy", TEMPLATE, "--name", NAME, "-y", "--no-configure", "--inputs", str(given))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((im("outputs", NAME, "front_end_address").stdout.strip(), 9))
         host = probe.getsockname()[0]
@@ -131,7 +133,6 @@ def elastic(im: Im, folder: Path, **inputs: Any) -> Iterator[Elastic]:
     made.token = im("user", "token", ACCOUNT, "--role", "scaler", "--infra", NAME).stdout.strip()
     with contextlib.closing(made):
         made.serve()
-        given = folder / "inputs.yaml"
         access = {"im_url": made.url, "im_infrastructure": made.ident, "im_token": made.token}
         given.write_text(yaml.safe_dump({**inputs, **access}))
         im("deploy", TEMPLATE, "--name", NAME, "-y", "--inputs", str(given))

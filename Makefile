@@ -14,10 +14,10 @@ PYTHON ?= $(shell sh scripts/find-python.sh)
 # Root's machines are containers, an ordinary user's are virtual.
 KIND := $(shell test "$$(id -u)" = 0 && echo nspawn || echo qemu)
 
-.PHONY: help venv dev system demo test quick check format bench docs lock clean
+.PHONY: help venv dev system demo demo-down test quick check format bench docs lock clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
 
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || exit 2
@@ -41,8 +41,11 @@ dev: $(VENV)/.dev  ## the same, with all that tests and checks need
 system: $(VENV)/.run  ## the Debian packages that machines on this computer need
 	@packages=$$($(BIN)/python -m im_client.providers.local.packages $(KIND)) && sh scripts/install-packages.sh $$packages
 
-demo: system  ## deploy a Slurm cluster on this computer and run a job on it
+demo: system  ## an elastic Slurm cluster on this computer: workers come with the jobs, and go (root)
 	@$(BIN)/python scripts/demo.py
+
+demo-down: $(VENV)/.run  ## take everything away that the demo made
+	@$(BIN)/python scripts/demo.py down
 
 test: dev  ## every test that this machine can run, and why it cannot run the others
 	@$(BIN)/python scripts/run_tests.py --install

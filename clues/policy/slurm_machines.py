@@ -175,6 +175,8 @@ def _with_machine(node: SlurmNode, machine: Machine, plan: _Plan, memory: Memory
     elif machine.state is MachineState.ON and name in memory.removing:
         plan.leaving.add(name)
         plan.keep[name] = Keep(Block.BEING_DELETED, "it is being drained")
+    elif machine.state is MachineState.ON and node.parked and machine.order:
+        state = SlurmNodeState.POWERING_UP  # it has come, and its drain of the last time is about to end
     elif machine.state is MachineState.ON and node.parked:
         # drained by us, and nobody is at it any more: ordering it again puts it back into use
         state = SlurmNodeState.POWERED_DOWN

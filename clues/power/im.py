@@ -147,9 +147,9 @@ class ImDriver:
         with self._opened(deadline) as book:
             there = {report.machine for report in self._look(pool, book, deadline)}
             going = [machine for machine in dict.fromkeys(machines) if machine in there]
-            if going:
-                context = int(self._settings.reconfigure_on_off)
-                self._ask("DELETE", f"/vms/{','.join(going)}?context={context}", deadline)
+        if going:  # IM answers when they are gone: nobody waits for the book meanwhile
+            context = int(self._settings.reconfigure_on_off)
+            self._ask("DELETE", f"/vms/{','.join(going)}?context={context}", deadline)
 
     def list(self, pool: str) -> Sequence[MachineReport]:
         self._serves(pool)

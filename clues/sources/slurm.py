@@ -257,6 +257,8 @@ class _Picture:
             node = item.node
             if node.state is SlurmNodeState.POWERED_DOWN and item.state.upper().startswith("FUTURE"):
                 continue
+            if node.name not in by_node and self._is_name_only(node):
+                continue
             ready = item.is_ready and not self._is_old(item, by_node.get(node.name))
             nodes[node.name] = self._state(item, ready, by_node.get(node.name), now)
         self.states = {name: self.states[name] for name in nodes}
@@ -289,6 +291,14 @@ class _Picture:
             for name in item.places:
                 on.setdefault(name, []).append(pod_of_job(item.job, name))
         self._on = {name: tuple(pods) for name, pods in on.items()}
+
+    def _is_name_only(self, node: SlurmNode) -> bool:
+        """Whether nothing is behind a node of a pool whose machines are made anew: it is silent, or we put it down."""
+        is_down = node.state in {SlurmNodeState.DOWN, SlurmNodeState.POWERED_DOWN}
+        if not node.parked and not (is_down and not node.answers):
+            return False
+        pool = pool_of_node(node.name, node.features, self.pools)
+        return pool is not None and not pool.powered and not self._on.get(node.name)
 
     def _is_old(self, item: ListedNode, machine: Machine | None) -> bool:
         """Whether the slurmd that Slurm remembers is the one from before the machine was turned off.

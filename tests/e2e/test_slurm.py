@@ -1,4 +1,4 @@
-"""The cluster of `make demo`: Slurm on machines of this computer, and a job on both workers."""
+"""The cluster of docs/tutorial/local.md: Slurm on machines of this computer, and a job on both workers."""
 
 from pathlib import Path
 

@@ -131,12 +131,18 @@ def list_(as_json: bool) -> None:
 @click.option("--infra", default=None, metavar="ID", help="Good for this infrastructure only.")
 @click.option("--days", type=click.FloatRange(min=0.001), default=None, help="For how long; without it: for good.")
 def token(name: str, role: str, infra: str | None, days: float | None) -> None:
-    """Make a token and print it, this once."""
+    """Make a token and print it, this once.
+
+    With --infra an account that had no part in the infrastructure gets this role there: one that `im deploy` made
+    belongs to nobody before.
+    """
     from im_client.state.server import Role
 
     with opened() as ctx:
-        _, accounts = _parts(ctx)
+        records, accounts = _parts(ctx)
         infrastructure = None if infra is None else ctx.store.infrastructure(infra).id
         valid_s = None if days is None else days * 86400.0
         _, secret = accounts.make_token(name, role=Role(role), infrastructure=infrastructure, valid_s=valid_s)
+        if infrastructure is not None and name not in records.members(infrastructure):
+            records.set_member(infrastructure, name, Role(role))
     print_text(secret.reveal())

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from im_client.services.expressions import JINJA
+from im_client.services.server.reserved import is_file_of_this_computer, is_reserved
 from im_client.topology.model import Topology
 from im_client.topology.values import Concat, Join, Token, Value
 from infracore.content import content_folder
@@ -22,7 +23,7 @@ _EDGE: Final = re.compile(r"\{$")
 
 
 def refuse_foreign(topology: Topology) -> None:
-    """Refuse a topology whose operations run code of the caller, or feed ours with expressions.
+    """Refuse a topology whose operations run code of the caller, or feed ours with expressions or variables of theirs.
 
     Raises:
         Unsupported: it does; the message says which operation.
@@ -40,6 +41,11 @@ def refuse_foreign(topology: Topology) -> None:
                 "the server's owner can allow it: server.foreign_playbooks",
             )
         for name, value in operation.inputs.items():
+            if is_reserved(name) or (is_file_of_this_computer(name) and value):
+                raise Unsupported(
+                    f"{operation.id} gives the input {name}, which is the server's to say",
+                    "the server's owner can allow it: server.foreign_playbooks",
+                )
             if any(JINJA.search(text) or (joined and _EDGE.search(text)) for text, joined in _texts(value)):
                 raise Unsupported(
                     f"the input {name} of {operation.id} holds an expression in curly brackets",

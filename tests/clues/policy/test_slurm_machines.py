@@ -173,3 +173,15 @@ def test_a_minimum_is_reached_where_it_is_enforced() -> None:
     two = msgspec.structs.replace(RACK, min=2)
     assert decided(shown, two).power_on == ()
     assert decided(shown, two, Policy(enforce_min=True)).power_on[0].machines == ("n1", "n2")
+
+
+def test_a_machine_whose_drain_of_the_last_time_is_about_to_end_is_not_ordered_again() -> None:
+    came = machine("vm-2", MachineState.ON, "cloud", node="n1", order="token")
+    there = machine("vm-3", MachineState.ON, "cloud", node="n2")
+    nodes = dict.fromkeys(NAMES, _DOWN) | {
+        "n1": msgspec.structs.replace(_IDLE, parked=True, reason="clues: powered off"),
+        "n2": msgspec.structs.replace(_IDLE, state=SlurmNodeState.ALLOCATED, free_cpus=0),
+    }
+    decision = decided(snapshot(nodes, (SlurmJob(3, "p"),), (came, there)), CLOUD)
+    assert decision.power_on == ()
+    assert (decision.pods[0].outcome, decision.pods[0].place) == ("upcoming", "n1")

@@ -213,3 +213,27 @@ def test_the_thread_asks_wakes_and_stops() -> None:
     assert woken.wait(10)
     made.stop()
     assert batch.stopping.is_set()
+
+
+def test_declared_nodes_without_a_machine_are_not_shown_but_decided_about() -> None:
+    batch = Batch(
+        listed_nodes=(
+            cloud("n1", SlurmNodeState.POWERED_DOWN),
+            cloud("n2", SlurmNodeState.DOWN, answers=True, parked=True),  # just turned off: Slurm has not missed it yet
+            cloud("n3", SlurmNodeState.DOWN, answers=True),
+        ),
+        names=("n1", "n2", "n3"),
+    )
+    made = source(batch)
+    made.take_pools([Pool("cloud", driver="d", node_names="n*")])
+    made.look()
+    shown = made.snapshot(0, {})
+    assert set(shown.nodes) == {"n3"}
+    assert shown.slurm is not None
+    assert len(shown.slurm.nodes) == 3
+    coming = Machine("vm-1", "cloud", MachineState.BOOTING, 0.0, "n1")
+    assert set(made.snapshot(1, {"cloud": (coming,)}).nodes) == {"n1", "n3"}
+
+
+def cloud(name: str, state: SlurmNodeState, *, answers: bool = False, parked: bool = False) -> ListedNode:
+    return ListedNode(SlurmNode(name, 4, state=state, answers=answers, parked=parked), "DOWN+CLOUD")

@@ -20,7 +20,7 @@ if [ -n "$wheels" ]; then
 else
     set --
 fi
-set -- "$folder/bin/python" -m pip --disable-pip-version-check --quiet install "$@"
+set -- "$folder/bin/python" -m pip --disable-pip-version-check --quiet install --no-compile "$@"
 "$@" --require-hashes --no-deps -r "$staging/run.txt" >&2
 case $package in
 *.whl) ;;
@@ -28,5 +28,8 @@ case $package in
 esac
 "$@" --no-deps --no-build-isolation --force-reinstall "$package" >&2
 rm -rf "$staging/wheels"
+# Bytecode takes as long to make as all the rest, and the first start does without: beside it, when nobody else computes.
+systemd-run --quiet --collect --nice=19 --property=CPUSchedulingPolicy=idle \
+    "$folder/bin/python" -m compileall -q "$folder/lib" >&2
 printf '%s\n' "$wanted" >"$mark"
 echo "installed $package"

@@ -1,5 +1,7 @@
 """Words of the original, templates that are merged, and what templates of strangers may not say."""
 
+from pathlib import Path
+
 import pytest
 
 from im_client.plan.model import Phase, Spec
@@ -7,11 +9,13 @@ from im_client.services.server.bodies import public_addresses
 from im_client.services.server.merging import merge_templates, template_name, with_counts
 from im_client.services.server.strangers import refuse_foreign
 from im_client.services.server.words import state_of_all, state_of_vm
+from im_client.services.templates import FileReader
 from im_client.state.server import Role
 from im_client.state.store import NodeRecord
 from im_client.template.problems import InvalidTemplate
 from im_client.topology.model import Artifact, ArtifactKind, Operation, OperationPhase, Topology
 from im_client.topology.values import Concat, Token, Value
+from im_client.tosca.front import analyse
 from infracore.content import content_folder
 from infracore.errors import NotFound, Unauthorised, Unsupported
 from infracore.secrets import Secret
@@ -110,7 +114,7 @@ def test_a_template_is_searched_for_its_name(text: str, name: str) -> None:
     assert template_name(text) == name
 
 
-def topology(location: str, value: Value = 1, requires: tuple[Artifact, ...] = ()) -> Topology:
+def topology(location: str, value: Value = 1, requires: tuple[Artifact, ...] = (), *, name: str = "x") -> Topology:
     operation = Operation(
         id="c.Standard.configure",
         component="c",
@@ -120,7 +124,7 @@ def topology(location: str, value: Value = 1, requires: tuple[Artifact, ...] = (
         phase=OperationPhase.CONFIGURE,
         tier=0,
         implementation=Artifact(ArtifactKind.PLAYBOOK, location),
-        inputs={"x": value},
+        inputs={name: value},
         requires=requires,
     )
     return Topology("t", operations=(operation,))
@@ -131,6 +135,15 @@ OURS = f"{content_folder()}/playbooks/slurm.yml"
 
 def test_our_own_playbooks_run_for_strangers() -> None:
     refuse_foreign(topology(OURS, ("text", {"a": Concat(("b", "}"))})))
+    refuse_foreign(topology(OURS, "", name="kube_repository_key"))
+    refuse_foreign(topology(OURS, "10.0.0.1", name="front_end_ip"))
+
+
+@pytest.mark.parametrize("path", sorted((content_folder() / "tosca_templates").glob("*.yaml")), ids=lambda p: p.name)
+def test_our_own_templates_are_taken_from_strangers(path: Path) -> None:
+    analysis = analyse(str(path), FileReader(path.parent, offline=True))
+    assert analysis.topology is not None
+    refuse_foreign(analysis.topology)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +157,11 @@ def test_our_own_playbooks_run_for_strangers() -> None:
         topology(OURS, {"{{ key }}": 1}),
         topology(OURS, Concat(("{", "{ lookup('env', 'HOME') }}"))),
         topology(OURS, Token("{a{ lookup", "a", 1)),
+        topology(OURS, "local", name="ansible_connection"),
+        topology(OURS, "/etc/shadow", name="cluesd_requirements"),
+        topology(OURS, "/etc/cron.d/x", name="k3s_server_kubeconfig_file"),
+        topology(OURS, (("name", "localhost"),), name="im_nodes"),
+        topology(OURS, "/etc/shadow", name="kube_repository_key"),
     ],
 )
 def test_code_and_expressions_of_strangers_are_refused(wanted: Topology) -> None:

@@ -19,7 +19,7 @@ from im_client.services.server.house import House
 from im_client.services.server.merging import merge_templates
 from im_client.services.server.operations import Ticket
 from im_client.services.server.rights import Forbidden
-from im_client.services.server.strangers import refuse_foreign
+from im_client.services.server.strangers import refuse_where_run
 from im_client.services.server.vault import with_vault
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, Role
 from im_client.state.store import InfrastructureRecord, Source
@@ -276,10 +276,7 @@ def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepar
 
 
 def _check(house: House, prepared: Prepared) -> None:
-    record = prepared.infrastructure
-    is_run = house.ctx.provider(record.provider, record.provider_settings).limits().reachable
-    if is_run and not house.ctx.settings.server.foreign_playbooks:
-        refuse_foreign(prepared.topology)
+    refuse_where_run(house.ctx, prepared.infrastructure, prepared.topology)
 
 
 def _check_only(plan: Plan, name: str) -> None:

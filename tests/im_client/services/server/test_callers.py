@@ -147,3 +147,19 @@ def test_keys_come_over_tls_or_from_a_file(accounts: Accounts, jwks_at: str) -> 
     provider = Oidc(OidcSettings(issuer=ISSUER, audience="im", jwks=jwks_at), FakeClock().monotonic)
     with pytest.raises(Misconfigured):
         provider.check(Secret(token()))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        r'[{"type": "InfrastructureManager", "username": "\ud800", "password": "x"}]',
+        r'[{"type": "InfrastructureManager", "username": "ana", "password": "\udfff"}]',
+        r'[{"type": "InfrastructureManager", "token": "imt_\ud800"}]',
+        r'[{"type": "InfrastructureManager", "\ud800": "x"}]',
+        f"[{'9' * 5000}]",
+    ],
+)
+def test_json_that_no_text_can_hold_lets_nobody_in(accounts: Accounts, header: str) -> None:
+    accounts.add("ana", PASSWORD)
+    with pytest.raises(Unauthorised):
+        Callers(accounts, None).recognise(header)

@@ -123,8 +123,11 @@ def update(
             wanted, leaving = _changed(house, record, body, numbers)
         prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
         _check(house, prepared)
-        if scales_only:
+        if scales_only:  # its text is not recorded, only the numbers that it leads to
             _check_scale(house, record, prepared)
+            counts = {name: group.count for name, group in prepared.topology.groups.items()}
+            wanted = dataclasses.replace(record.source, counts={**record.source.counts, **counts})
+            prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
         if only_vm is not None:
             _check_only(prepared.plan, only_vm)
         waiting = house.operations.unfinished(infra)
@@ -300,8 +303,8 @@ def _check_scale(house: House, record: InfrastructureRecord, prepared: Prepared)
         if name in after.groups
     }
     now = {name: dataclasses.replace(group, where=None) for name, group in after.groups.items()}
-    same = [(o.id, o.implementation, o.inputs) for o in before.operations]
-    if even != now or same != [(o.id, o.implementation, o.inputs) for o in after.operations]:
+    done = [dataclasses.replace(operation, where=None) for operation in before.operations]
+    if even != now or done != [dataclasses.replace(operation, where=None) for operation in after.operations]:
         raise Forbidden(f"the role {Role.SCALER} changes numbers of machines, nothing else")
 
 

@@ -1,7 +1,9 @@
 """Accounts, tokens of ours and of an OpenID provider: who is let in."""
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +165,22 @@ def test_json_that_no_text_can_hold_lets_nobody_in(accounts: Accounts, header: s
     accounts.add("ana", PASSWORD)
     with pytest.raises(Unauthorised):
         Callers(accounts, None).recognise(header)
+
+
+def test_many_wrong_passwords_at_once_do_not_all_wait(accounts: Accounts) -> None:
+    accounts.add("ana", PASSWORD)
+    assert accounts.check("ana", PASSWORD) is not None
+    begin = threading.Barrier(30)
+
+    def guess(number: int) -> bool:
+        begin.wait(10)
+        try:
+            return accounts.check(f"nobody{number}", Secret("wrong")) is None
+        except Transient:
+            return False
+
+    with ThreadPoolExecutor(30) as pool:
+        looked_at = list(pool.map(guess, range(30)))
+    assert True in looked_at
+    assert False in looked_at
+    assert accounts.check("ana", PASSWORD) is not None

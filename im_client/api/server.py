@@ -14,6 +14,7 @@ from typing import Final
 import uvicorn
 
 from im_client.api.app import make_app
+from im_client.api.patience import Patient
 from im_client.services.server.house import House, open_house
 from infracore.structs import make_ready
 from infracore.systemd import Notifier
@@ -58,7 +59,7 @@ def _config(house: House) -> uvicorn.Config:
         make_app(house),
         host=settings.host,
         port=settings.port,
-        http="h11",
+        http=Patient,
         ws="none",
         loop="asyncio",
         lifespan="off",

@@ -16,6 +16,7 @@ import uvicorn
 from im_client.api.app import make_app
 from im_client.api.patience import Patient
 from im_client.services.server.house import House, open_house
+from infracore.errors import Misconfigured
 from infracore.structs import make_ready
 from infracore.systemd import Notifier
 
@@ -36,7 +37,7 @@ def serve(*, overrides: Mapping[str, object]) -> int:
     sys.setswitchinterval(_SWITCH_S)
     make_ready("im_client", "infracore")
     with open_house(overrides=overrides) as house:
-        server = _Server(_config(house), house)
+        server = _Server(_loaded(_config(house)), house)
         gc.collect()
         gc.freeze()
         gc.enable()
@@ -73,6 +74,18 @@ def _config(house: House) -> uvicorn.Config:
         ssl_certfile=str(settings.tls_certificate) if has_tls else None,
         ssl_keyfile=str(settings.tls_key) if has_tls else None,
     )
+
+
+def _loaded(config: uvicorn.Config) -> uvicorn.Config:
+    """Load what the configuration names, the certificate and its key among it."""
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        raise Misconfigured(
+            f"cannot use server.tls_certificate {config.ssl_certfile} with tls_key {config.ssl_keyfile}: {error}",
+            "both are PEM files that this user may read, and the key is that of the certificate, without a password",
+        ) from error
+    return config
 
 
 class _Server(uvicorn.Server):

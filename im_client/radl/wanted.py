@@ -56,7 +56,11 @@ class Wanted:
         low: float | None = None
         for feature in self.features.get(name, ()):
             number = amount(feature)
-            if number is None or feature.operator in {Operator.LE, Operator.LT, Operator.CONTAINS}:
+            if (
+                number is None
+                or not math.isfinite(number)
+                or feature.operator in {Operator.LE, Operator.LT, Operator.CONTAINS}
+            ):
                 continue
             least = math.floor(number) + 1 if feature.operator is Operator.GT else math.ceil(number)
             low = least if low is None else max(low, least)

@@ -29,6 +29,8 @@ TEMPLATES: Final = "https://template.invalid/"
 """Where the templates of callers stand; RFC 2606 keeps `.invalid` free of hosts."""
 _OURS: Final = ("tosca_templates", "playbooks")
 _MOST_REDIRECTS: Final = 5
+_EMBEDDING: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+"""Their last four bytes are an IPv4 address."""
 
 
 @dataclass(slots=True)
@@ -77,15 +79,22 @@ class GuardedReader:
     def _follow(self, url: str) -> bytes:
         at = url
         for _ in range(_MOST_REDIRECTS):
-            parts = urlsplit(at)
+            try:
+                parts = urlsplit(at)
+                port = parts.port or 443
+            except ValueError as error:
+                raise Unauthorised(f"{url} leads to an address that is none: {error}") from error
             host = parts.hostname or ""
             if parts.scheme != "https" or not host or parts.username is not None:
                 raise Unauthorised(f"{url} leads to an address that is not plain https")
             if not any(fnmatchcase(host, pattern) for pattern in self.hosts):
                 raise Unauthorised(f"{host} is none of the hosts that templates may import from")
-            status, headers, text = _get(host, parts.port or 443, f"{parts.path or '/'}?{parts.query}".rstrip("?"))
+            status, headers, text = _get(host, port, f"{parts.path or '/'}?{parts.query}".rstrip("?"))
             if status in {301, 302, 303, 307, 308} and "location" in headers:
-                at = urljoin(at, headers["location"])
+                try:
+                    at = urljoin(at, headers["location"])
+                except ValueError as error:
+                    raise Unauthorised(f"{url} leads to an address that is none: {error}") from error
                 continue
             if status == 200:
                 return text
@@ -113,13 +122,21 @@ def public_addresses(host: str, port: int) -> Sequence[str]:
     addresses = [str(entry[4][0]) for entry in found]
     for text in addresses:
         address = ipaddress.ip_address(text.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-        for one in (address, mapped):
+        for one in (address, _inside(address)):
             if one is not None and (not one.is_global or one.is_multicast):
                 raise Unauthorised(f"{host} is not a public address of the internet", "templates import public files")
     if not addresses:
         raise Transient(f"{host} has no address")
     return addresses
+
+
+def _inside(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that one of IPv6 leads to: mapped, compatible (RFC 4291), 6to4, NAT64 (RFC 6052)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if any(address in network for network in _EMBEDDING):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 class _Pinned(http.client.HTTPSConnection):

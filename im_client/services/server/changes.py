@@ -21,7 +21,7 @@ from im_client.services.server.operations import Ticket
 from im_client.services.server.rights import Forbidden
 from im_client.services.server.strangers import refuse_where_run
 from im_client.services.server.vault import with_vault
-from im_client.state.server import Acceptance, OperationKind, OperationRecord, Role
+from im_client.state.server import Acceptance, OperationKind, OperationRecord, Outdated, Role
 from im_client.state.store import InfrastructureRecord, Source
 from infracore.errors import Conflict, InvalidUsage, NotFound
 from infracore.ids import new_infrastructure_id, new_run_id
@@ -230,10 +230,18 @@ def destroy(
 ) -> Accepted:
     """Remove an infrastructure with all its machines; what else goes on with it is cancelled first.
 
-    `force` leaves the stop and delete hooks of its template out.
+    `force` leaves the stop and delete hooks of its template out. Where it is being destroyed already, that goes on.
+
+    Raises:
+        Outdated: the client saw another version; nothing is cancelled then.
     """
     with house.operations.guard(infra):
         house.ctx.store.infrastructure(infra)
+        if if_version is not None and if_version != house.records.source_version(infra):
+            raise Outdated("the infrastructure has changed", "read it again and repeat this with the new ETag")
+        going = house.operations.destroying(infra)
+        if going is not None and (going.record.skip_hooks or not force):
+            return Accepted(infra, going)
         house.operations.cancel_all(infra)
         operation = _operation(house, caller, infra, OperationKind.DESTROY, skip_hooks=force)
         ticket = house.operations.submit(Acceptance(operation=operation, if_version=if_version))

@@ -29,6 +29,8 @@ SMALL_BYTES: Final = 32 * 1024
 """Templates below it are read in the thread of their request: a child takes 0.3 s of CPU to start."""
 _CATALOGUE: Final = re.compile(rb"https://raw\.githubusercontent\.com/grycap/tosca/")
 """Its files come with this program (`im_client.tosca.locations`)."""
+_EXPRESSION: Final = re.compile(rb"pattern|\\[xuU\r\n]")
+"""A regular expression of the caller's, or an escape that may spell the word: matching one may take for ever."""
 _MEMORY_BYTES: Final = 2 * 2**30
 
 
@@ -82,8 +84,10 @@ class Analyser:
             self._free.release()
 
     def _is_quick(self, text: bytes) -> bool:
-        """Say whether a template is small and names no file of others, which may be large or slow to come."""
-        return len(text) < self._small_bytes and b"https://" not in _CATALOGUE.sub(b"", text)
+        """Say whether a template is small, and neither names files of others, large or slow, nor matches patterns."""
+        if len(text) >= self._small_bytes or _EXPRESSION.search(text) is not None:
+            return False
+        return b"https://" not in _CATALOGUE.sub(b"", text)
 
     def _in_child(self, work: bytes) -> Analysis:
         argv = [sys.executable, "-m", "im_client.services.server.offload"]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from im_client.services.model import ApplyReport, Prepared
-from im_client.state.server import Acceptance, OperationRecord, OperationState, ServerStore
+from im_client.state.server import Acceptance, OperationKind, OperationRecord, OperationState, ServerStore
 from im_client.state.store import RunState
 from infracore.clock import Clock
 from infracore.errors import Cancelled, Conflict, InfraError, NotFound
@@ -185,6 +185,12 @@ class Operations:
             tickets = list(self._queues.get(infrastructure, ()))
         for ticket in tickets:
             ticket.cancel.set()
+
+    def destroying(self, infrastructure: str) -> Ticket | None:
+        """Return the operation that destroys it, if it waits or runs and nobody has cancelled it."""
+        with self._lock:
+            queue = tuple(self._queues.get(infrastructure, ()))
+        return next((t for t in queue if t.record.kind is OperationKind.DESTROY and not t.cancel.is_set()), None)
 
     def close(self) -> None:
         """Start nothing more, let steps that run come to their end, and leave the rest for the next server."""

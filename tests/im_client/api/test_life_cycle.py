@@ -2,6 +2,7 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,17 @@ def test_our_own_templates_are_taken_as_they_are(ana: Client, path: Path) -> Non
     answer = ana("POST", "/infrastructures?dry_run=yes", text, Content_Type="text/yaml", Accept="application/json")
     assert answer.status == 200, answer.text
     assert answer.json["fake"]["compute"]
+
+
+def test_an_infrastructure_that_is_destroyed_by_many_at_once_is_destroyed_for_all(ana: Client) -> None:
+    infra = ana.create(tosca(40))
+    begin = threading.Barrier(8)
+
+    def destroy(_: int) -> int:
+        begin.wait(10)
+        return ana("DELETE", infra).status
+
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(destroy, range(8)))
+    assert 200 in found
+    assert found <= {200, 404}

@@ -283,3 +283,11 @@ def test_wrong_passwords_are_answered_slower_and_slower(server: Serve) -> None:
     assert found[0] == 401
     assert found[-1] == 503
     wait_until(lambda: guess("GET", "/version").status == 200, "others are served")
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999"])
+def test_a_number_of_radl_that_no_float_holds_is_refused(ana: Client, number: str) -> None:
+    text = f'[{{"class": "system", "id": "x", "cpu.count": {number}}}]'
+    answer = ana("POST", "/infrastructures", text, Content_Type="application/json")
+    assert answer.status == 400
+    assert "inf" in answer.text

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from im_client.plan.model import Phase, Spec
-from im_client.services.server.bodies import public_addresses
+from im_client.services.server.bodies import GuardedReader, public_addresses
 from im_client.services.server.merging import merge_templates, template_name, with_counts
 from im_client.services.server.strangers import refuse_foreign
 from im_client.services.server.words import state_of_all, state_of_vm
@@ -183,3 +183,17 @@ def test_only_public_addresses_are_fetched_from(host: str) -> None:
 
 def test_a_public_address_is_one() -> None:
     assert public_addresses("1.1.1.1", 443) == ["1.1.1.1"]
+
+
+@pytest.mark.parametrize(
+    "host", ["64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "::127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::"]
+)
+def test_private_addresses_inside_of_others_are_seen(host: str) -> None:
+    with pytest.raises(Unauthorised):
+        public_addresses(host, 443)
+
+
+@pytest.mark.parametrize("address", ["https://x.example:99999/", "https://x.example:-1/", "https://[/"])
+def test_an_address_that_is_none_is_called_so(address: str, tmp_path: Path) -> None:
+    with pytest.raises(Unauthorised, match="is none"):
+        GuardedReader(tmp_path).read(address)

@@ -30,6 +30,7 @@ MARKERS = (
     "controlplane",
     "slurm",
     "slow",
+    "long",
     "install",
 )
 TEST_PACKAGES = (
@@ -92,6 +93,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "controlplane": _controlplane,
     "slurm": lambda: _needs("slurmctld", "slurmd", "munged", "squeue", "scontrol", "sbatch"),
     "slow": lambda: "",
+    "long": lambda: "minutes each, left out where CI is set" if os.environ.get("CI") else "",
     "install": lambda: "",
 }
 

@@ -12,11 +12,12 @@ hypothesis.settings.register_profile("im-clues", deadline=None, suppress_health_
 hypothesis.settings.load_profile("im-clues")
 
 _GROUPS = {
-    "servers": ("controlplane", "im_server", "slurm"),
+    "servers": ("controlplane", "im_server", "im_client", "schemathesis", "slurm"),
     "machines": ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "install"),
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for group, markers in _GROUPS.items():

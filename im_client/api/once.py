@@ -32,8 +32,10 @@ class _Kept(msgspec.Struct, frozen=True):
     body: str
 
 
-async def once(request: Request, house: House, caller: Caller, work: Callable[[], Awaitable[Response]]) -> Response:
-    """Do `work`, or answer as it was answered before.
+async def once(
+    request: Request, house: House, caller: Caller, work: Callable[[], Awaitable[Response]], most: int | None = None
+) -> Response:
+    """Do `work`, or answer as it was answered before. `most` bytes of a body are read, as the settings say by default.
 
     Raises:
         Refused: the key was used for something else, or its first request is not answered yet.
@@ -43,7 +45,7 @@ async def once(request: Request, house: House, caller: Caller, work: Callable[[]
         return await work()
     if _KEY.fullmatch(key) is None:
         raise Refused(400, "Idempotency-Key is none: 1 to 255 visible characters")
-    body = await body_text(request, house.ctx.settings.server.most_bytes)
+    body = await body_text(request, most or house.ctx.settings.server.most_bytes)
     target = f"{request.url.path}?{request.url.query}"
     whole = "\n".join((request.method, target, request.headers.get("content-type", ""), body))
     digest = hashlib.sha256(whole.encode()).digest()

@@ -14,7 +14,9 @@ from typing import Final
 import uvicorn
 
 from im_client.api.app import make_app
+from im_client.api.patience import Patient
 from im_client.services.server.house import House, open_house
+from infracore.structs import make_ready
 from infracore.systemd import Notifier
 
 __all__ = ["serve"]
@@ -32,6 +34,7 @@ def serve(*, overrides: Mapping[str, object]) -> int:
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     sys.setswitchinterval(_SWITCH_S)
+    make_ready("im_client", "infracore")
     with open_house(overrides=overrides) as house:
         server = _Server(_config(house), house)
         gc.collect()
@@ -56,7 +59,7 @@ def _config(house: House) -> uvicorn.Config:
         make_app(house),
         host=settings.host,
         port=settings.port,
-        http="h11",
+        http=Patient,
         ws="none",
         loop="asyncio",
         lifespan="off",

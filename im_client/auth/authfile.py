@@ -127,6 +127,8 @@ def _json_entries(text: str, name: str, slips: list[str]) -> Iterator[_Entry]:
         items = json.loads(text, object_pairs_hook=tuple)
     except json.JSONDecodeError as error:
         raise Misconfigured(f"{name}, line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except ValueError:  # int() takes no more than 4,300 digits
+        raise Misconfigured(f"{name}: a number in it is too long") from None
     for number, item in enumerate(items, start=1):
         try:
             yield _Entry(f"entry {number}", _object_words(item))
@@ -144,4 +146,11 @@ def _object_words(item: Any) -> dict[str, str]:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise _Slip(f"the value of key {number} is neither text nor a number")
         words[key] = str(value)
+        if not _is_unicode(key + words[key]):
+            raise _Slip(f"key {number} or its value is half of a character (a lone surrogate)")
     return words
+
+
+def _is_unicode(text: str) -> bool:
+    """Say whether UTF-8 can hold it; JSON may write halves of characters, `\\ud800`."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)

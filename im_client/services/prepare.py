@@ -24,6 +24,7 @@ from infracore.ids import new_infrastructure_id
 
 __all__ = [
     "check_machines",
+    "check_size",
     "find",
     "prepare_changed",
     "prepare_deploy",
@@ -268,6 +269,17 @@ def recorded_topology(ctx: Context, record: InfrastructureRecord) -> tuple[Topol
     return _checked(analysis)
 
 
+def check_size(topology: Topology) -> None:
+    """Refuse a topology of more machines than one infrastructure may have.
+
+    Raises:
+        InvalidUsage: it has more than `MOST_MACHINES`.
+    """
+    machines = sum(group.count for group in topology.groups.values())
+    if machines > MOST_MACHINES:
+        raise InvalidUsage(f"{machines} machines are more than the {MOST_MACHINES} that one infrastructure may have")
+
+
 def _prepared(
     ctx: Context,
     verb: Verb,
@@ -293,9 +305,7 @@ def _prepared(
         observed = observe(record, ctx.store.nodes(record.id), topology, provider)
         notes += _interrupted(ctx, record)
         notes += [f"the provider has {m.name} ({m.provider_id}), which is not recorded" for m in observed.strays]
-    machines = sum(group.count for group in topology.groups.values())
-    if machines > MOST_MACHINES:
-        raise InvalidUsage(f"{machines} machines are more than the {MOST_MACHINES} that one infrastructure may have")
+    check_size(topology)
     plan = build(record.id, topology, observed.known, limits, destroy=destroy, reconfigure=reconfigure, remove=remove)
     if verb in {Verb.RECONFIGURE, Verb.START, Verb.STOP, Verb.REBOOT}:
         plan = _only(plan, {Action.CONFIGURE})

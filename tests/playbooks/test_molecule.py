@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.machines, pytest.mark.ansible, pytest.mark.slow, pytes
 
 
 LONGER = ("cluesd", "k3s_agent", "kubernetes")
-"""Roles whose scenarios may be left out where time is short: -k 'not longer'."""
+"""Roles whose scenarios take minutes each."""
 QUICK = sorted({p.parts[-3] for p in ROLES.glob("*/molecule/default")} - set(LONGER))
 
 
@@ -22,6 +22,7 @@ def test_the_scenario_of_a_role_passes(role: str, tmp_path: Path) -> None:
     run_scenario(role, tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("role", LONGER)
 def test_the_longer_scenario_of_a_role_passes(role: str, tmp_path: Path) -> None:
     run_scenario(role, tmp_path)

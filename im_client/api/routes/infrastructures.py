@@ -108,12 +108,14 @@ async def take_over(request: Request, house: HouseDep, caller: CallerDep) -> Res
     if caller.infrastructure is not None or not caller.most.allows(Role.OWNER):
         raise Refused(403, "this token takes no infrastructures over")
 
+    most = house.ctx.settings.server.most_bytes * 4
+
     async def work() -> Response:
-        text = await body_text(request, house.ctx.settings.server.most_bytes * 4)
+        text = await body_text(request, most)
         infra = await in_thread(import_infrastructure, house, caller, text)
         return uri_answer(request, f"{base_url(request)}/infrastructures/{infra}", {"InfID": infra})
 
-    return await once(request, house, caller, work)
+    return await once(request, house, caller, work, most)
 
 
 @router.get("/infrastructures/{infra}", responses=uri_forms(many=True))

@@ -14,6 +14,7 @@ from im_client.auth.credentials import Credential
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
 from im_client.services.server.vault import Vault
+from im_client.state.server import Role
 from infracore.secrets import Secret
 
 __all__ = ["router"]
@@ -26,11 +27,13 @@ _MOST_BYTES: Final = 64 * 1024
 _DONE: Final[dict[int | str, dict[str, Any]]] = {200: form("Done.", {TEXT: {"schema": {"type": "string"}}}), **ERRORS}
 
 
-def _vault(house: House, caller: Caller) -> Vault:
+def _vault(house: House, caller: Caller, needed: Role = Role.VIEWER) -> Vault:
     if house.vault is None:
         raise Refused(404, "this server has no vault", "its owner can set server.vault.kind")
     if caller.infrastructure is not None:
         raise Refused(403, "this token is for one infrastructure")
+    if not caller.most.allows(needed):
+        raise Refused(403, "this token changes nothing in the vault")
     return house.vault
 
 
@@ -63,7 +66,7 @@ async def list_credentials(request: Request, house: HouseDep, caller: CallerDep)
 )
 async def put(request: Request, house: HouseDep, caller: CallerDep, credential: CredentialId) -> Response:
     """Put a credential away: the keys of an auth line, as a JSON object."""
-    vault = _vault(house, caller)
+    vault = _vault(house, caller, Role.OPERATOR)
     text = await body_text(request, _MOST_BYTES)
     try:
         words = msgspec.json.decode(text, type=dict[str, str])
@@ -79,5 +82,5 @@ async def put(request: Request, house: HouseDep, caller: CallerDep, credential: 
 @router.delete("/vault/{credential}", responses=_DONE)
 async def remove(request: Request, house: HouseDep, caller: CallerDep, credential: CredentialId) -> Response:
     """Remove a credential."""
-    await in_thread(_vault(house, caller).remove, caller, credential)
+    await in_thread(_vault(house, caller, Role.OPERATOR).remove, caller, credential)
     return Response("", 200, {}, TEXT)

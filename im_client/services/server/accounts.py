@@ -28,6 +28,8 @@ _REMEMBERED_S: Final = 300.0
 """How long a password that was right is not hashed again: clients send it with every request."""
 _MOST_FAILURES: Final = 10
 _FAILURES_S: Final = 60.0
+_MOST_WAITING: Final = 8
+"""Requests that hash or wait for it: each holds a thread of the server's pool, which has 40."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Accounts:
         self._lock = threading.Lock()
         self._hashing = threading.BoundedSemaphore(2)
         """Each hash takes 19 MiB and a core: strangers must not order many at once."""
+        self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
 
     def add(self, name: str, password: Secret, *, is_admin: bool = False) -> AccountRecord:
         """Make an account, or give one a new password.
@@ -78,7 +81,7 @@ class Accounts:
         """Return what this password gives, None where it is wrong or there is no such account.
 
         Raises:
-            Transient: too many wrong ones within a minute.
+            Transient: too many wrong ones within a minute, or too many that are looked at now.
         """
         now = self._clock.now()
         account = self._records.account(name)
@@ -104,11 +107,15 @@ class Accounts:
         return None
 
     def _is_right(self, stored: str, password: Secret) -> bool:
-        with self._hashing:
-            try:
+        if not self._waiting.acquire(blocking=False):
+            raise Transient("too many passwords are being looked at", "repeat it in a moment, or use a token", 2.0)
+        try:
+            with self._hashing:
                 return _HASHER.verify(stored, password.reveal())
-            except (VerificationError, InvalidHashError):
-                return False
+        except (VerificationError, InvalidHashError):
+            return False
+        finally:
+            self._waiting.release()
 
     def make_token(
         self, account: str, *, role: Role = Role.OWNER, infrastructure: str | None = None, valid_s: float | None = None

@@ -19,7 +19,7 @@ from im_client.services.server.house import House
 from im_client.services.server.merging import merge_templates
 from im_client.services.server.operations import Ticket
 from im_client.services.server.rights import Forbidden
-from im_client.services.server.strangers import refuse_foreign
+from im_client.services.server.strangers import refuse_where_run
 from im_client.services.server.vault import with_vault
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, Role
 from im_client.state.store import InfrastructureRecord, Source
@@ -122,8 +122,11 @@ def update(
         else:
             wanted, leaving = _changed(house, record, body, numbers)
         prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
-        if scales_only:
+        if scales_only:  # its text is not recorded, only the numbers that it leads to
             _check_scale(house, record, prepared)
+            counts = {name: group.count for name, group in prepared.topology.groups.items()}
+            wanted = dataclasses.replace(record.source, counts={**record.source.counts, **counts})
+            prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
         if not scales_only or _is_of_caller(record):
             _check(house, prepared)
         if only_vm is not None:
@@ -278,10 +281,7 @@ def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepar
 
 
 def _check(house: House, prepared: Prepared) -> None:
-    record = prepared.infrastructure
-    is_run = house.ctx.provider(record.provider, record.provider_settings).limits().reachable
-    if is_run and not house.ctx.settings.server.foreign_playbooks:
-        refuse_foreign(prepared.topology)
+    refuse_where_run(house.ctx, prepared.infrastructure, prepared.topology)
 
 
 def _is_of_caller(record: InfrastructureRecord) -> bool:
@@ -310,8 +310,8 @@ def _check_scale(house: House, record: InfrastructureRecord, prepared: Prepared)
         if name in after.groups
     }
     now = {name: dataclasses.replace(group, where=None) for name, group in after.groups.items()}
-    same = [(o.id, o.implementation, o.inputs) for o in before.operations]
-    if even != now or same != [(o.id, o.implementation, o.inputs) for o in after.operations]:
+    done = [dataclasses.replace(operation, where=None) for operation in before.operations]
+    if even != now or done != [dataclasses.replace(operation, where=None) for operation in after.operations]:
         raise Forbidden(f"the role {Role.SCALER} changes numbers of machines, nothing else")
 
 

@@ -2,17 +2,26 @@
 
 What is exported holds keys and inputs in clear: only an owner may have it. An export of the original Infrastructure
 Manager is not read: its VMs carry no mark by which a provider of ours could find them again.
+
+What comes in may be written by anybody with an account. So its template is read anew as if it had been sent, and its
+machines are those that the provider finds by the infrastructure's id and their marks, at the addresses that it says.
 """
 
+import dataclasses
 import json
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from im_client.plan.model import Phase
 from im_client.providers.registry import names
+from im_client.services.known import observe
+from im_client.services.prepare import check_size, recorded_topology
+from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
+from im_client.services.server.strangers import refuse_where_run
 from im_client.state.codec import (
     decode_digests,
     decode_node_part,
@@ -25,7 +34,8 @@ from im_client.state.codec import (
     encode_values,
 )
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, OperationState
-from im_client.state.store import InfrastructureRecord, NodeRecord
+from im_client.state.store import InfrastructureRecord, NodeRecord, Source
+from im_client.topology.scale import scale
 from infracore.errors import Conflict, InvalidUsage, Unauthorised
 from infracore.ids import new_run_id
 from infracore.secrets import Secret
@@ -33,41 +43,49 @@ from infracore.secrets import Secret
 __all__ = ["export_infrastructure", "forget_infrastructure", "import_infrastructure"]
 
 _FORMAT: Final = "im-clues-infrastructure-1"
+_LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z"
+_Time = Annotated[float, msgspec.Meta(ge=0, le=253402300799)]
+"""Seconds since the epoch, until the year 9999."""
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+_Token = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{20}\Z")]
+_User = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")]
+_Port = Annotated[int, msgspec.Meta(ge=1, lt=2**16)]
+_PublicKey = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [\x21-\x7e]*)?\Z", max_length=16_384)]
 
 
 class _Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    group: str
-    index: int
-    token: str
+    name: Annotated[str, msgspec.Meta(pattern=_LABEL)]
+    group: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    index: _Count
+    token: _Token
     provider: str
     phase: Phase
     spec: str
-    created_at: float
-    updated_at: float
+    created_at: _Time
+    updated_at: _Time
     provider_id: str | None
     private_address: str | None
     public_address: str | None
-    user: str
-    port: int
-    host_key_public: str | None
+    user: _User
+    port: _Port
+    host_key_public: _PublicKey | None
     hidden: str | None
     configured_digest: str | None
     operation_digests: str
     failure: str
-    number: int
+    number: _Count
 
 
 class _Whole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str
-    id: str
-    name: str
+    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-zA-Z-]{1,64}\Z")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")]
     provider: str
-    created_at: float
+    created_at: _Time
     source: str
     provider_settings: str
     outputs: str
-    ssh_public_key: str
+    ssh_public_key: _PublicKey
     ssh_private_key: str
     nodes: tuple[_Node, ...]
 
@@ -118,6 +136,7 @@ def import_infrastructure(house: House, caller: Caller, text: str) -> str:
     Raises:
         InvalidUsage: the text is no export of ours. Conflict: this server has an infrastructure of this id or name.
         Unauthorised: it lives at a provider that callers of this server may not use.
+        InvalidTemplate, Unsupported: its template would be refused also if it were sent.
     """
     ctx = house.ctx
     try:
@@ -146,8 +165,9 @@ def import_infrastructure(house: House, caller: Caller, text: str) -> str:
         raise Unauthorised(f"this server offers no provider {record.provider[:40]!r}")
     if decode_values(whole.provider_settings):
         raise InvalidUsage("it has settings of its provider, which are not taken from strangers")
-    if not record.source.template.startswith("https://template.invalid/"):
-        raise InvalidUsage("it was not made over the network: its template may name files of its computer")
+    _check_names(whole)
+    record = dataclasses.replace(record, source=_read_anew(house, record))
+    nodes = _found(house, record, nodes)
     now = ctx.clock.now()
     operation = OperationRecord(
         id=new_run_id(now),
@@ -167,6 +187,40 @@ def import_infrastructure(house: House, caller: Caller, text: str) -> str:
     for node in nodes:
         ctx.store.put_node(node)
     return record.id
+
+
+def _check_names(whole: _Whole) -> None:
+    """Refuse what would be one machine twice."""
+    for node in whole.nodes:
+        if node.provider != whole.provider:
+            raise InvalidUsage(f"{node.name} lives at the provider {node.provider[:40]!r}, the infrastructure does not")
+    for said in ("name", "token", "number"):
+        if len({getattr(node, said) for node in whole.nodes}) != len(whole.nodes):
+            raise InvalidUsage(f"two of its machines have the same {said}")
+
+
+def _read_anew(house: House, record: InfrastructureRecord) -> Source:
+    """Return what is wanted, from the template alone: what it imports is read as for everybody else.
+
+    Raises:
+        InvalidUsage, InvalidTemplate, Unsupported.
+    """
+    source = record.source
+    if not source.template.startswith(TEMPLATES) or source.template not in source.files or source.add_ons:
+        raise InvalidUsage("it was not made over the network: its template may name files of its computer")
+    alone = dataclasses.replace(source, files={source.template: source.files[source.template]})
+    topology, _ = recorded_topology(house.ctx, dataclasses.replace(record, source=alone))
+    topology = scale(topology, source.counts)
+    check_size(topology)
+    refuse_where_run(house.ctx, record, topology)
+    return alone
+
+
+def _found(house: House, record: InfrastructureRecord, nodes: Sequence[NodeRecord]) -> list[NodeRecord]:
+    """Return the nodes with what the provider says of them; one that it does not find has no machine."""
+    nowhere = [dataclasses.replace(n, provider_id=None, private_address=None, public_address=None) for n in nodes]
+    provider = house.ctx.provider(record.provider, record.provider_settings)
+    return list(observe(record, nowhere, None, provider).records.values())
 
 
 def _node(node: NodeRecord, number: int) -> _Node:

@@ -9,17 +9,30 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from im_client.services.context import Context
 from im_client.services.expressions import JINJA
 from im_client.services.server.reserved import is_file_of_this_computer, is_reserved
+from im_client.state.store import InfrastructureRecord
 from im_client.topology.model import Topology
 from im_client.topology.values import Concat, Join, Token, Value
 from infracore.content import content_folder
 from infracore.errors import Unsupported
 from infracore.secrets import Secret
 
-__all__ = ["refuse_foreign"]
+__all__ = ["refuse_foreign", "refuse_where_run"]
 
 _EDGE: Final = re.compile(r"\{$")
+
+
+def refuse_where_run(ctx: Context, record: InfrastructureRecord, topology: Topology) -> None:
+    """Do as `refuse_foreign` where the provider's machines are configured at all and callers are not trusted.
+
+    Raises:
+        Unsupported: as `refuse_foreign`.
+    """
+    is_run = ctx.provider(record.provider, record.provider_settings).limits().reachable
+    if is_run and not ctx.settings.server.foreign_playbooks:
+        refuse_foreign(topology)
 
 
 def refuse_foreign(topology: Topology) -> None:

@@ -208,6 +208,23 @@ def test_of_two_changes_of_the_same_version_one_wins(ana: Client) -> None:
     assert len(ana.vms(infra)) == 3
 
 
+def test_of_what_a_scaler_sends_only_the_numbers_are_recorded(server: Serve) -> None:
+    ana = server.user("scaled")
+    infra = ana.create(tosca(1))
+    token = server.token("scaled", Role.SCALER, infra.rsplit("/", 1)[1])
+    before = ana("GET", f"{infra}/outputs").json
+    text = token("GET", f"{infra}/tosca").text
+    text = text.replace("cluster", "evil").replace("[front, private_address, 0]", "[worker, private_address, 0]")
+    token.settle(token("POST", infra, text.replace("count: 1", "count: 3"), Content_Type="text/yaml"))
+    assert len(ana.vms(infra)) == 4
+    assert "evil" not in ana("GET", f"{infra}/tosca").text
+    assert ana("GET", f"{infra}/outputs").json == before
+    token.settle(token("POST", infra, text.replace("count: 1", "count: 2"), Content_Type="text/yaml"))
+    assert len(ana.vms(infra)) == 3
+    ana.settle(ana("POST", infra, tosca(1), Content_Type="text/yaml"))
+    assert len(ana.vms(infra)) == 2
+
+
 def test_a_request_repeated_with_its_key_is_done_once(ana: Client) -> None:
     key = {"Idempotency_Key": "abc"}
     first = ana("POST", "/infrastructures", tosca(0), Content_Type="text/yaml", **key)

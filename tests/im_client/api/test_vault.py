@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from im_client.state.server import Role
 from tests.im_client.api.templates import tosca
 from tests.rigs.im_serve import Client, im_serve
 
@@ -33,6 +34,17 @@ def test_what_is_put_away_counts_and_never_comes_out(tmp_path: Path) -> None:
     rest = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
     assert b"swordfish" not in rest
     assert (tmp_path / "state" / "vault.key").read_bytes() != (tmp_path / "state" / "key").read_bytes()
+
+
+def test_a_token_that_only_looks_changes_nothing_in_the_vault(tmp_path: Path) -> None:
+    with im_serve(tmp_path, IM_SERVER_VAULT_KIND="own") as server:
+        ana = server.user("ana")
+        assert ana("PUT", "/vault/mine", '{"type": "Dummy"}').status == 200
+        for role in (Role.VIEWER, Role.SCALER):
+            token = server.token("ana", role)
+            assert token("PUT", "/vault/mine", '{"type": "OpenStack"}').status == 403
+            assert token("DELETE", "/vault/mine").status == 403
+        assert ana("GET", "/vault").json == {"credentials": [{"id": "mine", "type": "Dummy"}]}
 
 
 def test_without_a_vault_no_credential_rests(tmp_path: Path) -> None:

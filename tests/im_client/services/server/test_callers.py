@@ -1,7 +1,9 @@
 """Accounts, tokens of ours and of an OpenID provider: who is let in."""
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +149,38 @@ def test_keys_come_over_tls_or_from_a_file(accounts: Accounts, jwks_at: str) -> 
     provider = Oidc(OidcSettings(issuer=ISSUER, audience="im", jwks=jwks_at), FakeClock().monotonic)
     with pytest.raises(Misconfigured):
         provider.check(Secret(token()))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        r'[{"type": "InfrastructureManager", "username": "\ud800", "password": "x"}]',
+        r'[{"type": "InfrastructureManager", "username": "ana", "password": "\udfff"}]',
+        r'[{"type": "InfrastructureManager", "token": "imt_\ud800"}]',
+        r'[{"type": "InfrastructureManager", "\ud800": "x"}]',
+        f"[{'9' * 5000}]",
+    ],
+)
+def test_json_that_no_text_can_hold_lets_nobody_in(accounts: Accounts, header: str) -> None:
+    accounts.add("ana", PASSWORD)
+    with pytest.raises(Unauthorised):
+        Callers(accounts, None).recognise(header)
+
+
+def test_many_wrong_passwords_at_once_do_not_all_wait(accounts: Accounts) -> None:
+    accounts.add("ana", PASSWORD)
+    assert accounts.check("ana", PASSWORD) is not None
+    begin = threading.Barrier(30)
+
+    def guess(number: int) -> bool:
+        begin.wait(10)
+        try:
+            return accounts.check(f"nobody{number}", Secret("wrong")) is None
+        except Transient:
+            return False
+
+    with ThreadPoolExecutor(30) as pool:
+        looked_at = list(pool.map(guess, range(30)))
+    assert True in looked_at
+    assert False in looked_at
+    assert accounts.check("ana", PASSWORD) is not None

@@ -70,7 +70,7 @@ def tell(cluster: Cluster) -> None:
     chapter(f"2. {WORKERS} jobs, and nobody to run them")
     story.submit()
     with story.watched() as samples:
-        story.wait(samples, "all workers ordered", lambda s: len(s.workers) == WORKERS)
+        story.wait(samples, "all workers ordered", lambda s: len(s.workers) == WORKERS, is_timed=False)
         story.show("squeue")
         story.show("clues pods")
         story.show(f"clues why job:{story.jobs[0]}")
@@ -79,6 +79,7 @@ def tell(cluster: Cluster) -> None:
         story.show("clues nodes")
         chapter("4. The jobs end, idle workers are drained and go")
         story.wait(samples, "all jobs ended", lambda s: not s.jobs)
+        story.wait(samples, "cluesd has seen it", lambda s: "busy" not in s.workers.values(), is_timed=False)
         story.show("clues nodes")
         story.wait(samples, "all workers gone", lambda s: not s.workers)
     seen = [Sample(story.submitted, dict.fromkeys(story.jobs, "pending"), {}), *story.samples]
@@ -101,7 +102,7 @@ Go on with:
   {im} ssh {NAME} front                     log in; then: sbatch --wrap 'sleep 60'; clues pods; clues why worker-1
   {im} show {NAME}                          the machines
   {im} logs {NAME} --ansible                how they were configured
-  make demo-down                            take everything away"""
+  make demo-down                                  take everything away"""
     )
 
 
@@ -163,12 +164,16 @@ class Story:
                     pass
         raise Failed("the front-end does not answer any more")
 
-    def wait(self, samples: Iterator[Sample], what: str, holds: Callable[[Sample], bool]) -> None:
+    def wait(
+        self, samples: Iterator[Sample], what: str, holds: Callable[[Sample], bool], *, is_timed: bool = True
+    ) -> None:
         """Wait until it holds, telling what changes."""
         began = time.monotonic()
         for sample in samples:
             self._tell(sample)
             if holds(sample):
+                if not is_timed:
+                    return
                 _TIMES.append((f"from jobs submitted to {what}", sample.at - self.submitted))
                 return
             if time.monotonic() - began > LIMIT_S:
@@ -204,7 +209,7 @@ def reactions(cluster: Cluster, submitted: float, jobs: list[str]) -> None:
     started = [float(cluster.on_front(f'date -d "$(squeue -h -t all -j {job} -o %S)" +%s').strip()) for job in jobs]
     if ordered:
         _TIMES.insert(1, ("from jobs submitted to the power order", max(0.0, min(ordered) - submitted)))
-    _TIMES.insert(3, ("from jobs submitted to the first one running", max(0.0, min(started) - submitted)))
+    _TIMES.insert(2, ("from jobs submitted to the first one running", max(0.0, min(started) - submitted)))
 
 
 def chapter(title: str) -> None:

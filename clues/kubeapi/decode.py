@@ -65,7 +65,7 @@ class Glance(msgspec.Struct, frozen=True, gc=False):
 _HEAD: Final = msgspec.json.Decoder(forms.PodHead)
 
 
-def glance_of(raw: bytes) -> Glance:
+def glance_of(raw: bytes | memoryview) -> Glance:
     """Look at a pod. Safe in any thread: best in the one that got the bytes, while they are in its processor's cache.
 
     Raises msgspec.MsgspecError.
@@ -94,7 +94,7 @@ class Decoder:
         self._owners = msgspec.json.Decoder(list[forms.OwnerForm] | None)
         self._conditions = msgspec.json.Decoder(list[forms.ConditionForm] | None)
 
-    def pod(self, raw: bytes) -> Pod:
+    def pod(self, raw: bytes | memoryview) -> Pod:
         """Decode a pod. Raises msgspec.MsgspecError or ValueError.
 
         Specs, labels and owners are looked up by their bytes: a pod like others costs a third of one that is new.
@@ -102,7 +102,7 @@ class Decoder:
         return self.pod_again(raw, {}, {})[0]
 
     def pod_again(
-        self, raw: bytes, known: Mapping[Any, Pod], prints: Mapping[Any, int], glance: Glance | None = None
+        self, raw: bytes | memoryview, known: Mapping[Any, Pod], prints: Mapping[Any, int], glance: Glance | None = None
     ) -> tuple[Pod, int]:
         """Decode a pod that may be known, by uid, with the fingerprint that it had; return it with its fingerprint.
 
@@ -150,7 +150,7 @@ class Decoder:
         )
         return pod, fingerprint
 
-    def _read(self, raw: bytes, head: forms.PodHead, said: bytes) -> Pod:
+    def _read(self, raw: bytes | memoryview, head: forms.PodHead, said: bytes) -> Pod:
         """Return a pod without what changes from event to event."""
         meta = head.metadata
         form = self._spec_head.decode(head.spec)
@@ -196,7 +196,14 @@ class Decoder:
         )
 
     def _read_spec(
-        self, raw: bytes, form: forms.PodSpecHead, said: bytes, *, namespace: str, labels: Labels, annotations: Labels
+        self,
+        raw: bytes | memoryview,
+        form: forms.PodSpecHead,
+        said: bytes,
+        *,
+        namespace: str,
+        labels: Labels,
+        annotations: Labels,
     ) -> PodSpec:
         text = b"\0".join(
             (
@@ -268,7 +275,7 @@ class Decoder:
             self._words.clear()
         return self._words.setdefault(word, word)
 
-    def node(self, raw: bytes) -> Node:
+    def node(self, raw: bytes | memoryview) -> Node:
         """Decode a node. Raises msgspec.MsgspecError or ValueError."""
         form = msgspec.json.decode(raw, type=forms.NodeForm)
         meta, spec, status = form.metadata, form.spec or forms.NodeSpecForm(), form.status or forms.NodeStatusForm()
@@ -292,7 +299,7 @@ class Decoder:
             annotations=self.annotations(meta.annotations),
         )
 
-    def daemon_set(self, raw: bytes) -> DaemonSet:
+    def daemon_set(self, raw: bytes | memoryview) -> DaemonSet:
         """Decode a DaemonSet; its pods tolerate what the controller lets them. Raises like `pod`."""
         form = msgspec.json.decode(raw, type=forms.DaemonSetForm)
         template = form.spec.template
@@ -307,7 +314,7 @@ class Decoder:
         spec = msgspec.structs.replace(spec, tolerations=(*spec.tolerations, *tolerated))
         return DaemonSet(namespace, form.metadata.name, self._interned(spec), labels)
 
-    def budget(self, raw: bytes) -> Budget:
+    def budget(self, raw: bytes | memoryview) -> Budget:
         """Decode a PodDisruptionBudget. Raises like `pod`."""
         form = msgspec.json.decode(raw, type=forms.BudgetForm)
         selector = selector_of(form.spec.selector) if form.spec else None
@@ -522,7 +529,7 @@ def _host_ports(form: forms.PodSpecForm) -> tuple[HostPort, ...]:
     return tuple(dict.fromkeys(ports))
 
 
-def decoding(kind: type[_T]) -> Callable[[bytes], _T]:
+def decoding(kind: type[_T]) -> Callable[[bytes | memoryview], _T]:
     """Return a decoder of one form."""
     return msgspec.json.Decoder(kind).decode
 

@@ -48,7 +48,8 @@ class Intake:
             key = self._cluster.apply(resource.kind, item.event, item.raw, glance)
             if key is not None:
                 self._keys[resource].add(key)
-                self._leaving.pop(key, None)
+                if self._leaving:
+                    self._leaving.pop(key, None)
 
     def settle(self, now: float, is_live: Callable[[Resource], bool]) -> None:
         """Let go of what left one watch and came into no other, once those others are live and had the time."""

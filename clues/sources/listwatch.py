@@ -33,11 +33,13 @@ _RENEWED: Final = 0.6
 _LATE_S: Final = 5.0
 """How long a server may be late with the end of a watch before the connection counts as dead."""
 _BOOKMARK: Final = "BOOKMARK"
-_ENVELOPES: Final = tuple(
-    (f'{{"type":"{event}","object":{{'.encode(), len(f'{{"type":"{event}","object":'), event)
-    for event in ("MODIFIED", "ADDED", "DELETED")
-)
-"""How every API server begins these lines: taken apart without parsing them once more (a fifth of an event's cost)."""
+_ENVELOPES: Final = {
+    ord(event[0]): (event, f'{{"type":"{event}","object":{{'.encode()) for event in ("MODIFIED", "ADDED", "DELETED")
+}
+"""How every API server begins these lines, by the first letter of the event: taken apart without parsing them once more
+(a fifth of an event's cost)."""
+_LETTER: Final = 9
+_BRACE: Final = ord("}")
 _INITIAL_END: Final = "k8s.io/initial-events-end"
 
 
@@ -76,7 +78,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     """One object that came, changed or went. There is one for every event: see `clues.model` for what it is made as."""
 
     event: str
-    raw: bytes
+    raw: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Listed:
     """A part of a list, so that no list is ever in memory as a whole; with the last one, whatever was in none of the
     parts since the first does not exist any more. A first part that comes before a last one begins anew."""
 
-    objects: tuple[bytes, ...]
+    objects: tuple[bytes | memoryview, ...]
     is_first: bool = True
     is_last: bool = True
     is_absent: bool = False
@@ -289,7 +291,7 @@ class Watch:
             "resourceVersionMatch": "NotOlderThan",
             **self._watching(""),
         }
-        objects: list[bytes] = []
+        objects: list[bytes | memoryview] = []
         is_first = True
         with self._opened(query) as events:
             for changes in events:
@@ -310,7 +312,7 @@ class Watch:
             self._streams_lists = False  # what ends without its mark is no such list
             raise Transient("the server ended a streaming list before its end")
 
-    def _listed(self, objects: Sequence[bytes], version: str, *, is_first: bool, is_last: bool) -> None:
+    def _listed(self, objects: Sequence[bytes | memoryview], version: str, *, is_first: bool, is_last: bool) -> None:
         if is_last and not version:
             raise Transient("the server gave a list without a resource version")
         self._heard()
@@ -336,7 +338,7 @@ class Watch:
     def _follow(self, events: Iterable[Sequence[Change]]) -> bool:
         """Hand on what comes; return whether anything came."""
         self.state = WatchState.WATCHING
-        last: bytes | None = None
+        last: bytes | memoryview | None = None
         try:
             for changes in events:
                 if not changes:
@@ -376,10 +378,11 @@ class Watch:
                 raise
             yield changes
 
-    def _change(self, line: bytes) -> Change:
-        for start, length, name in _ENVELOPES:
-            if line.startswith(start) and line.endswith(b"}}"):
-                return Change(name, line[length:-1])
+    def _change(self, line: memoryview) -> Change:
+        if len(line) > _LETTER and line[-1] == _BRACE and line[-2] == _BRACE:
+            name, start = _ENVELOPES.get(line[_LETTER], ("", b" "))
+            if line[: len(start)].tobytes() == start:
+                return Change(name, line[len(start) - 1 : -1])
         try:
             event = self._event.decode(line)
         except (msgspec.MsgspecError, RecursionError) as error:
@@ -413,7 +416,7 @@ class Watch:
         self.heard_at = self._clock.monotonic()
 
 
-def _version(raw: bytes) -> str:
+def _version(raw: bytes | memoryview) -> str:
     """Return the resourceVersion; "" (list anew) where it cannot be told."""
     try:
         return msgspec.json.decode(raw, type=_ObjectMeta).metadata.resource_version
@@ -421,7 +424,7 @@ def _version(raw: bytes) -> str:
         return ""
 
 
-def _decoded(raw: bytes, kind: type[_T]) -> _T:
+def _decoded(raw: bytes | memoryview, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, RecursionError) as error:

@@ -110,7 +110,7 @@ class Cluster:
 
     # in
 
-    def apply(self, kind: str, event: str, raw: bytes, glance: Glance | None = None) -> Key | None:
+    def apply(self, kind: str, event: str, raw: bytes | memoryview, glance: Glance | None = None) -> Key | None:
         """Take one object as a watch sends it; `event` is ADDED, MODIFIED or DELETED. Unknown kinds are passed over.
 
         `glance` is that of a pod, where another thread has looked at it.
@@ -153,7 +153,7 @@ class Cluster:
         known = self._pods.get(key)
         return known is not None and bool(known.node)
 
-    def departed(self, kind: str, raw: bytes) -> tuple[Key, bool] | None:
+    def departed(self, kind: str, raw: bytes | memoryview) -> tuple[Key, bool] | None:
         """Return the key of an object that left a watch, and whether it does not exist any more for certain.
 
         What leaves a watch by its selector is sent as it was before; only what was deleted says so. None where the key
@@ -169,7 +169,7 @@ class Cluster:
         """Return a pod that is known."""
         return self._pods.get(key)
 
-    def _apply(self, kind: str, event: str, raw: bytes, glance: Glance | None) -> Key | None:
+    def _apply(self, kind: str, event: str, raw: bytes | memoryview, glance: Glance | None) -> Key | None:
         key: Key
         if event == DELETED:  # whatever else is wrong with it
             key = _key(kind, self._decode_meta(raw).metadata)
@@ -189,7 +189,7 @@ class Cluster:
             return key
         return self._apply_other(kind, raw)
 
-    def _apply_other(self, kind: str, raw: bytes) -> Key | None:
+    def _apply_other(self, kind: str, raw: bytes | memoryview) -> Key | None:
         meta = self._decode_meta(raw).metadata
         key = (meta.namespace, meta.name)
         table, by_name = self._table(kind)
@@ -227,15 +227,17 @@ class Cluster:
 
     def _put_pod(self, key: Key, pod: Pod, fingerprint: int) -> None:
         known = self._pods.get(key)
+        is_finished = pod.is_finished
         if known is not None:
             if known.node and not pod.node and pod.uid:
                 return  # binding is for good: this was said earlier, by a watch that lags behind
-            if known is pod or known == pod:
+            # one that was read again is the same object or another pod: only what was read anew is compared
+            if known is pod or (self._prints.get(key) != fingerprint and known == pod):
                 self._prints[key] = fingerprint
                 return
-            if known.node != pod.node or pod.is_finished:
+            if known.node != pod.node or is_finished:
                 self._take_pod(key, known)
-        if pod.is_finished:
+        if is_finished:
             self._pods.pop(key, None)
             self._prints.pop(key, None)
         else:
@@ -250,10 +252,12 @@ class Cluster:
             else:
                 self._pending[key] = pod
                 self._note("pending")
-        self._count_owner(known.owner if known is not None else None, None if pod.is_finished else pod.owner)
+        before, after = known.owner if known is not None else None, None if is_finished else pod.owner
+        if before is not after:
+            self._count_owner(before, after)
 
     def _count_owner(self, before: Owner | None, after: Owner | None) -> None:
-        if before is after or before == after:
+        if before == after:
             return
         if before is not None and self._owners.owns_one_less(before):
             self._note("missing")
@@ -320,7 +324,7 @@ class Cluster:
         table, by_name = self._table(kind)
         return [("", item) if by_name else item for item in table or ()]
 
-    def _set_aside(self, kind: str, raw: bytes, error: Exception) -> Key | None:
+    def _set_aside(self, kind: str, raw: bytes | memoryview, error: Exception) -> Key | None:
         said = " ".join(str(error).split())[:_LONGEST_PROBLEM]
         try:
             meta = self._decode_meta(raw).metadata

@@ -52,8 +52,8 @@ class Follower:
                 self.known[name] = version
 
     @staticmethod
-    def _read(raw: bytes) -> tuple[str, str]:
-        meta = json.loads(raw)["metadata"]
+    def _read(raw: bytes | memoryview) -> tuple[str, str]:
+        meta = json.loads(bytes(raw))["metadata"]
         return meta["name"], meta["resourceVersion"]
 
 

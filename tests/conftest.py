@@ -20,6 +20,8 @@ _GROUPS = {
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         for group, markers in _GROUPS.items():
             if any(item.get_closest_marker(marker) for marker in markers):
                 item.add_marker(pytest.mark.xdist_group(group))

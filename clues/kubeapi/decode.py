@@ -53,13 +53,16 @@ _LONGEST_COUNT: Final = 6
 
 
 class Glance(msgspec.Struct, frozen=True, gc=False):
-    """A pod as it is first looked at: most of it has been seen before."""
+    """A pod as it is first looked at, small: most of it has been seen before, and many may wait for the loop."""
 
-    head: forms.PodHead
-    said: bytes
-    """What its status says of resources, as far as it counts."""
+    uid: str
     fingerprint: int
-    """A keyed hash of 64 bits of all that is read but what nearly every event changes: phase, conditions, deletion."""
+    """A keyed hash of 64 bits of all that is read but what follows here."""
+    phase: Phase
+    nominated: str
+    conditions: bytes
+    """As they came, where the scheduler says that it is unschedulable; else empty."""
+    deleting: bool
 
 
 _HEAD: Final = msgspec.json.Decoder(forms.PodHead)
@@ -68,13 +71,23 @@ _HEAD: Final = msgspec.json.Decoder(forms.PodHead)
 def glance_of(raw: bytes | memoryview) -> Glance:
     """Look at a pod. Safe in any thread: best in the one that got the bytes, while they are in its processor's cache.
 
-    Raises msgspec.MsgspecError.
+    Raises msgspec.MsgspecError or ValueError.
     """
+    return _looked(raw)[0]
+
+
+def _looked(raw: bytes | memoryview) -> tuple[Glance, forms.PodHead, bytes]:
+    """Return what a look shows, with the parts of the pod and what its status says of resources."""
     head = _HEAD.decode(raw)
     meta, status = head.metadata, head.status
-    said = _said_of_resources(status) if status is not None else b""
-    read = (head.spec, meta.labels, meta.annotations, meta.owner_references, said)
-    return Glance(head, said, hash(b"\0".join(read)))
+    said, phase, nominated, conditions = b"", Phase.PENDING, "", b""
+    if status is not None:
+        said, phase, nominated = _said_of_resources(status), _phase(status.phase), status.nominated_node_name or ""
+        if phase is Phase.PENDING and b"Unschedulable" in bytes(status.conditions):
+            conditions = bytes(status.conditions)
+    fingerprint = hash(b"\0".join((head.spec, meta.labels, meta.annotations, meta.owner_references, said)))
+    deleting = meta.deletion_timestamp is not None
+    return Glance(meta.uid, fingerprint, phase, nominated, conditions, deleting), head, said
 
 
 class Decoder:
@@ -109,20 +122,19 @@ class Decoder:
         Nearly all events of a pod change its status alone: a fingerprint that is the same spares reading the rest
         again, and half of the time. Raises like `pod`.
         """
+        looked = None
         if glance is None:
-            glance = glance_of(raw)
-        head, fingerprint = glance.head, glance.fingerprint
-        meta, status = head.metadata, head.status
-        before = known.get(meta.uid)
-        if before is None or prints.get(meta.uid) != fingerprint:
-            before = self._read(raw, head, glance.said)
-        phase, since, nominated = Phase.PENDING, None, ""
-        if status is not None:
-            phase = _phase(status.phase)
-            nominated = status.nominated_node_name or ""
-            if not before.node and len(status.conditions) and b"Unschedulable" in bytes(status.conditions):
-                since = _since(self._conditions.decode(status.conditions), before.created_at)
-        deleting = meta.deletion_timestamp is not None
+            looked = _looked(raw)
+            glance = looked[0]
+        fingerprint, phase, nominated = glance.fingerprint, glance.phase, glance.nominated
+        before = known.get(glance.uid)
+        if before is None or prints.get(glance.uid) != fingerprint:
+            _, head, said = looked or _looked(raw)
+            before = self._read(raw, head, said)
+        since = None
+        if glance.conditions and not before.node:
+            since = _since(self._conditions.decode(glance.conditions), before.created_at)
+        deleting = glance.deleting
         if (
             phase is before.phase
             and since == before.unschedulable_since

@@ -10,6 +10,7 @@ import pytest
 ROLES = Path(__file__).parents[2] / "playbooks" / "roles"
 
 pytestmark = [pytest.mark.machines, pytest.mark.ansible, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark.append(pytest.mark.xdist_group("servers"))  # which end sooner than the other tests with machines
 
 
 LONGER = ("cluesd", "k3s_agent", "kubernetes")

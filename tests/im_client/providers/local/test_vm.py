@@ -21,16 +21,22 @@ pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
-def provider(tmp_path: Path) -> Iterator[QemuProvider]:
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short path: QEMU's sockets lie below it, and such a path has less than 108 bytes."""
+    return tmp_path_factory.mktemp("vm")
+
+
+@pytest.fixture
+def provider(state: Path) -> Iterator[QemuProvider]:
     images = str(default_state_dir() / "images")
-    opened = QemuProvider(LocalSettings(kind="qemu", state_dir=str(tmp_path / "state"), image_dir=images))
+    opened = QemuProvider(LocalSettings(kind="qemu", state_dir=str(state), image_dir=images))
     opened.prepare(lambda text: sys.stderr.write(f"{text}\n") and None)
     yield opened
     for machine in opened.list_machines():
         opened.delete(machine.provider_id)
 
 
-def test_machines_boot_see_each_other_stop_and_start(provider: QemuProvider, tmp_path: Path) -> None:
+def test_machines_boot_see_each_other_stop_and_start(provider: QemuProvider, state: Path, tmp_path: Path) -> None:
     keys = new_key_pair()
     identity = tmp_path / "id"
     identity.write_text(keys.private)
@@ -60,7 +66,7 @@ def test_machines_boot_see_each_other_stop_and_start(provider: QemuProvider, tmp
     greet = f"exec 3<>/dev/tcp/{made[1].private_address}/22; head -c 4 <&3"
     assert shell(0, f"bash -c '{greet}'").stdout == "SSH-"
     provider.stop(made[0].provider_id)
-    run(["flock", "--timeout", "120", tmp_path / "state/machines" / made[0].token / "run.lock", "true"], timeout_s=150)
+    run(["flock", "--timeout", "120", state / "machines" / made[0].token / "run.lock", "true"], timeout_s=150)
     assert provider.get(made[0].provider_id).phase is Phase.STOPPED
     provider.start(made[0].provider_id)
     assert provider.get(made[0].provider_id).phase is Phase.RUNNING

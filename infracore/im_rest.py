@@ -18,10 +18,13 @@ from infracore.errors import (
     CommandFailed,
     Conflict,
     InfraError,
+    InvalidUsage,
+    Locked,
     Misconfigured,
     NoCapacity,
     NotFound,
     QuotaExceeded,
+    TimedOut,
     Transient,
     Unauthorised,
     Unsupported,
@@ -49,6 +52,10 @@ RADL: Final = "text/plain"
 TOSCA: Final = "text/yaml"
 _MOST_WORDS: Final = 2000
 _MOST_PROBLEMS: Final = 20
+_OURS: Final[Mapping[str, type[InfraError]]] = {
+    f"urn:im-clues:{kind.code}": kind for kind in (Unsupported, InvalidUsage, Locked, TimedOut, Unauthorised)
+} | {"urn:im-clues:invalid-template": Misconfigured}
+"""What our server says of its errors beside the status."""
 _TRACE: Final = re.compile(r"^\s*File [<\"/]")
 _HIDDEN: Final = re.compile(r"pass|token|secret|key|proxy", re.IGNORECASE)
 _VALUE: Final = re.compile(r"([A-Za-z_][\w.-]*)\s*=\s*(\"[^\"]*\"|'[^']*'|[^;\n]*)")
@@ -193,6 +200,9 @@ def _error(status: int, text: str, data: Mapping[str, Any], headers: Mapping[str
     what = "\n".join([f"the server answered HTTP {status}: {said[:_MOST_WORDS].strip() or 'nothing'}", *problems])
     hint = str(data.get("hint", ""))[:_MOST_WORDS]
     low = said.lower()
+    ours = _OURS.get(str(data.get("type", "")))
+    if ours is not None:
+        return ours(what, hint)
     if status in {401, 403}:
         if "not valid in this infrastructure" in low:  # the original, asked for the TOSCA or outputs of RADL
             return Unsupported(what, hint)

@@ -56,7 +56,7 @@ _OURS: Final[Mapping[str, type[InfraError]]] = {
     f"urn:im-clues:{kind.code}": kind for kind in (Unsupported, InvalidUsage, Locked, TimedOut, Unauthorised)
 } | {"urn:im-clues:invalid-template": Misconfigured}
 """What our server says of its errors beside the status."""
-_TRACE: Final = re.compile(r"^\s*File [<\"/]")
+_TRACE: Final = re.compile(r"^\s*File [<\"/]|\t\t")
 _HIDDEN: Final = re.compile(r"pass|token|secret|key|proxy", re.IGNORECASE)
 _VALUE: Final = re.compile(r"([A-Za-z_][\w.-]*)\s*=\s*(\"[^\"]*\"|'[^']*'|[^;\n]*)")
 

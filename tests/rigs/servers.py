@@ -1,4 +1,4 @@
-"""Both Infrastructure Managers for the same test: the original with its Dummy cloud, and ours with the provider `fake`."""
+"""Both servers for the same test: the original with its Dummy cloud, and ours with the provider `fake`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

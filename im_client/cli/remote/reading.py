@@ -160,7 +160,8 @@ def ssh_(*, words: tuple[str, ...], only_print: bool, key_file: Path | None) -> 
         raise InvalidUsage("--key-file goes with --print")
     with opened() as session:
         infra, node = _split(session, words)
-        target = reading.ssh_target(session.server, infra, node, session.known_hosts)
+        known = None if only_print and key_file is None else session.known_hosts
+        target = reading.ssh_target(session.server, infra, node, known)
     remote = UntilDashes.command_words(click.get_current_context())
     if not only_print:
         return log_in(target.access, remote)
@@ -196,7 +197,7 @@ def doctor_(*, providers: tuple[str, ...], as_json: bool) -> int:
         server = session.server
         try:
             version, kind = server.version, server.kind
-            found.append(Finding("server", Severity.OK, f"{server.address} is an {kind} {version}"))
+            found.append(Finding("server", Severity.OK, f"{server.address} runs {kind} {version}"))
             if not server.rest.http.address.is_tls:
                 remedy = "use https where others share the way"
                 found.append(Finding("tls", Severity.WARNING, "credentials travel without TLS", remedy))

@@ -74,7 +74,7 @@ def prepare_scale(server: Server, infra: str, counts: Mapping[str, int], remove:
             raise InvalidUsage(f"{word} is {len(found)} machines", f"say which: {', '.join(m.name for m in found)}")
         going += found
     systems = dict.fromkeys([*_SYSTEM.findall(radl_of(server, infra)), *(m.group for m in seen.machines)])
-    return plan_scale(server.address, seen, counts, going, systems)
+    return plan_scale(server.address, server.kind, seen, counts, remove=going, systems=systems)
 
 
 def prepare_destroy(server: Server, infra: str, *, skip_hooks: bool) -> RemotePlan:

@@ -20,6 +20,8 @@ __all__ = ["Ended", "Follower", "node_reports"]
 _STREAM_S: Final = 24 * 3600.0
 _UNKNOWN_S: Final = 300.0
 """How long the original may say `unknown` before it counts as an end."""
+_QUIET_S: Final = 15.0
+"""How long the original may not say that it deletes, before that counts as an end."""
 _ENDS: Final[Mapping[str, RunState]] = {
     "done": RunState.DONE,
     "partly-done": RunState.PARTLY_DONE,
@@ -87,13 +89,22 @@ class Follower:
         """Wait until an infrastructure is no longer listed."""
         operation = said.headers.get("operation", "")
         if operation:
-            return self._operation(id_of(operation))
+            try:
+                return self._operation(id_of(operation))
+            except NotFound:
+                if infra in ids(self.server):
+                    raise
+                return Ended(RunState.DONE, operation=id_of(operation))
         told = _Told()
+        quiet_since: float | None = None
         while infra in ids(self.server):
             state, states = self._state(infra, told)
-            if state != "deleting" and not any(phase is Phase.DELETING for phase in states.values()):
-                error = "the server ended deleting and still has it"
+            now = self.server.clock.monotonic()
+            is_at_it = state in {"deleting", "gone"} or any(phase is Phase.DELETING for phase in states.values())
+            quiet_since = None if is_at_it else quiet_since or now
+            if quiet_since is not None and now - quiet_since > _QUIET_S:
                 last = [line for line in log(self.server, infra).splitlines() if line.strip()][-1:]
+                error = f"the server has it still, {state}"
                 return Ended(RunState.FAILED, ": ".join([error, *last]), "look at: im logs INFRA")
             self._pause()
         return Ended(RunState.DONE)

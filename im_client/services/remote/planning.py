@@ -20,6 +20,7 @@ from infracore.units import format_bytes
 
 __all__ = ["plan_deploy", "plan_destroy", "plan_scale"]
 
+_NAMES: Final = "the server gives new machines other names than these"
 _COMPARED: Final = "compared here with what the server shows; the server decides what more it does"
 
 
@@ -62,7 +63,7 @@ def plan_deploy(
         named,
         Plan(seen.id, 0, tuple(steps), unchanged),
         warnings=composed.warnings,
-        notes=tuple(notes),
+        notes=(*notes, *_names(kind, steps)),
         body=body,
         wanted=wanted,
         removals=tuple(machine.id for machine in removals),
@@ -71,7 +72,13 @@ def plan_deploy(
 
 
 def plan_scale(
-    address: str, seen: Infrastructure, counts: Mapping[str, int], remove: Sequence[Machine], systems: Iterable[str]
+    address: str,
+    kind: Kind,
+    seen: Infrastructure,
+    counts: Mapping[str, int],
+    *,
+    remove: Sequence[Machine],
+    systems: Iterable[str],
 ) -> RemotePlan:
     """Plan other numbers of machines. `remove` go first; without a count each lowers that of its group.
 
@@ -93,6 +100,7 @@ def plan_scale(
         Verb.SCALE,
         Named(seen.id, seen.name, address),
         Plan(seen.id, 0, tuple(steps), tuple(m.name for m in seen.machines if m.id not in gone)),
+        notes=_names(kind, steps),
         wanted=wanted,
         removals=tuple(machine.id for machine in removals),
         etag=seen.etag,
@@ -106,6 +114,11 @@ def plan_destroy(address: str, seen: Infrastructure, *, skip_hooks: bool) -> Rem
     return RemotePlan(
         Verb.DESTROY, Named(seen.id, seen.name, address), Plan(seen.id, 0, steps), etag=seen.etag, skip_hooks=skip_hooks
     )
+
+
+def _names(kind: Kind, steps: Iterable[Step]) -> tuple[str, ...]:
+    """Say whose the names of new machines are, where they are not those that the plan shows."""
+    return (_NAMES,) if kind is Kind.ORIGINAL and any(step.action is Action.CREATE for step in steps) else ()
 
 
 def _numbers(

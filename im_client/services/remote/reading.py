@@ -208,7 +208,7 @@ def operations(server: Server, infra: str) -> Sequence[Mapping[str, Any]]:
     """
     if server.kind is not Kind.OURS:
         raise Unsupported(
-            f"{server.address} is an {server.kind}, which keeps the log of the last configuration only",
+            f"{server.address} runs the {server.kind}, which keeps the log of the last configuration only",
             "im logs INFRA prints it",
         )
     found = server.get(path_of(infra, "operations")).data.get("operations")
@@ -223,8 +223,9 @@ def operation_log(server: Server, operation: str) -> tuple[str, ...]:
     return tuple(f"{kind}\t{data.get('node', '')}\t{data.get('text', '')}" for _, kind, data in events if kind != "end")
 
 
-def ssh_target(server: Server, infra: str, word: str | None, known: Path) -> SshTarget:
-    """Return how to log in to a machine. `known` is the folder where host keys are kept from their first use on.
+def ssh_target(server: Server, infra: str, word: str | None, known: Path | None) -> SshTarget:
+    """Return how to log in to a machine. `known` is the folder where host keys are kept from their first use on;
+    without it nothing is connected to, and no host key told.
 
     Raises:
         InvalidUsage: no machine is called so. Conflict: it has no address (yet). Unsupported: the server does not
@@ -239,7 +240,9 @@ def ssh_target(server: Server, infra: str, word: str | None, known: Path) -> Ssh
     access = accesses(seen).get(found[0].name)
     if access is None:
         raise Conflict(f"{found[0].name} has no address yet, or the server does not show how to log in to it")
-    return SshTarget(found[0].name, with_host_key(access, infra, found[0].id, known))
+    if known is not None:
+        access = with_host_key(access, infra, found[0].id, known)
+    return SshTarget(found[0].name, access)
 
 
 def with_host_key(access: Access, infra: str, vm: str, known: Path) -> Access:

@@ -42,6 +42,7 @@ __all__ = [
     "authorization",
     "id_of",
     "more_machines",
+    "names_of",
     "path_of",
     "uris",
     "vm_of",
@@ -52,6 +53,8 @@ RADL: Final = "text/plain"
 TOSCA: Final = "text/yaml"
 _MOST_WORDS: Final = 2000
 _MOST_PROBLEMS: Final = 20
+_DESCRIPTION: Final = re.compile(r"^\s*description\s+([\w.-]+)\s*\((.*?)\)\s*$", re.MULTILINE | re.DOTALL)
+_FEATURE: Final = re.compile(r"\b(name|infrastructure)\s*=\s*'([^'\n]{1,200})'")
 _OURS: Final[Mapping[str, type[InfraError]]] = {
     f"urn:im-clues:{kind.code}": kind for kind in (Unsupported, InvalidUsage, Locked, TimedOut, Unauthorised)
 } | {"urn:im-clues:invalid-template": Misconfigured}
@@ -357,6 +360,16 @@ def _is_private(address: str) -> bool:
         return ipaddress.ip_address(address).is_private
     except ValueError:
         return False
+
+
+def names_of(radl: str) -> tuple[str, tuple[str, ...]]:
+    """Return the name that a RADL says of itself, "" where it says none, and all that it may be called by."""
+    found = _DESCRIPTION.search(radl[:200_000])
+    if found is None:
+        return "", ()
+    said = dict(reversed(_FEATURE.findall(found[2])))  # the first of a name counts
+    name = said.get("name", "")
+    return name, tuple(dict.fromkeys(word for word in (name, said.get("infrastructure", "")) if word))
 
 
 def more_machines(radl: str, system: str, count: int) -> Body:

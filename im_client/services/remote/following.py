@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from im_client.plan.model import Phase
+from im_client.remote.vms import phase_of
 from im_client.services.model import NodeReport
-from im_client.services.remote.model import Infrastructure, Kind, phase_of
+from im_client.services.remote.model import Infrastructure, Kind
 from im_client.services.remote.reading import ids, log, look
 from im_client.services.remote.server import Server
 from im_client.state.store import RunState

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
 
 from im_client.plan.model import Phase, Plan
+from im_client.remote.vms import phase_of
 from im_client.services.model import Verb
 from im_client.template.problems import Problem
 from infracore.im_rest import Body, Vm
 
-__all__ = ["Infrastructure", "Kind", "Machine", "Named", "RemotePlan", "phase_of"]
+__all__ = ["Infrastructure", "Kind", "Machine", "Named", "RemotePlan"]
 
 
 class Kind(StrEnum):
@@ -19,23 +19,6 @@ class Kind(StrEnum):
     OURS = "im-clues"
     ORIGINAL = "Infrastructure Manager"
     """Any that is not ours: nothing is asked of it but what IM 2.0 has."""
-
-
-_PHASES: Final[Mapping[str, Phase]] = {
-    "pending": Phase.PENDING,
-    "running": Phase.RUNNING,
-    "configured": Phase.CONFIGURED,
-    "unconfigured": Phase.UNCONFIGURED,
-    "stopped": Phase.STOPPED,
-    "off": Phase.GONE,
-    "failed": Phase.FAILED,
-    "deleting": Phase.DELETING,
-}
-
-
-def phase_of(word: str) -> Phase:
-    """Return the phase for a state of the Infrastructure Manager; UNKNOWN for any other word."""
-    return _PHASES.get(word, Phase.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from im_client.remote.access import Access
 from im_client.remote.first_use import first_use
+from im_client.remote.vms import access_of_vm, phase_of
 from im_client.services.model import SshTarget
-from im_client.services.remote.model import Infrastructure, Kind, Machine, phase_of
+from im_client.services.remote.model import Infrastructure, Kind, Machine
 from im_client.services.remote.server import Server
 from infracore.errors import Conflict, InvalidUsage, NotFound, Unsupported
-from infracore.im_rest import Vm, id_of, path_of, uris, vm_of, vm_states
+from infracore.im_rest import Vm, id_of, names_of, path_of, uris, vm_of, vm_states
 
 __all__ = [
     "accesses",
@@ -24,7 +25,6 @@ __all__ = [
     "log",
     "look",
     "machine_named",
-    "names",
     "operation_log",
     "operations",
     "outputs",
@@ -35,8 +35,6 @@ __all__ = [
 
 _AT_ONCE: Final = 8
 _LEAST_BEGINNING: Final = 4
-_DESCRIPTION: Final = re.compile(r"^\s*description\s+([\w.-]+)\s*\((.*?)\)\s*$", re.MULTILINE | re.DOTALL)
-_FEATURE: Final = re.compile(r"\b(name|infrastructure)\s*=\s*'([^'\n]{1,200})'")
 _PAGES: Final = 1000
 
 
@@ -67,7 +65,7 @@ def _seen(server: Server, infra: str) -> Infrastructure | None:
     try:
         said = server.get(path_of(infra, "state"))
         state, states = vm_states(said)
-        name, aliases = names(radl_of(server, infra))
+        name, aliases = names_of(radl_of(server, infra))
     except NotFound:
         return None
     return Infrastructure(infra, name or infra, state, states, aliases=aliases, etag=said.headers.get("etag", ""))
@@ -76,16 +74,6 @@ def _seen(server: Server, infra: str) -> Infrastructure | None:
 def radl_of(server: Server, infra: str) -> str:
     """Return the RADL of an infrastructure."""
     return server.get(path_of(infra, "radl")).member("radl")
-
-
-def names(radl: str) -> tuple[str, tuple[str, ...]]:
-    """Return the name that a RADL says of itself, "" where it says none, and all that it may be called by."""
-    found = _DESCRIPTION.search(radl[:200_000])
-    if found is None:
-        return "", ()
-    said = dict(reversed(_FEATURE.findall(found[2])))  # the first of a name counts
-    name = said.get("name", "")
-    return name, tuple(dict.fromkeys(word for word in (name, said.get("infrastructure", "")) if word))
 
 
 def find(server: Server, word: str | None) -> str:
@@ -268,17 +256,3 @@ def accesses(seen: Infrastructure) -> Mapping[str, Access]:
             jump = access_of_vm(door.vm, door.vm.public_address)
         found[machine.name] = dataclasses.replace(access_of_vm(vm, address), jump=jump)
     return found
-
-
-def access_of_vm(vm: Vm, address: str) -> Access:
-    """Return how to log in to a VM with what the server shows of it."""
-    user = vm.user or "root"
-    return Access(
-        address=address,
-        user=user,
-        port=vm.port if address == vm.public_address else 22,
-        private_key=vm.private_key,
-        password=vm.password if vm.private_key is None else None,
-        become=user != "root",
-        become_password=vm.password,
-    )

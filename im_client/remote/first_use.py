@@ -4,6 +4,7 @@ What is shown the first time is believed (ssh(1) calls it `accept-new`); a machi
 refused. Used where machines come from a server that does not say their keys.
 """
 
+import dataclasses
 import os
 import re
 import tempfile
@@ -16,34 +17,46 @@ from im_client.remote.shell import open_shell
 from infracore.errors import Conflict, Misconfigured
 from infracore.process import run
 
-__all__ = ["first_use", "scan"]
+__all__ = ["first_use", "kept_key", "scan"]
 
 _SCAN_S: Final = 10.0
 _KEY: Final = re.compile(r"^\S+ ((?:ssh-ed25519|ecdsa-sha2-nistp\d+|ssh-rsa) \S+)\s*$", re.MULTILINE)
 _LIKED: Final = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
 
 
-def first_use(access: Access, kept: Path) -> str:
-    """Return the host key that is kept in a file; where there is none, look at it and keep it.
+def first_use(access: Access, kept: Path) -> Access:
+    """Return the access with the host key that is kept in a file; where there is none, look at it and keep it.
 
     Raises:
         Conflict: the machine does not answer. Misconfigured: the file cannot be used.
     """
+    found = kept_key(access, kept)
+    if found is None:
+        raise Conflict(f"{access.address} does not answer on SSH port {access.port}", "later it may")
+    return found
+
+
+def kept_key(access: Access, kept: Path) -> Access | None:
+    """Do as `first_use`; None where there is no key yet and the machine does not answer.
+
+    Raises:
+        Misconfigured: the file cannot be used.
+    """
     try:
-        return public_of(kept.read_text())
+        return dataclasses.replace(access, host_key=public_of(kept.read_text()))
     except FileNotFoundError:
         key = scan(access)
     except (OSError, ValueError) as error:
         raise Misconfigured(f"cannot use the host key in {kept}: {error}", "remove the file to begin anew") from error
     if key is None:
-        raise Conflict(f"{access.address} does not answer on SSH port {access.port}", "later it may")
+        return None
     _keep(kept, key)
-    return key
+    return dataclasses.replace(access, host_key=key)
 
 
 def scan(access: Access) -> str | None:
     """Return the key that a machine shows now, `ssh-ed25519 AAAA...`; None where it does not answer."""
-    words = ("ssh-keyscan", "-T", "5", "-t", "ed25519,ecdsa,rsa", "-p", str(access.port), access.address)
+    words = ("ssh-keyscan", "-T", "3", "-t", "ed25519,ecdsa,rsa", "-p", str(access.port), access.address)
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._:%-]*", access.address):
         raise Misconfigured(f"{access.address!r} is not an address that ssh can use")
     if access.jump is None:

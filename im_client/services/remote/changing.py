@@ -95,8 +95,10 @@ def apply(server: Server, plan: RemotePlan, *, listener: Listener, cancel: threa
     if plan.verb is Verb.DESTROY:
         # the original answers at once and deletes on; `force` there means another thing: forget what cannot be deleted
         force = {"force": "yes"} if plan.skip_hooks and server.kind is Kind.OURS else {}
-        said = server.change("DELETE", path_of(infra, **{"async": "yes", **force}), etag=plan.etag)
-        return _report(follower, plan.verb, follower.until_gone(infra, said), infra=infra, name=name)
+        path = path_of(infra, **{"async": "yes", **force})
+        said = server.change("DELETE", path, etag=plan.etag)
+        ended = follower.until_gone(infra, said, once_more=lambda: server.change("DELETE", path))
+        return _report(follower, plan.verb, ended, infra=infra, name=name)
     ended = Ended(RunState.DONE)
     etag = plan.etag
     if plan.is_new:

@@ -21,6 +21,7 @@ __all__ = ["Ended", "Follower", "node_reports"]
 _STREAM_S: Final = 24 * 3600.0
 _UNKNOWN_S: Final = 300.0
 """How long the original may say `unknown` before it counts as an end."""
+_ASK_AGAIN_S: Final = 3.0
 _QUIET_S: Final = 15.0
 """How long the original may not say that it deletes, before that counts as an end."""
 _ENDS: Final[Mapping[str, RunState]] = {
@@ -86,8 +87,11 @@ class Follower:
             return self._operation(id_of(operation))
         return self._states(infra, is_there)
 
-    def until_gone(self, infra: str, said: Said) -> Ended:
-        """Wait until an infrastructure is no longer listed."""
+    def until_gone(self, infra: str, said: Said, *, once_more: Callable[[], object]) -> Ended:
+        """Wait until an infrastructure is no longer listed.
+
+        The original drops a deletion that comes while machines are being made (IM 2.0.0): `once_more` asks again.
+        """
         operation = said.headers.get("operation", "")
         if operation:
             try:
@@ -98,11 +102,18 @@ class Follower:
                 return Ended(RunState.DONE, operation=id_of(operation))
         told = _Told()
         quiet_since: float | None = None
+        is_asked = False
         while infra in ids(self.server):
             state, states = self._state(infra, told)
             now = self.server.clock.monotonic()
             is_at_it = state in {"deleting", "gone"} or any(phase is Phase.DELETING for phase in states.values())
             quiet_since = None if is_at_it else quiet_since or now
+            if quiet_since is not None and now - quiet_since > _ASK_AGAIN_S and not is_asked:
+                is_asked = True
+                try:
+                    once_more()
+                except NotFound:
+                    continue
             if quiet_since is not None and now - quiet_since > _QUIET_S:
                 last = [line for line in log(self.server, infra).splitlines() if line.strip()][-1:]
                 error = f"the server has it still, {state}"

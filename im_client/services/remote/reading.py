@@ -237,7 +237,7 @@ def with_host_key(access: Access, infra: str, vm: str, known: Path) -> Access:
     """Return the access with the host key of the first time: no server tells it."""
     jump = None if access.jump is None else with_host_key(access.jump, infra, "jump", known)
     access = dataclasses.replace(access, jump=jump)
-    return dataclasses.replace(access, host_key=first_use(access, known / infra / vm))
+    return first_use(access, known / infra / vm)
 
 
 def accesses(seen: Infrastructure) -> Mapping[str, Access]:

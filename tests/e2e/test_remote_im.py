@@ -1,6 +1,9 @@
 """`im --server` through whole life cycles, at our own server and at the original Infrastructure Manager."""
 
+import importlib.util
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +51,15 @@ topology_template:
     ip: {value: {get_attribute: [front, private_address]}}
     mark: {value: {get_input: mark}}
     password: {value: {get_input: password}}
+"""
+
+
+_SETTINGS = """\
+providers:
+  im:
+    server: {url}
+    auth_file: {auth}
+    reachable: no
 """
 
 
@@ -168,3 +180,42 @@ def test_credentials_that_are_wrong_end_with_their_code(im: Im) -> None:
     assert "verysecretword" not in done.out + done.err
     assert im.run("list", flags=("--server", im.site.url)).status == 5
     assert im.run("list", IM_TOKEN="wrong", flags=("--server", im.site.url)).status == 5
+
+
+def test_the_page_of_operations_says_what_is_seen(im: Im) -> None:
+    script = Path(__file__).resolve().parents[2] / "scripts" / "compare_servers.py"
+    spec = importlib.util.spec_from_file_location("compare_servers", script)
+    assert spec is not None
+    assert spec.loader is not None
+    compare = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = compare  # its dataclasses look there
+    spec.loader.exec_module(compare)
+    page = compare.PAGE.read_text(encoding="utf-8")
+    seen = compare.observe(im.site)
+    assert len(seen) > 60
+    assert compare.written(page)["original" if im.site.is_original else "ours"] == seen
+    assert "**not on purpose**" not in page
+    im("destroy", "cluster", "-y")
+
+
+def test_a_template_of_this_computer_gets_its_machines_from_a_server(im: Im) -> None:
+    (im.folder / "cluster.yaml").write_text(TOSCA)
+    (im.folder / "im.yaml").write_text(_SETTINGS.format(url=im.site.url, auth=im.site.auth_file))
+    before = {one["id"] for one in im.json("list")["infrastructures"]}
+
+    def marks() -> list[str]:
+        now = [one for one in im.json("list")["infrastructures"] if one["id"] not in before]
+        return sorted(one["name"].split("/")[2] for one in now)
+
+    for words in (
+        ("deploy", "cluster.yaml", "--name", "here", "--provider", "im", "-y"),
+        ("scale", "here", "worker=1", "-y"),
+        ("stop", "here"),
+        ("start", "here"),
+    ):
+        done = im.run(*words, flags=())
+        assert done.status == 0, done.err
+    assert marks() == ["front-1", "worker-1"]
+    assert im.run("destroy", "here", "-y", flags=()).status == 0
+    assert marks() == []
+    (im.folder / "im.yaml").unlink()

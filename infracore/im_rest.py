@@ -55,6 +55,7 @@ _MOST_WORDS: Final = 2000
 _MOST_PROBLEMS: Final = 20
 _DESCRIPTION: Final = re.compile(r"^\s*description\s+([\w.-]+)\s*\((.*?)\)\s*$", re.MULTILINE | re.DOTALL)
 _FEATURE: Final = re.compile(r"\b(name|infrastructure)\s*=\s*'([^'\n]{1,200})'")
+_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,127}")
 _OURS: Final[Mapping[str, type[InfraError]]] = {
     f"urn:im-clues:{kind.code}": kind for kind in (Unsupported, InvalidUsage, Locked, TimedOut, Unauthorised)
 } | {"urn:im-clues:invalid-template": Misconfigured}
@@ -246,10 +247,14 @@ def id_of(uri: str) -> str:
     Raises:
         Transient: it is no id.
     """
-    found = uri.rstrip("/").rsplit("/", 1)[-1]
-    if not re.fullmatch(r"[0-9A-Za-z_.-]{1,128}", found):
-        raise Transient(f"the server's answer names {uri[:80]!r}, which holds no id")
-    return found
+    return _id(uri.rstrip("/").rsplit("/", 1)[-1])
+
+
+def _id(said: str) -> str:
+    """Return an id that may be a part of a path: of an address, and of a file's name."""
+    if not _ID.fullmatch(said):
+        raise Transient(f"the server's answer names {said[:80]!r}, which is no id")
+    return said
 
 
 def vm_states(said: Said) -> tuple[str, Mapping[str, str]]:
@@ -262,7 +267,7 @@ def vm_states(said: Said) -> tuple[str, Mapping[str, str]]:
     states = state.get("vm_states") if isinstance(state, dict) else None
     if not isinstance(state, dict) or not isinstance(states, dict):
         raise Transient("the server's answer on the state holds no vm_states")
-    return str(state.get("state", "unknown")), {id_of(str(vm)): str(word) for vm, word in states.items()}
+    return str(state.get("state", "unknown")), {_id(str(vm)): str(word) for vm, word in states.items()}
 
 
 @dataclass(frozen=True, slots=True)

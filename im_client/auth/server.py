@@ -1,7 +1,6 @@
 """Credentials for another Infrastructure Manager, and the addresses that they are sent to."""
 
 import os
-import stat
 from pathlib import Path
 from typing import Final
 
@@ -68,11 +67,10 @@ def credentials(auth_file: str, token_file: str, token: str) -> Secret:
 def _private_text(name: str, what: str) -> str:
     path = Path(name).expanduser()
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise Misconfigured(f"the {what} {path} is not a regular file")
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise Misconfigured(f"the {what} {path} is not a regular file")
-            if mode & 0o007:
+            if os.fstat(file.fileno()).st_mode & 0o007:
                 raise Misconfigured(f"the {what} {path} is open to every user", f"run: chmod 600 {path}")
             raw = file.read(_MOST_BYTES + 1)
     except OSError as error:

@@ -34,7 +34,7 @@ def plan_deploy(
     if seen is None:
         steps = [step for group, count in wanted.items() for step in _new(topology, group, count, (), is_new=True)]
         return RemotePlan(
-            Verb.DEPLOY, named, Plan("", 0, tuple(steps)), is_new=True, warnings=composed.warnings,
+            Verb.DEPLOY, named, Plan("", 0, tuple(steps)), is_new=True, warnings=composed.warnings, notes=_names(kind, steps),
             body=composed.body, wanted=wanted,
         )  # fmt: skip
     steps, removals = _numbers(topology, wanted, seen.machines, ())

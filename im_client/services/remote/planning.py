@@ -34,9 +34,15 @@ def plan_deploy(
     if seen is None:
         steps = [step for group, count in wanted.items() for step in _new(topology, group, count, (), is_new=True)]
         return RemotePlan(
-            Verb.DEPLOY, named, Plan("", 0, tuple(steps)), is_new=True, warnings=composed.warnings, notes=_names(kind, steps),
-            body=composed.body, wanted=wanted,
-        )  # fmt: skip
+            Verb.DEPLOY,
+            named,
+            Plan("", 0, tuple(steps)),
+            is_new=True,
+            warnings=composed.warnings,
+            notes=_names(kind, steps),
+            body=composed.body,
+            wanted=wanted,
+        )
     steps, removals = _numbers(topology, wanted, seen.machines, ())
     gone = {machine.id for machine in removals}
     staying = [machine for machine in seen.machines if machine.id not in gone and machine.group in wanted]

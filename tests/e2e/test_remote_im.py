@@ -71,7 +71,7 @@ def im(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
 
 def test_a_life_from_radl(im: Im) -> None:
     (im.folder / "cluster.radl").write_text(RADL)
-    words = ("cluster.radl", "-i", "workers=2", "--name", "radl-cluster")
+    words = ("cluster.radl", "-i", "workers=2", "--name", "mine")
     planned = im.json("plan", *words)
     assert [(step["action"], step["group"]) for step in planned["steps"]] == [
         ("create", "front"), ("create", "worker"), ("create", "worker"),
@@ -80,14 +80,14 @@ def test_a_life_from_radl(im: Im) -> None:
 
     im("deploy", *words, "-y")
     (listed,) = im.json("list")["infrastructures"]
-    assert (listed["name"], listed["state"], listed["machines"]) == ("radl-cluster", "configured", {"configured": 3})
+    assert (listed["name"], listed["state"], listed["machines"]) == ("mine", "configured", {"configured": 3})
     infra = listed["id"]
-    assert set(im.machines("radl-cluster").values()) == {"configured"}
-    assert im.machines(infra[:12]).keys() == im.machines("radl-cluster").keys()
+    assert set(im.machines("mine").values()) == {"configured"}
+    assert im.machines(infra[:12]).keys() == im.machines("mine").keys()
     assert im("plan", *words, "--detailed-exitcode").count("nothing to do") == 1
 
     old = im.of_group(infra, "worker")
-    im("scale", "radl-cluster", "worker=4", "-y")
+    im("scale", "mine", "worker=4", "-y")
     workers = im.of_group(infra, "worker")
     assert workers[:2] == old
     assert len(workers) == 4

@@ -17,7 +17,7 @@ from im_client.providers.registry import decode_settings
 from im_client.remote.access import Access
 from im_client.remote.first_use import kept_key
 from im_client.remote.vms import access_of_vm, phase_of
-from infracore.clock import SystemClock
+from infracore.clock import Clock, SystemClock
 from infracore.errors import Conflict, InfraError, Misconfigured, NotFound, TimedOut, Transient, Unsupported
 from infracore.http import Http
 from infracore.im_rest import Body, ImRest, Said, Vm, id_of, names_of, path_of, uris, vm_of, vm_states
@@ -29,6 +29,7 @@ _AT_ONCE: Final = 8
 _CONSOLE_BYTES: Final = 64 * 1024
 _AGAIN: Final[Mapping[type[InfraError], Backoff]] = {Transient: Backoff(attempts=3, first_s=0.5)}
 _NOT_YET: Final[Mapping[type[InfraError], Backoff]] = {Conflict: Backoff(attempts=6, first_s=0.5), **_AGAIN}
+_LOOK_AGAIN_S: Final = (0.5, 1.5)
 _RUNS: Final = frozenset({Phase.RUNNING, Phase.CONFIGURED, Phase.UNCONFIGURED})
 
 
@@ -42,7 +43,7 @@ class ImProvider:
 
     name = "im"
 
-    def __init__(self, settings: ImSettings, token: str = "") -> None:
+    def __init__(self, settings: ImSettings, token: str = "", clock: Clock | None = None) -> None:
         if not settings.server:
             raise Misconfigured("providers.im.server is not set", "the address of an Infrastructure Manager")
         self._settings = settings
@@ -50,7 +51,7 @@ class ImProvider:
         ca_file = Path(settings.ca_file).expanduser() if settings.ca_file else None
         auth = credentials(settings.auth_file, settings.token_file, token)
         self._rest = ImRest(Http(address, ca_file=ca_file), auth)
-        self._clock = SystemClock()
+        self._clock = clock or SystemClock()
         self._never = threading.Event()
         self._lock = threading.Lock()
         self._marks: dict[str, Mark | None] = {}
@@ -144,14 +145,22 @@ class ImProvider:
             raise Unsupported(f"{', '.join(differs)} of a machine at another server is not changed in place")
 
     def delete(self, provider_id: str) -> None:
-        """Destroy its infrastructure. Blocks until the server has done it, a minute or so: the original forgets what
-        is asked with `async` while the machine is being made (IM 2.0.0), and says 409 otherwise."""
+        """Destroy its infrastructure. Blocks until the server has done it, a minute or so.
+
+        IM 2.0.0 answers 409 while the machine is being made, or deletes it and has it again when it is made (or
+        configured): such a one is looked at again for a second or two.
+        """
 
         def ask() -> None:
             try:
+                state, _ = self._states(provider_id)
                 self._change("DELETE", path_of(provider_id))
             except NotFound:
                 return
+            for pause_s in _LOOK_AGAIN_S if state in {"pending", "running"} else ():
+                self._clock.wait(self._never, pause_s)
+                if provider_id in self._ids():
+                    raise Conflict(f"{self._rest.http.address} has {provider_id} still, or again", "delete it again")
 
         retrying(ask, rules=_NOT_YET, clock=self._clock, cancel=self._never)
 

@@ -12,6 +12,7 @@ from im_client.providers.im.request import Mark, body_of
 from im_client.providers.im.settings import ImSettings
 from im_client.providers.registry import provider
 from im_client.services.analysis import analyse
+from infracore.clock import FakeClock
 from infracore.errors import InfraError, Misconfigured, NotFound, Unauthorised, Unsupported
 from tests.rigs.small_im import Reply, SmallIm, small_im
 
@@ -78,7 +79,7 @@ def test_what_others_made_has_no_mark(name: str) -> None:
 
 
 def opened(server: SmallIm, **settings: object) -> ImProvider:
-    return ImProvider(ImSettings(server=server.url, reachable=False, **settings), "t0ken")  # type: ignore[arg-type]
+    return ImProvider(ImSettings(server=server.url, reachable=False, **settings), "t0ken", FakeClock())  # type: ignore[arg-type]
 
 
 def test_infrastructures_of_others_are_neither_listed_nor_touched() -> None:
@@ -98,13 +99,19 @@ def test_infrastructures_of_others_are_neither_listed_nor_touched() -> None:
 def test_of_two_with_one_token_one_goes() -> None:
     uris = [{"uri": f"http://x/infrastructures/{infra}"} for infra in ("bbbb", "aaaa")]
     state = Reply(body={"state": {"state": "pending", "vm_states": {}}})
-    answers = {"GET /infrastructures": Reply(body={"uri-list": uris}), "DELETE /infrastructures/bbbb": Reply()}
+    answers = {"DELETE /infrastructures/bbbb": Reply()}
     for infra in ("aaaa", "bbbb"):
         answers[f"GET /infrastructures/{infra}/radl"] = Reply(
             body={"radl": f"description d (name = '{Mark('inf-1', 'web-1', TOKEN)}')\n"}
         )
         answers[f"GET /infrastructures/{infra}/state"] = state
     with small_im(answers) as server:
+
+        def listed() -> Reply:
+            gone = server.count("DELETE /infrastructures/bbbb")
+            return Reply(body={"uri-list": uris[1:] if gone else uris})
+
+        server.answers["GET /infrastructures"] = listed
         im = opened(server)
         found = im.create(request_for())
         im.close()
@@ -129,7 +136,7 @@ def test_settings_that_cannot_be_are_told(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_server_that_does_not_answer_is_a_finding() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        im = ImProvider(ImSettings(server=f"http://127.0.0.1:{closed.getsockname()[1]}"), "t")
+        im = ImProvider(ImSettings(server=f"http://127.0.0.1:{closed.getsockname()[1]}"), "t", FakeClock())
         (finding,) = im.check()
         im.close()
     assert finding.severity == "error"

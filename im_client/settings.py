@@ -13,6 +13,7 @@ from infracore.settings import Loaded, Option, load, options
 
 __all__ = [
     "OidcSettings",
+    "RemoteSettings",
     "ServerSettings",
     "Settings",
     "Timeouts",
@@ -77,6 +78,20 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """The server that commands are for, in place of this computer."""
+
+    server: str = ""
+    auth_file: Path = Path()
+    token_file: Path = Path()
+    ca_file: Path = Path()
+    insecure_http: bool = False
+    request_s: float = 600.0
+    wait_s: float = 7200.0
+    poll_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of `im`."""
 
@@ -88,6 +103,7 @@ class Settings:
     ansible: AnsibleSettings = AnsibleSettings()  # noqa: RUF009 (frozen)
     timeouts: Timeouts = Timeouts()
     server: ServerSettings = ServerSettings()
+    remote: RemoteSettings = RemoteSettings()
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -132,6 +148,14 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.vault.url": ("Address of the HashiCorp Vault.", ""),
     "server.vault.path": ("KV mount and path in it; `{sub}` stands for the caller.", ""),
     "server.vault.role": ("Role of Vault's JWT login.", ""),
+    "remote.server": ("Address of the server that commands are for; empty: none (flag --server).", ""),
+    "remote.auth_file": ("Auth file with the credentials for it and for clouds.", ""),
+    "remote.token_file": ("File with a token for it; `IM_TOKEN` in the environment wins.", ""),
+    "remote.ca_file": ("Certificates (PEM) that vouch for it; none: those of this computer.", ""),
+    "remote.insecure_http": ("Send credentials also without TLS to other computers.", ""),
+    "remote.request_s": ("How long one answer may take.", "s"),
+    "remote.wait_s": ("How long a change is followed at a server that is not ours.", "s"),
+    "remote.poll_s": ("How often such a server is asked how it stands.", "s"),
     "providers": ("Provider -> its own settings; see the provider's page.", ""),
 }
 
@@ -170,6 +194,16 @@ def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str]
             vault=replace(server.vault, key_file=_file(server.vault.key_file, cwd)),
         ),
     )
+    remote = settings.remote
+    settings = replace(
+        settings,
+        remote=replace(
+            remote,
+            auth_file=_file(remote.auth_file, cwd),
+            token_file=_file(remote.token_file, cwd),
+            ca_file=_file(remote.ca_file, cwd),
+        ),
+    )
     ansible = replace(
         settings.ansible,
         roles_path=_absolute(settings.ansible.roles_path, loaded.origins["ansible.roles_path"], cwd),
@@ -200,6 +234,9 @@ _LEAST: Final[Mapping[str, float]] = {
     "server.most_bytes": 1024,
     "server.parse_s": 1,
     "server.refresh_s": 0,
+    "remote.request_s": 1,
+    "remote.wait_s": 1,
+    "remote.poll_s": 0.05,
 }
 
 

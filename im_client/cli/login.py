@@ -18,9 +18,11 @@ def log_in(access: "Access", remote: tuple[str, ...]) -> int:
 
     The words after `--` reach the machine's shell as they are, as with ssh: quote twice what shall stay one word.
     """
+    import contextlib
     import shutil
     import signal
     import subprocess
+    import tempfile
 
     from im_client.remote.openssh import interactive_argv
     from im_client.remote.options import Files
@@ -28,13 +30,30 @@ def log_in(access: "Access", remote: tuple[str, ...]) -> int:
 
     if shutil.which("ssh") is None:
         raise Misconfigured("the program 'ssh' is not installed", "apt-get install openssh-client; or run: im doctor")
-    with private_folder() as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(private_folder())
         argv = interactive_argv(access, Files(folder), remote)
+        programs = folder
+        if os.statvfs(folder).f_flag & os.ST_NOEXEC:  # /dev/shm in containers
+            programs = stack.enter_context(private_folder(Path(tempfile.gettempdir())))
+        environ = {**os.environ, **_answering(access, folder, programs)}
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the machine
         try:
-            return subprocess.Popen(argv, preexec_fn=_default_interrupt).wait()  # noqa: PLW1509 - no thread runs yet
+            return subprocess.Popen(argv, env=environ, preexec_fn=_default_interrupt).wait()  # noqa: PLW1509 - no thread runs yet
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def _answering(access: "Access", folder: Path, programs: Path) -> dict[str, str]:
+    """Return the variables by which ssh(1) gets a password that is no key: from a program, never from its words."""
+    from im_client.remote.private import write_private
+
+    if access.password is None or access.private_key is not None or access.private_key_file is not None:
+        return {}
+    secret = write_private(folder / "password", access.password.reveal() + "\n")
+    program = write_private(programs / "askpass", f"#!/bin/sh\ncat {shlex.quote(str(secret))}\n")
+    program.chmod(0o700)
+    return {"SSH_ASKPASS": str(program), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": os.environ.get("DISPLAY", ":0")}
 
 
 def _default_interrupt() -> None:

@@ -11,6 +11,7 @@ from im_client.cli.values import spec_text
 from im_client.configure.model import Failure
 from im_client.plan.model import Action, Plan, Step
 from im_client.services.model import ApplyReport, NodeReport, Prepared, Timing, ValidateReport
+from im_client.services.remote.model import RemotePlan
 from im_client.state.store import RunState
 from infracore.cli.tables import bare_table, cell, counted, first_line
 from infracore.cli.text import clean
@@ -33,7 +34,7 @@ SYMBOLS: Mapping[Action, tuple[str, str]] = {
 # The plan
 
 
-def plan_view(prepared: Prepared) -> RenderableType:
+def plan_view(prepared: Prepared | RemotePlan) -> RenderableType:
     """Return the steps of a plan, machine by machine, each with its reason, and their number."""
     plan = prepared.plan
     name = clean(prepared.infrastructure.name)

@@ -17,6 +17,7 @@ from im_client.services.model import (
     Prepared,
     ValidateReport,
 )
+from im_client.services.remote.model import RemotePlan
 from im_client.state.store import NodeRecord, RunRecord, RunState
 from im_client.template.problems import Problem
 from infracore.events import Event
@@ -31,6 +32,7 @@ __all__ = [
     "problem_shape",
     "report_shape",
     "run_as_seen",
+    "time_shape",
     "validate_shape",
     "value_shape",
 ]
@@ -96,7 +98,7 @@ def _step_shape(step: Step) -> Shape:
     }
 
 
-def plan_shape(prepared: Prepared) -> Shape:
+def plan_shape(prepared: Prepared | RemotePlan) -> Shape:
     """Return what `im plan --json` prints."""
     plan: Plan = prepared.plan
     return {

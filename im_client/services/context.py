@@ -24,7 +24,7 @@ from infracore.secrets import Seal
 __all__ = ["Context", "open_context", "provider_settings"]
 
 
-_IN_STATE_DIR: Final = frozenset({"existing", "fake"})
+_IN_STATE_DIR: Final = frozenset({"existing", "fake", "im"})
 """Providers that keep their own records with ours; `local` has one folder (and one bridge) a computer."""
 
 

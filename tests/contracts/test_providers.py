@@ -62,7 +62,7 @@ def test_a_created_machine_comes_to_run_with_address_and_access(harness: Harness
     machine = _reach(harness, provider, provider.create(_request(harness, harness.names(1)[0])), Phase.RUNNING)
     assert machine.private_address or machine.public_address
     assert machine.access is not None
-    assert machine.access.private_key is None
+    assert machine.access.private_key is None or harness.brings_keys
 
 
 def test_the_same_token_gives_the_same_machine(harness: Harness, provider: Provider) -> None:
@@ -158,7 +158,7 @@ def test_machines_asked_for_at_once_are_distinct(harness: Harness, provider: Pro
     listed = provider.list_machines(INFRASTRUCTURE)
     assert sorted(machine.token for machine in listed) == sorted(request.token for request in requests)
     addresses = [(m.private_address, m.access.port if m.access else 0) for m in listed]
-    assert len(set(addresses)) == len(requests)
+    assert len(set(addresses)) == len(requests) or not harness.has_addresses
 
 
 def test_the_same_token_at_once_gives_one_machine(harness: Harness, provider: Provider) -> None:

@@ -8,7 +8,7 @@ from infracore.cli.console import needs_answer, say
 from infracore.cli.lazy import ExampleCommand
 from infracore.errors import InvalidUsage
 
-__all__ = ["command"]
+__all__ = ["command", "parse_words"]
 
 
 @click.command(
@@ -38,16 +38,11 @@ def command(words: tuple[str, ...], remove: tuple[str, ...], yes: bool, wait_s: 
     from im_client.services.prepare import prepare_scale
     from im_client.services.reading import show
 
-    named = [word for word in words if "=" not in word]
-    if len(named) > 1:
-        raise InvalidUsage(f"{named[1]!r} is not NODE=N", "example: im scale demo worker=3")
-    counts = dict(_count(word) for word in words if "=" in word)
-    if not counts and not remove:
-        raise InvalidUsage("how many machines?", "example: im scale demo worker=3")
+    named, counts = parse_words(words, remove)
     needs_answer(yes, also=SEE_PLAN)
     with opened() as ctx:
-        name = show(ctx, which(ctx, named[0] if named else None)).record.name
-        if not named:
+        name = show(ctx, which(ctx, named)).record.name
+        if named is None:
             say(f"infrastructure {name}, the only one there is")
         sizes = [f"{group}={count}" for group, count in counts.items()]
         removed = [word for one in remove for word in ("--remove", one)]
@@ -60,6 +55,21 @@ def command(words: tuple[str, ...], remove: tuple[str, ...], yes: bool, wait_s: 
             as_json=as_json,
             wait_s=wait_s,
         )
+
+
+def parse_words(words: tuple[str, ...], remove: tuple[str, ...]) -> tuple[str | None, dict[str, int]]:
+    """Return the infrastructure that is named, if one is, and the numbers of machines.
+
+    Raises:
+        InvalidUsage: words that are neither; nothing that would change.
+    """
+    named = [word for word in words if "=" not in word]
+    if len(named) > 1:
+        raise InvalidUsage(f"{named[1]!r} is not NODE=N", "example: im scale demo worker=3")
+    counts = dict(_count(word) for word in words if "=" in word)
+    if not counts and not remove:
+        raise InvalidUsage("how many machines?", "example: im scale demo worker=3")
+    return (named[0] if named else None), counts
 
 
 def _count(word: str) -> tuple[str, int]:

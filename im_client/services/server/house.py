@@ -18,8 +18,8 @@ from im_client.services.server.perform import Performer
 from im_client.services.server.refreshing import Refresher
 from im_client.services.server.vault import Vault, open_vault
 from im_client.state.server import ServerStore
-from im_client.state.sqlite import SqliteStore
-from im_client.state.sqlite_server import SqliteServerStore
+from im_client.state.sql_server import SqlServerStore
+from im_client.state.sql_store import SqlStore
 from im_client.topology.model import Topology
 from im_client.topology.scale import scale
 from infracore.errors import Misconfigured
@@ -98,9 +98,9 @@ def open_records(ctx: Context) -> ServerStore:
     Raises:
         Misconfigured: the store is of a kind that a server cannot use.
     """
-    if not isinstance(ctx.store, SqliteStore):
+    if not isinstance(ctx.store, SqlStore):
         raise Misconfigured(f"a server cannot keep its records in {type(ctx.store).__name__}")
-    return SqliteServerStore(ctx.store)
+    return SqlServerStore(ctx.store)
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from im_client.state.server import (
     Role,
     TokenRecord,
 )
+from im_client.state.sql_server import SqlServerStore
 from im_client.state.sqlite import SqliteStore
-from im_client.state.sqlite_server import SqliteServerStore
 from infracore.errors import Conflict, NotFound
 from tests.im_client.state.records import ID, SEAL, infrastructure, node
 
@@ -32,20 +32,20 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 @pytest.fixture
-def records(store: SqliteStore) -> SqliteServerStore:
-    return SqliteServerStore(store)
+def records(store: SqliteStore) -> SqlServerStore:
+    return SqlServerStore(store)
 
 
 def operation(ident: str = "op-1", **changes: object) -> OperationRecord:
     return replace(OperationRecord(ident, ID, OperationKind.CREATE, "ana", 1.0), **changes)  # type: ignore[arg-type]
 
 
-def made(records: SqliteServerStore, *nodes: str) -> None:
+def made(records: SqlServerStore, *nodes: str) -> None:
     new = infrastructure()
     records.accept(Acceptance(operation(), new=new, owner="ana", source=new.source, new_nodes=nodes), 1.0)
 
 
-def test_what_is_accepted_is_there_as_a_whole(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_what_is_accepted_is_there_as_a_whole(store: SqliteStore, records: SqlServerStore) -> None:
     made(records, "b-1", "a-1")
     assert store.infrastructure(ID).id == ID
     assert records.members(ID) == {"ana": Role.OWNER}
@@ -55,7 +55,7 @@ def test_what_is_accepted_is_there_as_a_whole(store: SqliteStore, records: Sqlit
     assert records.source_version(ID) == 1
 
 
-def test_what_is_refused_leaves_nothing(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_what_is_refused_leaves_nothing(store: SqliteStore, records: SqlServerStore) -> None:
     made(records)
     other = replace(infrastructure().source, counts={"x": 9})
     for wrong in (
@@ -73,7 +73,7 @@ def test_what_is_refused_leaves_nothing(store: SqliteStore, records: SqliteServe
     assert store.infrastructure(ID).source == infrastructure().source
 
 
-def test_a_change_of_what_is_wanted_raises_its_version(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_a_change_of_what_is_wanted_raises_its_version(store: SqliteStore, records: SqlServerStore) -> None:
     made(records)
     before = store.infrastructure(ID).source
     wanted = replace(before, counts={"x": 9})
@@ -85,7 +85,7 @@ def test_a_change_of_what_is_wanted_raises_its_version(store: SqliteStore, recor
         records.accept(replace(change, operation=operation("op-3")), 3.0)
 
 
-def test_a_number_is_never_given_twice(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_a_number_is_never_given_twice(store: SqliteStore, records: SqlServerStore) -> None:
     made(records)
     first = node(1)
     store.put_node(first)
@@ -96,7 +96,7 @@ def test_a_number_is_never_given_twice(store: SqliteStore, records: SqliteServer
     assert records.number_vms(ID, [first.name, first.name]) == {first.name: 2}
 
 
-def test_a_machine_that_is_written_again_keeps_its_number(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_a_machine_that_is_written_again_keeps_its_number(store: SqliteStore, records: SqlServerStore) -> None:
     made(records)
     store.put_node(node(1))
     records.number_vms(ID, [node(1).name])
@@ -104,7 +104,7 @@ def test_a_machine_that_is_written_again_keeps_its_number(store: SqliteStore, re
     assert records.vm_numbers(ID) == {node(1).name: 0}
 
 
-def test_an_operation_ends_and_outlives_its_infrastructure(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_an_operation_ends_and_outlives_its_infrastructure(store: SqliteStore, records: SqlServerStore) -> None:
     made(records, "a-1")
     ended = operation(state=OperationState.DONE, started_at=2.0, ended_at=3.0, run="r", summary="well", error="\udcff")
     records.put_operation(ended)
@@ -116,7 +116,7 @@ def test_an_operation_ends_and_outlives_its_infrastructure(store: SqliteStore, r
         records.operation("op-2")
 
 
-def test_members_are_added_changed_and_replaced(records: SqliteServerStore) -> None:
+def test_members_are_added_changed_and_replaced(records: SqlServerStore) -> None:
     made(records)
     records.set_member(ID, "bob", Role.VIEWER)
     records.set_member(ID, "bob", Role.SCALER)
@@ -125,7 +125,7 @@ def test_members_are_added_changed_and_replaced(records: SqliteServerStore) -> N
     assert records.members(ID) == {"eve": Role.OWNER}
 
 
-def test_a_token_goes_with_its_account(records: SqliteServerStore) -> None:
+def test_a_token_goes_with_its_account(records: SqlServerStore) -> None:
     records.put_account(AccountRecord("ana", "hash", False, 1.0))
     token = TokenRecord("t", "ana", b"digest", Role.SCALER, 1.0, ID, 9.0)
     records.put_token(token)
@@ -137,7 +137,7 @@ def test_a_token_goes_with_its_account(records: SqliteServerStore) -> None:
     assert records.account("ana") is None
 
 
-def test_an_answer_is_kept_until_it_is_old(records: SqliteServerStore) -> None:
+def test_an_answer_is_kept_until_it_is_old(records: SqlServerStore) -> None:
     assert records.begin_answer("ana", "k", b"d", 10.0, 0.0) is None
     assert records.begin_answer("ana", "k", b"d", 11.0, 0.0) == AnswerRecord(b"d")
     assert records.begin_answer("bob", "k", b"d", 11.0, 0.0) is None
@@ -146,7 +146,7 @@ def test_an_answer_is_kept_until_it_is_old(records: SqliteServerStore) -> None:
     assert records.begin_answer("ana", "k", b"d", 12.0, 10.5) is None
 
 
-def test_a_request_that_began_nothing_is_forgotten(records: SqliteServerStore) -> None:
+def test_a_request_that_began_nothing_is_forgotten(records: SqlServerStore) -> None:
     records.begin_answer("ana", "begun", b"d", 1.0, 0.0)
     records.begin_answer("ana", "not begun", b"d", 1.0, 0.0)
     new = infrastructure()
@@ -156,7 +156,7 @@ def test_a_request_that_began_nothing_is_forgotten(records: SqliteServerStore) -
     assert records.begin_answer("ana", "not begun", b"d", 2.0, 0.0) is None
 
 
-def test_former_infrastructures_and_vault_entries_are_kept(records: SqliteServerStore) -> None:
+def test_former_infrastructures_and_vault_entries_are_kept(records: SqlServerStore) -> None:
     gone = FormerRecord(ID, "ana", 5.0, {"vm_count": 3})
     records.add_former(gone)
     assert records.former(5.0) == (gone,)

@@ -22,7 +22,7 @@ from im_client.state.server import (
 from im_client.state.sql_store import SqlStore
 from infracore.errors import Conflict, NotFound
 
-__all__ = ["SqlServerStore"]
+__all__ = ["SqlServerStore", "read_operation"]
 
 _PUT_OPERATION: Final = """
     INSERT INTO operation (
@@ -73,14 +73,18 @@ class SqlServerStore:
                 db.execute(
                     "UPDATE answer SET operation = ? WHERE account = ? AND key = ?", (operation.id, *acceptance.request)
                 )
+            self._accepted(db, operation)
             return _number(db, operation.infrastructure, acceptance.new_nodes)
+
+    def _accepted(self, db: Connection, operation: OperationRecord) -> None:
+        """Do what belongs to the transaction of an acceptance: nothing, where this process does the work itself."""
 
     def operation(self, operation: str) -> OperationRecord:
         with self._store.database.read() as db:
             row = db.execute("SELECT * FROM operation WHERE id = ?", (operation,)).fetchone()
         if row is None:
             raise NotFound(f"there is no operation {operation!r}")
-        return _read_operation(row)
+        return read_operation(row)
 
     def operations(self, infrastructure: str) -> Sequence[OperationRecord]:
         with self._store.database.read() as db:
@@ -88,12 +92,12 @@ class SqlServerStore:
                 "SELECT * FROM operation WHERE infrastructure = ? ORDER BY created_at DESC, rowid DESC",
                 (infrastructure,),
             ).fetchall()
-        return tuple(_read_operation(row) for row in found)
+        return tuple(read_operation(row) for row in found)
 
     def unfinished(self) -> Sequence[OperationRecord]:
         with self._store.database.read() as db:
             found = db.execute("SELECT * FROM operation WHERE ended_at IS NULL ORDER BY created_at, rowid").fetchall()
-        return tuple(_read_operation(row) for row in found)
+        return tuple(read_operation(row) for row in found)
 
     def put_operation(self, record: OperationRecord) -> None:
         with self._store.database.write(record.infrastructure, fence=record.infrastructure) as db:
@@ -339,7 +343,8 @@ def _operation_row(record: OperationRecord) -> tuple[object, ...]:
     )
 
 
-def _read_operation(row: Any) -> OperationRecord:
+def read_operation(row: Any) -> OperationRecord:
+    """Turn a row of `operation` into its record."""
     arguments = msgspec.json.decode(row["arguments"], type=_Arguments)
     return OperationRecord(
         id=row["id"],

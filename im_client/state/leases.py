@@ -15,7 +15,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -51,6 +51,10 @@ _HOLDER: Final = (
 )
 
 
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 @dataclass(slots=True)
 class _Held:
     """A lock that this process has taken."""
@@ -65,9 +69,11 @@ class _Held:
 class PostgresLocks:
     """See the protocol `Locks`. Renews what it holds on a thread of its own."""
 
-    def __init__(self, database: PostgresDatabase, lease_s: float) -> None:
+    def __init__(self, database: PostgresDatabase, lease_s: float, now: Callable[[], float] = _now) -> None:
+        """`now` returns seconds that also pass while this process is stopped or its machine sleeps."""
         self._database = database
         self._lease_s = lease_s
+        self._now = now
         self._owner = str(uuid4())
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
@@ -106,7 +112,7 @@ class PostgresLocks:
     def check(self, infrastructure: str) -> None:
         with self._lock:
             held = self._held.get(infrastructure)
-        if held is None or not (held.is_lost or _now() - held.beat_at > self._lease_s):
+        if held is None or not (held.is_lost or self._now() - held.beat_at > self._lease_s):
             return
         raise LostLock(
             f"this process was not heard from for {self._lease_s:g} s, and another may go on with {infrastructure}",
@@ -138,7 +144,7 @@ class PostgresLocks:
             "since": now,
             "lease_s": self._lease_s,
         }
-        began = _now()
+        began = self._now()
         with self._database.write(f"lock {infrastructure}") as db:
             before = db.connection.execute(_HOLDER, (infrastructure,)).fetchone()
             if before is not None and not before["is_dead"]:
@@ -181,7 +187,7 @@ class PostgresLocks:
                 asked = {infrastructure: held.token for infrastructure, held in self._held.items()}
             if not asked:
                 continue
-            began = _now()
+            began = self._now()
             kept: dict[str, int] | None = None
             try:
                 if connection is None or connection.closed:
@@ -237,10 +243,6 @@ class _Inside:
 
     def close(self) -> None:
         """Do nothing: they belong to another."""
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _holder(row: dict[str, Any]) -> Holder:

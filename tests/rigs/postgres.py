@@ -56,9 +56,19 @@ class Postgres:
 
     def fresh(self, database: str) -> str:
         """Make an empty database and return its address."""
-        with psycopg.connect(self.url(), autocommit=True) as db:
-            db.execute(f'CREATE DATABASE "{database}"'.encode())
+        self.ask(f'CREATE DATABASE "{database}"')
         return self.url(database)
+
+    def ask(self, statement: str) -> None:
+        """Carry out one statement that needs no database of its own."""
+        with psycopg.connect(self.url(), autocommit=True) as db:
+            db.execute(statement.encode())
+
+    def count(self, question: str) -> int:
+        """Return the one number that is the answer."""
+        with psycopg.connect(self.url(), autocommit=True) as db:
+            (found,) = db.execute(question.encode()).fetchall()
+        return int(found[0])
 
     def make(self) -> None:
         """Make its files."""

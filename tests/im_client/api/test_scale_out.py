@@ -1,10 +1,12 @@
 """Servers and workers on one PostgreSQL that die, pause and are asked at once: nothing is lost, nothing is doubled."""
 
+import itertools
 import os
 import signal
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,8 +15,12 @@ from tests.rigs.im_cluster import Cluster, cluster
 from tests.rigs.im_serve import Answer, Client, Serve
 from tests.rigs.process import Daemon, wait_until
 
+if TYPE_CHECKING:
+    from tests.rigs.postgres import Postgres
+
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
+_NUMBERS = itertools.count(1)
 DELAYS = {"create": 0.1}
 
 
@@ -30,9 +36,9 @@ def servers(machines: Cluster) -> tuple[Serve, Serve]:
 
 
 @pytest.fixture
-def ana(servers: tuple[Serve, Serve], request: pytest.FixtureRequest) -> tuple[Client, Client]:
+def ana(servers: tuple[Serve, Serve]) -> tuple[Client, Client]:
     """Return one user's clients of both servers."""
-    first = servers[0].user(f"u{abs(hash(request.node.name)) % 10**8}")
+    first = servers[0].user(f"ana{next(_NUMBERS)}")
     return first, Client(servers[1].url, first.auth)
 
 
@@ -266,3 +272,24 @@ def test_an_operation_is_cancelled_through_the_other_server(
     assert sum(m["infrastructure"] == infra for m in machines.world()) < 100
     assert ana[1]("DELETE", f"/infrastructures/{infra}").status == 200
     assert sum(m["infrastructure"] == infra for m in machines.world()) == 0
+
+
+def test_a_database_that_goes_away_and_comes_back_stops_nothing_for_good(
+    machines: Cluster, ana: tuple[Client, Client], work: Callable[[], Daemon], running_postgres: "Postgres"
+) -> None:
+    worker = work()
+    made = post(ana[0], 39)
+    infra = made.headers["infid"]
+    wait_until(lambda: sum(m["infrastructure"] == infra for m in machines.world()) >= 5, "5 machines are made")
+    running_postgres.stop()
+    refused = ana[1]("GET", f"/infrastructures/{infra}")
+    assert refused.status == 503
+    assert "postgresql" not in refused.text
+    wait_until(lambda: "lost the lock" in worker.said(), "the worker's lease has run out")
+    running_postgres.start()
+    wait_until(lambda: ana[1]("GET", f"/infrastructures/{infra}").status == 200, "the server answers again")
+    assert ana[0].settle(made)["state"] == "done"
+    assert len(ana[1].vms(f"/infrastructures/{infra}")) == 40
+    assert sum(m["infrastructure"] == infra for m in machines.world()) == 40
+    assert machines.orphans() == set()
+    assert ana[1].settle(post(ana[1], 1))["state"] == "done"

@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
-import psycopg
-
 from im_client.state.locks import Holder, Locks, LostLock, locked
-from im_client.state.postgres import PostgresDatabase, connect
+from im_client.state.postgres import PostgresDatabase
+from im_client.state.store import StateLost
 from infracore.clock import Clock, SystemClock
 from infracore.errors import Cancelled, InfraError, Locked
 
@@ -181,25 +180,23 @@ class PostgresLocks:
 
     def _beat(self) -> None:
         """Give signs of life until the end, on a connection that nothing else waits for."""
-        connection: psycopg.Connection[dict[str, Any]] | None = None
-        while not self._stop.wait(self._lease_s / _BEATS):
-            with self._lock:
-                asked = {infrastructure: held.token for infrastructure, held in self._held.items()}
-            if not asked:
-                continue
+        while not self._stop.is_set():
             began = self._now()
-            kept: dict[str, int] | None = None
+            asked: dict[str, int] = {}
             try:
-                if connection is None or connection.closed:
-                    connection = connect(self._database.url, self._database.name, autocommit=True)
-                kept = {row["infrastructure"]: row["token"] for row in connection.execute(_BEAT, (self._owner,))}
-            except (psycopg.Error, InfraError) as error:
-                _LOG.warning("no sign of life could be given: %s", error)
-                if connection is not None:
-                    connection.close()
-            self._note(asked, kept, began)
-        if connection is not None:
-            connection.close()
+                with self._database.own_connection() as connection:
+                    while not self._stop.wait(self._lease_s / _BEATS):
+                        began, asked = self._now(), self._asked()
+                        if asked:
+                            found = connection.execute(_BEAT, (self._owner,))
+                            self._note(asked, {row["infrastructure"]: row["token"] for row in found}, began)
+            except StateLost:
+                self._note(asked or self._asked(), None, began)
+                self._stop.wait(self._lease_s / _BEATS)
+
+    def _asked(self) -> dict[str, int]:
+        with self._lock:
+            return {infrastructure: held.token for infrastructure, held in self._held.items()}
 
     def _note(self, asked: dict[str, int], kept: dict[str, int] | None, began: float) -> None:
         """Note which locks were renewed, and let what goes on under a lost one end; `kept` None: nobody answered."""

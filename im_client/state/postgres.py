@@ -7,6 +7,8 @@ that this program writes may be written again.
 
 import contextlib
 import functools
+import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -25,8 +27,9 @@ from infracore.secrets import Seal, Secret
 
 __all__ = ["PostgresDatabase", "PostgresStore", "Session", "connect", "conninfo_of"]
 
+_LOG: Final = logging.getLogger(__name__)
 _CONNECT_S: Final = 5
-_WAIT_S: Final = 10.0
+_WAIT_S: Final = 5.0
 """How long a use waits for a connection."""
 _IDLE_S: Final = 120.0
 _SESSION: Final = (
@@ -76,6 +79,27 @@ class PostgresStore(SqlStore):
             ) from error
 
 
+class _Outage:
+    """Says once that the database is away, and once that it is back. Safe under threads."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._is_away = False
+
+    def began(self, why: str) -> None:
+        with self._lock:
+            was_away, self._is_away = self._is_away, True
+        if not was_away:
+            _LOG.warning("%s cannot be reached: %s; trying again until it is back", self._name, why)
+
+    def ended(self) -> None:
+        with self._lock:
+            was_away, self._is_away = self._is_away, False
+        if was_away:
+            _LOG.warning("%s answers again", self._name)
+
+
 class Session:
     """A connection inside of one transaction, in the words of `im_client.state.database`."""
 
@@ -109,6 +133,7 @@ class PostgresDatabase:
         """
         self.url = url
         self.name = _name(url)
+        self._outage = _Outage(self.name)
         self.fences: dict[str, int] = {}
         """Infrastructure -> the token with which this process has taken its lock."""
         with connect(url, self.name) as connection, self.errors():
@@ -123,6 +148,8 @@ class PostgresDatabase:
     def _open_pool(
         self, name: str, least: int, most: int, wait_s: float
     ) -> "ConnectionPool[psycopg.Connection[dict[str, Any]]]":
+        # it warns of every attempt to connect again; who uses the pool gets one error that says it
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         return ConnectionPool(
             conninfo_of(self.url),
             kwargs={"row_factory": dict_row, "autocommit": name != "im"},
@@ -177,6 +204,22 @@ class PostgresDatabase:
     def close(self) -> None:
         self._pool.close()
         self._guards.close()
+
+    @contextmanager
+    def own_connection(self) -> "Iterator[psycopg.Connection[dict[str, Any]]]":
+        """Give a connection beside the pool, with autocommit, to a thread that tries again by itself.
+
+        Raises:
+            StateLost: there is none, or it was lost; this is logged, once for all that notice it.
+        """
+        try:
+            with connect(self.url, self.name, autocommit=True) as connection:
+                self._outage.ended()
+                yield connection
+        except (psycopg.Error, Misconfigured) as error:
+            why = error.message if isinstance(error, Misconfigured) else _first_line(error)
+            self._outage.began(why)
+            raise StateLost(f"{self.name} does not answer: {why}", "try again when it is back") from error
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -102,6 +102,7 @@ class Queue:
     """A worker's side of the queue."""
 
     def __init__(self, conninfo: Secret, lease_s: float) -> None:
+        logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # what it says is said here, without tracebacks
         self._lease_s = lease_s
         self._connector = procrastinate.PsycopgConnector(conninfo=conninfo.reveal(), min_size=1, max_size=4)
         self._app = procrastinate.App(connector=self._connector)
@@ -143,7 +144,12 @@ class Queue:
             future = loop.run_in_executor(pool, perform, operation)
             running.add(future)
             future.add_done_callback(running.discard)
-            await asyncio.shield(future)
+            await asyncio.wait({future})  # cancelling this leaves the thread alone
+            error = future.exception()
+            if error is not None and not isinstance(error, GivenBack):
+                _LOG.error("operation %s: a defect of this program", operation, exc_info=error)
+            if error is not None:
+                raise error
 
         self._app.task(name=_TASK, queue=_QUEUE, retry=_Again())(run)
 

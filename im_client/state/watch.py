@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import psycopg
 
-from im_client.state.postgres import PostgresDatabase, connect
+from im_client.state.postgres import PostgresDatabase
+from im_client.state.store import StateLost
 from infracore.errors import InfraError
 
 __all__ = ["Watch"]
@@ -71,11 +72,10 @@ class Watch:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                with connect(self._database.url, self._database.name, autocommit=True) as connection:
+                with self._database.own_connection() as connection:
                     self._listen(connection)
-            except (psycopg.Error, InfraError) as error:
-                if not self._stop.wait(_PAUSE_S):
-                    _LOG.warning("trying to reach the database again: %s", str(error).strip())
+            except StateLost:
+                self._stop.wait(_PAUSE_S)
 
     def _listen(self, connection: "psycopg.Connection[dict[str, Any]]") -> None:
         connection.execute("LISTEN im_operation")

@@ -63,6 +63,7 @@ class Worker:
             _LOG.warning("%s", error)
         except LostLock as error:
             _LOG.warning("operation %s was left to another worker: %s", operation, error)
+            raise GivenBack(str(error), retry_after_s=_AGAIN_S) from error  # where there is no other it comes back here
         except (Cancelled, Locked, StateLost) as error:  # while waiting for somebody else's lock, or for the database
             _LOG.warning("operation %s goes on later: %s", operation, error)
             raise GivenBack(str(error), retry_after_s=0.0 if self._stopping.is_set() else _AGAIN_S) from error

@@ -294,3 +294,13 @@ def test_a_database_that_goes_away_and_comes_back_stops_nothing_for_good(
     assert ana[1].settle(post(ana[1], 1))["state"] == "done"
     said = worker.said()
     assert (said.count("cannot be reached"), said.count("answers again"), said.count("Traceback")) == (1, 1, 0), said
+
+
+def test_an_operation_that_has_lost_its_job_is_carried_out_all_the_same(
+    machines: Cluster, ana: tuple[Client, Client], work: Callable[[], Daemon]
+) -> None:
+    made = post(ana[0], 1)
+    assert machines.rows("DELETE FROM procrastinate_jobs RETURNING lock") == [{"lock": made.headers["infid"]}]
+    worker = work()
+    assert ana[1].settle_at(operation_at(ana[1], made))["state"] == "done"
+    assert "had no job any more" in worker.said()

@@ -44,7 +44,8 @@ _TAKE: Final = f"""
     WHERE l.{_IS_DEAD.replace("lease_s", "l.lease_s")}
     RETURNING token"""  # noqa: S608 (nothing of a caller's is in it)
 _BEAT: Final = """
-    UPDATE infrastructure_lock SET beat_at = clock_timestamp() WHERE owner = %s RETURNING infrastructure, token"""
+    UPDATE infrastructure_lock SET beat_at = clock_timestamp() WHERE owner = %s AND token = ANY(%s)
+    RETURNING infrastructure, token"""
 _HOLDER: Final = (
     f"SELECT pid, verb, host, since, {_IS_DEAD} AS is_dead FROM infrastructure_lock WHERE infrastructure = %s"  # noqa: S608
 )
@@ -188,7 +189,7 @@ class PostgresLocks:
                     while not self._stop.wait(self._lease_s / _BEATS):
                         began, asked = self._now(), self._asked()
                         if asked:
-                            found = connection.execute(_BEAT, (self._owner,))
+                            found = connection.execute(_BEAT, (self._owner, list(asked.values())))
                             self._note(asked, {row["infrastructure"]: row["token"] for row in found}, began)
             except StateLost:
                 self._note(asked or self._asked(), None, began)

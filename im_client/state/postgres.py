@@ -33,6 +33,7 @@ _WAIT_S: Final = 5.0
 """How long a use waits for a connection."""
 _IDLE_S: Final = 120.0
 _SESSION: Final = (
+    r"-c default_transaction_isolation=read\ committed "
     "-c lock_timeout=30s -c statement_timeout=60s "
     # a process that is stopped in the middle of a write must not keep others out
     "-c idle_in_transaction_session_timeout=5s "
@@ -255,6 +256,7 @@ def conninfo_of(url: Secret) -> str:
         **{
             "connect_timeout": _CONNECT_S,
             "application_name": "im-clues",
+            "client_encoding": "UTF8",
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,

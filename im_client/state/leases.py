@@ -172,7 +172,8 @@ class PostgresLocks:
         with self._lock:
             held = self._held.pop(infrastructure)
             self._database.fences.pop(infrastructure, None)
-        # where the database is away the lock becomes free by itself when its lease has run out
+        if self._database.is_away:  # it becomes free by itself when its lease has run out
+            return
         with contextlib.suppress(InfraError), self._database.write(f"lock {infrastructure}") as db:
             db.connection.execute("DELETE FROM infrastructure_lock WHERE token = %s", (held.token,))
 

@@ -47,6 +47,7 @@ _GUARD: Final = "SELECT pg_advisory_lock(hashtextextended(%s, 7239128763))"
 _UNGUARD: Final = "SELECT pg_advisory_unlock(hashtextextended(%s, 7239128763))"
 _GUARDS: Final = 4
 """Changes that one process works out at once; others of it wait."""
+_GUARD_WAIT_S: Final = 60.0
 _LOOK: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
@@ -86,17 +87,17 @@ class _Outage:
     def __init__(self, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
-        self._is_away = False
+        self.is_away = False
 
     def began(self, why: str) -> None:
         with self._lock:
-            was_away, self._is_away = self._is_away, True
+            was_away, self.is_away = self.is_away, True
         if not was_away:
             _LOG.warning("%s cannot be reached: %s; trying again until it is back", self._name, why)
 
     def ended(self) -> None:
         with self._lock:
-            was_away, self._is_away = self._is_away, False
+            was_away, self.is_away = self.is_away, False
         if was_away:
             _LOG.warning("%s answers again", self._name)
 
@@ -144,7 +145,7 @@ class PostgresDatabase:
                 raise Misconfigured(f"{self.name} is not in UTF8", "createdb --encoding UTF8 --template template0 im")
             migrate(connection, known_migrations() if migrations is None else migrations, known_queue(), self.name)
         self._pool = self._open_pool("im", 1, most_connections, wait_s)
-        self._guards = self._open_pool("im-guard", 0, _GUARDS, wait_s)
+        self._guards = self._open_pool("im-guard", 0, _GUARDS, _GUARD_WAIT_S)
 
     def _open_pool(
         self, name: str, least: int, most: int, wait_s: float
@@ -205,6 +206,11 @@ class PostgresDatabase:
     def close(self) -> None:
         self._pool.close()
         self._guards.close()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether a thread with a connection of its own has found nobody, and is trying again."""
+        return self._outage.is_away
 
     @contextmanager
     def own_connection(self) -> "Iterator[psycopg.Connection[dict[str, Any]]]":

@@ -32,6 +32,8 @@ _SWEEP: Final = 0x696D5F7377656570
 _POLL_S: Final = 2.0
 """Jobs that come anew are told by the database; those that come back are found by looking."""
 _PAUSE_S: Final = 2.0
+_WAIT_S: Final = 5.0
+"""How long a use waits for a connection."""
 _TRIES: Final = 15
 _BEATS: Final = 5
 _LOST: Final = """
@@ -78,6 +80,9 @@ class _Again(retry.BaseRetryStrategy):
 class _Own(manager.JobManager):
     """Ends only jobs that are still this worker's: another may have been given them while it was paused."""
 
+    is_ending = False
+    """Whether there is no time to wait for the database; the job is found when this worker is silent."""
+
     async def finish_job(self, job: jobs.Job, status: jobs.Status, delete_job: bool) -> None:
         await self._insist(job, lambda: super(_Own, self).finish_job(job, status, delete_job))
 
@@ -93,7 +98,7 @@ class _Own(manager.JobManager):
                     await write()
                 return
             except exceptions.ConnectorException:
-                if left == 0:
+                if left == 0 or self.is_ending:
                     raise
             await asyncio.sleep(_PAUSE_S)
 
@@ -104,9 +109,11 @@ class Queue:
     def __init__(self, conninfo: Secret, lease_s: float) -> None:
         logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # what it says is said here, without tracebacks
         self._lease_s = lease_s
-        self._connector = procrastinate.PsycopgConnector(conninfo=conninfo.reveal(), min_size=1, max_size=4)
+        self._connector = procrastinate.PsycopgConnector(
+            conninfo=conninfo.reveal(), min_size=1, max_size=4, timeout=_WAIT_S
+        )
         self._app = procrastinate.App(connector=self._connector)
-        self._app.job_manager = _Own(self._connector)
+        self._own = self._app.job_manager = _Own(self._connector)
 
     def work(
         self,
@@ -140,21 +147,23 @@ class Queue:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         running: set[asyncio.Future[None]] = set()
 
+        def ended(future: asyncio.Future[None]) -> None:
+            running.discard(future)
+            error = None if future.cancelled() else future.exception()
+            if error is not None and not isinstance(error, GivenBack):
+                _LOG.error("an operation was left by a defect of this program", exc_info=error)
+
         async def run(operation: str) -> None:
             future = loop.run_in_executor(pool, perform, operation)
             running.add(future)
-            future.add_done_callback(running.discard)
-            await asyncio.wait({future})  # cancelling this leaves the thread alone
-            error = future.exception()
-            if error is not None and not isinstance(error, GivenBack):
-                _LOG.error("operation %s: a defect of this program", operation, exc_info=error)
-            if error is not None:
-                raise error
+            future.add_done_callback(ended)
+            await asyncio.shield(future)  # cancelling this leaves the thread alone
 
         self._app.task(name=_TASK, queue=_QUEUE, retry=_Again())(run)
 
         def end() -> None:
             if not stop.is_set():
+                self._own.is_ending = True
                 stop.set()
                 stopping()
 

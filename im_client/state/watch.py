@@ -60,10 +60,12 @@ class Watch:
             return
         self._stop.set()
         self._thread.join(10)
+        if self._database.is_away:  # then it is known when its lease has run out
+            return
         try:
             with self._database.write("process") as db:
                 db.connection.execute("DELETE FROM process WHERE id = %s", (self.id,))
-        except InfraError as error:  # then it is known when its lease has run out
+        except InfraError as error:
             _LOG.warning("%s", error)
 
     def _words(self) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import threading
 
 import click
 
@@ -11,6 +12,9 @@ from infracore.cli.lazy import ExampleCommand
 from infracore.errors import Misconfigured
 
 __all__ = ["command"]
+
+_MOST_S = 14.0
+"""The end of a worker; steps that run have had ten seconds of it."""
 
 
 @click.command(
@@ -54,9 +58,19 @@ def command(concurrency: int | None) -> int:
             sys.stderr.flush()
             notifier.ready(f"{most} operations at once")
 
-        has_ended = run_worker(ctx, most, ready=ready, tick=notifier.beat, stopping=notifier.stopping)
-    if not has_ended:  # Python would wait for its threads; what they do is taken up by another worker
-        sys.stderr.write("im worker: a step did not end in time; another worker goes on with it\n")
-        sys.stderr.flush()
-        os._exit(0)
+        def stopping() -> None:
+            notifier.stopping()
+            last = threading.Timer(_MOST_S, _leave)  # also where the database is away, and everything waits for it
+            last.daemon = True
+            last.start()
+
+        if not run_worker(ctx, most, ready=ready, tick=notifier.beat, stopping=stopping):
+            _leave()
     return 0
+
+
+def _leave() -> None:
+    """End at once: Python would wait for its threads. What they do is taken up by another worker."""
+    sys.stderr.write("im worker: a step did not end in time; another worker goes on with it\n")
+    sys.stderr.flush()
+    os._exit(0)

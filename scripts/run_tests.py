@@ -7,6 +7,7 @@ Further words go to pytest.
 import ctypes
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,7 @@ MARKERS = (
     "schemathesis",
     "controlplane",
     "slurm",
+    "postgres",
     "slow",
     "long",
     "install",
@@ -43,6 +45,7 @@ TEST_PACKAGES = (
     "iputils-ping",
     "slurm-wlm",
     "munge",
+    "postgresql",
 )
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
@@ -79,6 +82,13 @@ def _im_client() -> str:
     return (done.stdout.strip() or "the client cannot be installed") if done.returncode else ""
 
 
+def _postgres() -> str:
+    if os.geteuid() == 0 and "postgres" not in {entry.pw_name for entry in pwd.getpwall()}:
+        return "no user postgres to run it as"
+    there = any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return "" if there else _needs("initdb", "postgres")
+
+
 CONDITIONS: dict[str, Callable[[], str]] = {
     "machines": _machines,
     "vm": lambda: _needs("qemu-system-x86_64", "qemu-img"),
@@ -92,6 +102,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "schemathesis": lambda: "" if importlib.util.find_spec("schemathesis") else "not installed: schemathesis",
     "controlplane": _controlplane,
     "slurm": lambda: _needs("slurmctld", "slurmd", "munged", "squeue", "scontrol", "sbatch"),
+    "postgres": _postgres,
     "slow": lambda: "",
     "long": lambda: "minutes each, left out where CI is set" if os.environ.get("CI") else "",
     "install": lambda: "",

@@ -32,6 +32,7 @@ SUMMARIES = {
     "destroy": "Delete an infrastructure with all its machines.",
     "doctor": "Examine this computer and say what is missing.",
     "serve": "Serve the REST API of the Infrastructure Manager.",
+    "worker": "Carry out what servers have accepted, on any machine.",
     "user": "Make and remove the accounts of `im serve`.",
     "config": "Show the settings and where each comes from.",
     "completion": "Print the completion script of a shell.",

@@ -16,7 +16,6 @@ from im_client.services.known import facts_of, observe
 from im_client.services.machines import Machines
 from im_client.services.model import ApplyReport, NodeReport, Prepared, Timing, Verb
 from im_client.services.story import Story
-from im_client.state.lock import hold
 from im_client.state.store import RunState
 from im_client.topology.facts import Facts
 from im_client.topology.model import OperationPhase
@@ -49,8 +48,8 @@ def apply(
     """
     record = prepared.infrastructure
     wait_s = wait_s or ctx.settings.lock_wait_s
-    with hold(
-        ctx.locks, record.id, prepared.verb.value, wait_s=wait_s, clock=ctx.clock, cancel=cancel, name=record.name
+    with ctx.locks.hold(
+        record.id, prepared.verb.value, wait_s=wait_s, clock=ctx.clock, cancel=cancel, name=record.name
     ):
         if prepared.is_new:
             try:

@@ -12,7 +12,9 @@ from im_client.providers.base import Provider
 from im_client.providers.registry import provider as make_provider
 from im_client.services.analysis import analyse
 from im_client.services.templates import FileReader
-from im_client.settings import Settings, load_settings
+from im_client.settings import Settings, database_url, load_settings
+from im_client.state.lock import FileLocks
+from im_client.state.locks import Locks
 from im_client.state.sqlite import SqliteStore
 from im_client.state.store import Store
 from im_client.template.analysis import Analysis, Reader
@@ -37,6 +39,7 @@ class Context:
     seal: Seal
     clock: Clock
     cwd: Path
+    locks: Locks
     analyse: Callable[..., Analysis] = analyse
     """Reads templates: `im_client.services.analysis.analyse`, or what a server puts in its place."""
     make_reader: Callable[[], Reader] | None = None
@@ -45,11 +48,6 @@ class Context:
     """Whether Ansible may evaluate expressions in inputs; a server's callers are not trusted with it."""
     _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def locks(self) -> Path:
-        """The folder of the lock files."""
-        return self.settings.state_dir / "locks"
 
     @property
     def runs(self) -> Path:
@@ -76,9 +74,10 @@ class Context:
             return self._providers[key]
 
     def close(self) -> None:
-        """Close the providers and the store."""
+        """Close the providers, the locks and the store."""
         for provider in self._providers.values():
             provider.close()
+        self.locks.close()
         self.store.close()
 
 
@@ -106,20 +105,43 @@ def open_context(
     environ = os.environ if environ is None else environ
     folder = cwd or Path.cwd()
     settings = load_settings(overrides=overrides or {}, environ=environ, cwd=folder).value
-    if (settings.state_dir / "state.db").exists() and not (settings.state_dir / "key").exists():
+    if (
+        not database_url(settings)
+        and (settings.state_dir / "state.db").exists()
+        and not (settings.state_dir / "key").exists()
+    ):
         raise Misconfigured(
             f"the key file {settings.state_dir / 'key'} is missing: what is recorded cannot be read without it",
             "restore it from a backup, or use another state folder (IM_STATE_DIR)",
         )
     seal = Seal.from_file(settings.state_dir / "key")
+    store, locks = _open_state(settings, seal)
     context = Context(
         settings=settings,
-        store=SqliteStore(settings.state_dir / "state.db", seal),
+        store=store,
         seal=seal,
         clock=clock or SystemClock(),
         cwd=folder,
+        locks=locks,
     )
     try:
         yield context
     finally:
         context.close()
+
+
+def _open_state(settings: Settings, seal: Seal) -> tuple[Store, Locks]:
+    """Open the store and the locks that belong to it: of this computer, or of a PostgreSQL database."""
+    url = database_url(settings)
+    if not url:
+        return SqliteStore(settings.state_dir / "state.db", seal), FileLocks(settings.state_dir / "locks")
+    try:
+        from im_client.state.leases import PostgresLocks
+        from im_client.state.postgres import PostgresStore
+    except ImportError as error:
+        raise Misconfigured(
+            f"a state in PostgreSQL needs more packages ({error.name} is missing)",
+            "pip install im-clues[server], or in a checkout: make venv",
+        ) from error
+    store = PostgresStore(url, seal, most_connections=settings.database_connections)
+    return store, PostgresLocks(store.postgres, settings.lease_s)

@@ -12,7 +12,7 @@ from im_client.providers.base import Finding, Severity
 from im_client.providers.registry import provider
 from im_client.services.context import Context, open_context, provider_settings
 from im_client.services.model import DoctorReport
-from im_client.settings import Settings
+from im_client.settings import Settings, database_url
 from infracore.errors import InfraError
 
 __all__ = ["doctor"]
@@ -72,7 +72,8 @@ def _state(settings: Settings, opened: Callable[[], AbstractContextManager[Conte
     try:
         with opened() as ctx:
             count = len(ctx.store.infrastructures())
-        text = f"{folder}: {count} infrastructures, their secrets open with the key file"
+        place = "PostgreSQL" if database_url(settings) else folder
+        text = f"{place}: {count} infrastructures, their secrets open with the key file"
         found = [Finding("store", Severity.OK, text)]
     except InfraError as error:
         found = [Finding("store", Severity.ERROR, error.message, error.hint)]

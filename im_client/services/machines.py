@@ -91,24 +91,28 @@ class Machines:
         record = self._records[step.node]
         if step.spec is None or record.provider_id is None:
             raise Conflict(f"{step.node} has nothing to be changed")
+        self._sure()
         self._provider.resize(record.provider_id, step.spec)
         self.save(step.node, spec=step.spec)
 
     def start(self, name: str) -> None:
         """Start a stopped machine and wait until it runs."""
         record = self._existing(name)
+        self._sure()
         self._provider.start(record.provider_id or "")
         self._until_running(name, self._provider.get(record.provider_id or ""))
 
     def stop(self, name: str) -> None:
         """Stop a machine and wait until it is off. It must be configured again when it is started."""
         record = self._existing(name)
+        self._sure()
         self._provider.stop(record.provider_id or "")
         self._until(name, lambda machine: machine.phase is Phase.STOPPED, "stop", self._ctx.settings.timeouts.stop_s)
         self.save(name, phase=Phase.STOPPED, configured_digest=None, operation_digests={})
 
     def reboot(self, name: str) -> None:
         """Restart a machine; `ready` waits for it."""
+        self._sure()
         self._provider.reboot(self._existing(name).provider_id or "")
 
     def ready(self, name: str, *, has_operations: bool) -> None:
@@ -163,6 +167,7 @@ class Machines:
 
     def delete_stray(self, machine: Instance) -> None:
         """Remove a machine of the infrastructure that no record knows."""
+        self._sure()
         self._provider.delete(machine.provider_id)
 
     def _delete_at_provider(self, record: NodeRecord) -> None:
@@ -171,6 +176,7 @@ class Machines:
             listed = self._provider.list_machines(self._infrastructure.id)
             ids = {machine.provider_id for machine in listed if machine.token == record.token}
         for provider_id in ids:
+            self._sure()
             self._provider.delete(provider_id)
             self._until_gone(record.name, provider_id)
 
@@ -201,7 +207,16 @@ class Machines:
         self._ctx.store.put_node(record)
         return record
 
+    def _sure(self) -> None:
+        """Make sure, before the provider is asked to change something, that this process is still the one that may.
+
+        Raises:
+            LostLock: it was taken for dead, and another goes on.
+        """
+        self._ctx.locks.check(self._infrastructure.id)
+
     def _request(self, record: NodeRecord) -> MachineRequest:
+        self._sure()
         key = HostKey(record.host_key_public, record.host_key_private) if record.host_key_public else None
         return MachineRequest(
             infrastructure=self._infrastructure.id,

@@ -12,7 +12,6 @@ from im_client.services.known import observe
 from im_client.services.model import ApplyReport, InfrastructureView, Verb
 from im_client.services.prepare import check_machines, find, prepare_present
 from im_client.services.reading import show
-from im_client.state.lock import hold
 from im_client.topology.model import OperationPhase
 from infracore.events import Listener
 
@@ -70,9 +69,7 @@ def power(
 def refresh(ctx: Context, infra: str, *, cancel: threading.Event, wait_s: float = 0.0) -> InfrastructureView:
     """Ask the provider for every machine and record what it says: phases, addresses, machines that are gone."""
     record = find(ctx, infra)
-    with hold(
-        ctx.locks, record.id, Verb.REFRESH.value, wait_s=wait_s, clock=ctx.clock, cancel=cancel, name=record.name
-    ):
+    with ctx.locks.hold(record.id, Verb.REFRESH.value, wait_s=wait_s, clock=ctx.clock, cancel=cancel, name=record.name):
         nodes = ctx.store.nodes(record.id)
         observed = observe(record, nodes, None, ctx.provider(record.provider, record.provider_settings))
         for node in nodes:

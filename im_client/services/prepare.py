@@ -12,7 +12,6 @@ from im_client.services.context import Context
 from im_client.services.known import Observed, facts_of, observe
 from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.templates import StoredReader, absolute, settle
-from im_client.state.lock import holder
 from im_client.state.store import InfrastructureRecord, RunState, Source
 from im_client.template.analysis import Analysis
 from im_client.template.problems import InvalidTemplate, Level, Problem
@@ -345,7 +344,7 @@ def _hookless(plan: Plan, topology: Topology, observed: Observed) -> list[str]:
 
 def _interrupted(ctx: Context, record: InfrastructureRecord) -> list[str]:
     runs = ctx.store.runs(record.id)
-    if runs and runs[0].state is RunState.RUNNING and holder(ctx.locks, record.id) is None:
+    if runs and runs[0].state is RunState.RUNNING and ctx.locks.holder(record.id) is None:
         return [f"the last run (im {runs[0].verb}) was interrupted; this plan goes on from what it left"]
     return []
 

@@ -8,7 +8,6 @@ from im_client.services.context import Context
 from im_client.services.known import access_of, observe
 from im_client.services.model import InfrastructureView, LogView, SshTarget
 from im_client.services.prepare import find
-from im_client.state.lock import holder
 from im_client.state.store import InfrastructureRecord, NodeRecord, RunRecord
 from im_client.topology.values import Value
 from infracore.errors import Conflict, InvalidUsage, NotFound, Unsupported
@@ -118,7 +117,7 @@ def _node(record: InfrastructureRecord, nodes: Sequence[NodeRecord], wanted: str
 
 
 def _busy(ctx: Context, record: InfrastructureRecord) -> str:
-    held = holder(ctx.locks, record.id)
+    held = ctx.locks.holder(record.id)
     return f"im {held.verb}, process {held.pid}" if held is not None else ""
 
 

@@ -1,6 +1,7 @@
 """From the catalogue to a new infrastructure: choose a template, fill in its form, look at the plan, deploy."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -124,12 +125,11 @@ def _fill_in(visit: Visit) -> Response:
     draft = Draft(offer.name, tuple(one.name for one in add_ons), name, said, inputs)
     errors: list[str] = []
     try:
-        _prepare(visit, draft)
+        _prepare(visit, replace(draft, name="") if name_error else draft)
     except InvalidTemplate as error:
         fields, errors = with_problems(fields, definitions, error.problems)
     except InfraError as error:
-        if not name_error:
-            errors = [f"{error.message}. {error.hint}".strip() if error.hint else error.message]
+        errors = [f"{error.message}. {error.hint}" if error.hint else error.message]
     if errors or name_error or any(field.error for field in fields):
         return _form(visit, offer, add_ons, fields, name=name, name_error=name_error, errors=errors, status=422)
     return visit.go(f"/drafts/{visit.session.put(draft)}")

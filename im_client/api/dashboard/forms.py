@@ -75,14 +75,18 @@ def read_fields(
 ) -> tuple[dict[str, Value], list[Field]]:
     """Return the values that were written, and the fields as they were, with errors of what cannot be read at all.
 
-    A field that is left empty takes its default; a text that has one may be emptied.
+    A field that is left empty takes its default, and so does one that was not there to be filled in; a text that has a
+    default may be emptied.
     """
     values: dict[str, Value] = {}
     fields: list[Field] = []
     for name, definition in definitions.items():
-        field = _field(definition, said.get(name, ""))
+        field = _field(definition, said.get(name))
+        if name not in said:
+            fields.append(field)
+            continue
         try:
-            value = _value(definition, field, said.get(name, ""))
+            value = _value(definition, field, said[name])
         except ValueError as error:
             field = replace(field, error=str(error))
         else:

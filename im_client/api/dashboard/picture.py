@@ -104,7 +104,7 @@ def draw(topology: Topology, states: Mapping[str, Sequence[str]] | None = None) 
             wires.append(Wire(at, top if is_public else top + height, heights[name], is_public))
     return Drawing(
         width=2 * MARGIN + len(groups) * (WIDTH + GAP) - GAP + 6,
-        height=below + _BUS * max(len(private) - 1, 0) + 18 if private else top + height + MARGIN,
+        height=below + _BUS * max(len(private) - 1, 0) + 30 if private else top + height + MARGIN,
         boxes=boxes,
         buses=buses,
         wires=wires,

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ _PAGES: Final = Path(__file__).parent / "pages"
 _KINDS: Final = {
     "configured": "good",
     "done": "good",
-    "running": "busy",
+    "running": "up",
     "queued": "busy",
     "pending": "busy",
     "creating": "busy",
@@ -52,7 +53,7 @@ def _environment() -> "Environment":
         auto_reload=False,
     )
     found.globals.update(base=BASE, static=_static, kind=lambda state: _KINDS.get(state, "off"), Role=Role)
-    found.filters.update(bytes=format_bytes, moment=_moment, iso=_iso, ago=ago)
+    found.filters.update(bytes=format_bytes, moment=_moment, iso=_iso, ago=ago, hue=_hue)
     return found
 
 
@@ -81,6 +82,11 @@ def ago(at: float) -> str:
 
 def _moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _hue(text: str) -> int:
+    """Choose one of five colours, always the same for a text."""
+    return zlib.crc32(text.encode()) % 5
 
 
 def _iso(at: float) -> str:

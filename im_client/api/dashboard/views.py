@@ -115,7 +115,7 @@ def live_of(house: House, infra: str, role: Role, page: int = 1) -> Live:
     return Live(
         picture=picture,
         role=role,
-        progress=_progress(picture, waiting[0], len(waiting)) if waiting else None,
+        progress=_progress(house, picture, waiting[0], len(waiting)) if waiting else None,
         last=next((one for one in operations if one.state.is_end), None),
         operations=operations,
         groups=_groups(topology, states),
@@ -135,10 +135,20 @@ def _groups(topology: Topology | None, states: Mapping[str, Sequence[str]]) -> l
     ]
 
 
-def _progress(picture: Picture, operation: OperationRecord, waiting: int) -> Progress:
+def _progress(house: House, picture: Picture, operation: OperationRecord, waiting: int) -> Progress:
     states = [vm.state for vm in picture.vms.values()]
-    done = sum(state in _READY for state in states)
+    ready = _READY if _is_configured(house, picture) else _READY | {"running"}
+    done = sum(state in ready for state in states)
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     behind = f"; {waiting - 1} more waiting" if waiting > 1 else ""
     begun = "waits" if operation.state is OperationState.QUEUED else "goes on"
     return Progress(operation, done, len(states), f"{operation.kind} {begun}: {counts or 'no machines yet'}{behind}")
+
+
+def _is_configured(house: House, picture: Picture) -> bool:
+    """Whether there is more to do with a machine that runs."""
+    record = picture.record
+    try:
+        return house.ctx.provider(record.provider, record.provider_settings).limits().reachable
+    except InfraError:  # its settings are wrong now; what is recorded is shown all the same
+        return True

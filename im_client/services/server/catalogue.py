@@ -21,7 +21,6 @@ __all__ = ["Catalogue", "Offer", "Tab"]
 _MOST_BYTES: Final = 2**20
 _MOST_FILES: Final = 2000
 _ENDINGS: Final = frozenset({".yaml", ".yml"})
-_OTHERS: Final = "Settings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Offer:
         return bool(self.parents)
 
     def tabbed(self, names: Iterable[str]) -> list[tuple[str, list[str]]]:
-        """Share inputs out among the tabs: each stands in the first that takes it, those left in the first of all."""
+        """Share inputs out among the tabs, each to the first that takes it; some may be left."""
         left = list(names)
         found: list[tuple[str, list[str]]] = []
         for tab in self.tabs:
@@ -66,7 +65,7 @@ class Offer:
             left = [name for name in left if name not in mine]
             if mine:
                 found.append((tab.title, mine))
-        return [(_OTHERS, left), *found] if left else found
+        return found
 
 
 class Catalogue:

@@ -78,7 +78,7 @@ def _form(
     status: int = 200,
 ) -> Response:
     by_name = {field.name: field for field in fields}
-    order = [(title, names) for one in (offer, *add_ons) for title, names in one.tabbed(by_name) if one.tabs]
+    order = [tab for one in (offer, *add_ons) for tab in one.tabbed(by_name)]
     tabs = _shared_out(order, by_name)
     catalogue = visit.around.catalogue.all()
     return visit.render(
@@ -99,16 +99,16 @@ def _form(
 def _shared_out(
     order: Sequence[tuple[str, Sequence[str]]], fields: Mapping[str, Field]
 ) -> list[tuple[str, list[Field]]]:
-    """Put each field into the first tab that names it; what none of a template's own tabs takes comes first."""
+    """Put each field into the first tab that takes it; what none does comes last."""
     left = dict(fields)
     tabs: dict[str, list[Field]] = {}
     for title, names in order:
-        if title != "Settings":
-            mine = [left.pop(name) for name in names if name in left]
-            if mine:
-                tabs.setdefault(title, []).extend(mine)
-    first = [("Settings", list(left.values()))] if left else []
-    return [*first, *tabs.items()]
+        mine = [left.pop(name) for name in names if name in left]
+        if mine:
+            tabs.setdefault(title, []).extend(mine)
+    if left:
+        tabs.setdefault("Other settings" if tabs else "Settings", []).extend(left.values())
+    return list(tabs.items())
 
 
 def _fill_in(visit: Visit) -> Response:

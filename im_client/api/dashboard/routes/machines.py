@@ -15,6 +15,8 @@ from im_client.state.server import OperationKind, Role
 
 __all__ = ["ROUTES"]
 
+_HIDDEN: Final = (".private_key", ".password", "launch_time", "state", "instance_name", "instance_id", "provider.type")
+"""Features that stand elsewhere on the page, and secrets."""
 _POWER: Final = {
     "start": (OperationKind.START, "is being started"),
     "stop": (OperationKind.STOP, "is being stopped"),
@@ -44,7 +46,7 @@ def _show(visit: Visit) -> Response:
         role=role,
         picture=picture,
         vm=vm,
-        features=features_of_vm(document),
+        features={name: value for name, value in features_of_vm(document).items() if not name.endswith(_HIDDEN)},
         log=vm_contmsg(visit.house, infra, vm.name),
         is_busy=bool(visit.house.operations.unfinished(infra)),
     )

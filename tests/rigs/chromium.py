@@ -46,7 +46,7 @@ def new_page(
     scripts: bool = True,
     is_phone: bool = False,
 ) -> Iterator[tuple[Page, list[str]]]:
-    """Open a page as somebody new; yield it with the list of what went wrong in it: errors, and refusals by its policy."""
+    """Open a page as somebody new; yield it with what went wrong in it: errors, and refusals by its policy."""
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme=scheme,
@@ -62,7 +62,10 @@ def new_page(
         wrong: list[str] = []
         page.on("console", lambda said: wrong.append(said.text) if said.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}") if _counts(request.failure) else None)
+        page.on(
+            "requestfailed",
+            lambda request: wrong.append(f"failed: {request.url}") if _counts(request.failure) else None,
+        )
         yield page, wrong
     finally:
         context.close()

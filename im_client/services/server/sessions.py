@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from im_client.services.model import Prepared
 from im_client.services.server.callers import Caller, Callers
 from im_client.state.server import ServerStore
 from im_client.topology.values import Value
@@ -42,6 +43,8 @@ class Draft:
     said: Mapping[str, str]
     """The words of the form."""
     inputs: Mapping[str, Value]
+    prepared: Prepared | None = None
+    """Its plan, to be shown."""
     infrastructure: str = ""
     """What became of it, once it is carried out."""
     lock: threading.Lock = field(default_factory=threading.Lock)

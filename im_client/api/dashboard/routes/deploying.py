@@ -12,6 +12,7 @@ from im_client.api.dashboard.picture import draw
 from im_client.api.dashboard.visit import Visit, page
 from im_client.plan.explain import details, summary
 from im_client.plan.model import Action, Plan
+from im_client.services.analysis import analyse
 from im_client.services.model import Prepared
 from im_client.services.prepare import check_name
 from im_client.services.server import changes
@@ -56,11 +57,15 @@ def _add_ons(visit: Visit, offer: Offer, names: Sequence[str]) -> list[Offer]:
 
 
 def _definitions(visit: Visit, offer: Offer, add_ons: Sequence[Offer]) -> Mapping[str, InputDefinition]:
+    """Return the inputs. What the server's owner offers is read here, not in a child: nothing of a caller is in it.
+
+    Raises:
+        InvalidTemplate: they cannot be made out.
+    """
     location = f"{TEMPLATES}form/template.yaml"
     more = {f"{TEMPLATES}form/add-on-{number}.yaml": one.text for number, one in enumerate(add_ons, start=1)}
-    ctx = visit.house.ctx
-    reader = StoredReader({location: offer.text, **more}, ctx.reader())
-    analysis = ctx.analyse(location, reader, add_ons=tuple(more), require_inputs=False)
+    reader = StoredReader({location: offer.text, **more}, visit.house.ctx.reader())
+    analysis = analyse(location, reader, add_ons=tuple(more), require_inputs=False)
     if not analysis.inputs and any(problem.level is Level.ERROR for problem in analysis.problems):
         raise InvalidTemplate(analysis.problems)
     return analysis.inputs
@@ -77,9 +82,7 @@ def _form(
     errors: Sequence[str] = (),
     status: int = 200,
 ) -> Response:
-    by_name = {field.name: field for field in fields}
-    order = [tab for one in (offer, *add_ons) for tab in one.tabbed(by_name)]
-    tabs = _shared_out(order, by_name)
+    tabs = _shared_out((offer, *add_ons), {field.name: field for field in fields})
     catalogue = visit.around.catalogue.all()
     return visit.render(
         "form.html",
@@ -96,16 +99,19 @@ def _form(
     )
 
 
-def _shared_out(
-    order: Sequence[tuple[str, Sequence[str]]], fields: Mapping[str, Field]
-) -> list[tuple[str, list[Field]]]:
-    """Put each field into the first tab that takes it; what none does comes last."""
+def _shared_out(offers: Sequence[Offer], fields: Mapping[str, Field]) -> list[tuple[str, list[Field]]]:
+    """Share the fields out among the tabs of a template and its add-ons; what none takes comes last.
+
+    An add-on chooses before the template, whose patterns were not written with it in mind; its tabs come behind.
+    """
     left = dict(fields)
+    found: list[list[tuple[str, list[Field]]]] = []
+    for offer in reversed(offers):
+        tabbed = offer.tabbed(left)
+        found.insert(0, [(title, [left.pop(name) for name in names]) for title, names in tabbed])
     tabs: dict[str, list[Field]] = {}
-    for title, names in order:
-        mine = [left.pop(name) for name in names if name in left]
-        if mine:
-            tabs.setdefault(title, []).extend(mine)
+    for title, mine in (tab for one in found for tab in one):
+        tabs.setdefault(title, []).extend(mine)
     if left:
         tabs.setdefault("Other settings" if tabs else "Settings", []).extend(left.values())
     return list(tabs.items())
@@ -125,7 +131,7 @@ def _fill_in(visit: Visit) -> Response:
     draft = Draft(offer.name, tuple(one.name for one in add_ons), name, said, inputs)
     errors: list[str] = []
     try:
-        _prepare(visit, replace(draft, name="") if name_error else draft)
+        draft.prepared = _prepare(visit, replace(draft, name="") if name_error else draft)
     except InvalidTemplate as error:
         fields, errors = with_problems(fields, definitions, error.problems)
     except InfraError as error:
@@ -164,7 +170,7 @@ def _preview(visit: Visit) -> Response:
     draft = visit.session.draft(key)
     if draft.infrastructure:
         return visit.go(f"/infrastructures/{draft.infrastructure}")
-    prepared = _prepare(visit, draft)
+    prepared = draft.prepared or _prepare(visit, draft)
     record = prepared.infrastructure
     limits = visit.house.ctx.provider(record.provider, record.provider_settings).limits()
     return visit.render(

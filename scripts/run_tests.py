@@ -27,6 +27,7 @@ MARKERS = (
     "im_server",
     "im_client",
     "schemathesis",
+    "browser",
     "controlplane",
     "slurm",
     "slow",
@@ -43,6 +44,9 @@ TEST_PACKAGES = (
     "iputils-ping",
     "slurm-wlm",
     "munge",
+    "chromium",
+    "fonts-dejavu-core",
+    "fonts-inter",
 )
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
@@ -79,6 +83,12 @@ def _im_client() -> str:
     return (done.stdout.strip() or "the client cannot be installed") if done.returncode else ""
 
 
+def _browser() -> str:
+    if importlib.util.find_spec("playwright") is None:
+        return "not installed: playwright"
+    return "" if shutil.which("chromium") or shutil.which("chromium-browser") else "not installed: chromium"
+
+
 CONDITIONS: dict[str, Callable[[], str]] = {
     "machines": _machines,
     "vm": lambda: _needs("qemu-system-x86_64", "qemu-img"),
@@ -90,6 +100,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "im_server": _im_server,
     "im_client": _im_client,
     "schemathesis": lambda: "" if importlib.util.find_spec("schemathesis") else "not installed: schemathesis",
+    "browser": _browser,
     "controlplane": _controlplane,
     "slurm": lambda: _needs("slurmctld", "slurmd", "munged", "squeue", "scontrol", "sbatch"),
     "slow": lambda: "",

@@ -12,7 +12,7 @@ hypothesis.settings.register_profile("im-clues", deadline=None, suppress_health_
 hypothesis.settings.load_profile("im-clues")
 
 _GROUPS = {
-    "servers": ("controlplane", "im_server", "im_client", "schemathesis", "slurm"),
+    "servers": ("browser", "controlplane", "im_server", "im_client", "schemathesis", "slurm"),
     "machines": ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "install"),
 }
 

@@ -8,23 +8,14 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-__all__ = ["chromium", "new_page", "reason"]
-
-
-def reason() -> str:
-    """Return why there is no browser, "" where there is one."""
-    return "" if _program() else "not installed: chromium"
-
-
-def _program() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser")
+__all__ = ["chromium", "new_page"]
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Run it; it asks nobody but the pages that it is sent to."""
-    program = _program()
-    assert program is not None, reason()
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert program is not None, "not installed: chromium"
     flags = ["--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-gpu"]
     with sync_playwright() as play:
         browser = play.chromium.launch(

@@ -98,8 +98,9 @@ def draw(topology: Topology, states: Mapping[str, Sequence[str]] | None = None) 
         x = MARGIN + index * (WIDTH + GAP)
         boxes.append(_box(group, (x, top, height), lines[group.name], dots[group.name]))
         cards = [card.network for card in group.interfaces if card.network in heights]
+        apart = min(30, (WIDTH - 72) // max(1, len(set(cards)) - 1))
         for place, name in enumerate(dict.fromkeys(cards)):
-            at = x + 36 + place * 30
+            at = x + 36 + place * apart
             is_public = name in public
             wires.append(Wire(at, top if is_public else top + height, heights[name], is_public))
     return Drawing(

@@ -8,8 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 
-from im_client.api.dashboard.app import make_dashboard
-from im_client.api.dashboard.rendering import BASE
+from im_client.api.late import DASHBOARD, LateDashboard
 from im_client.api.measures import Counting, Measures
 from im_client.api.problems import Refused, answer
 from im_client.api.routes import infrastructures, operations, properties, service, vault, vms
@@ -47,8 +46,8 @@ def make_app(house: House) -> FastAPI:
     for module in (service, operations, vms, infrastructures, properties, vault):
         app.include_router(module.router)
     if house.ctx.settings.server.dashboard:
-        app.mount(BASE, make_dashboard(house))
-        for path in ("/", BASE):
+        app.mount(DASHBOARD, LateDashboard(house))
+        for path in ("/", DASHBOARD):
             app.add_route(path, _to_dashboard, methods=["GET"], include_in_schema=False)
     plain = app.openapi
 
@@ -62,7 +61,7 @@ def make_app(house: House) -> FastAPI:
 async def _to_dashboard(request: Request) -> Response:
     """Send a browser to the pages; other clients find nothing here, as ever."""
     if "text/html" in _accept(request):
-        return RedirectResponse(f"{BASE}/", 303)
+        return RedirectResponse(f"{DASHBOARD}/", 303)
     raise HTTPException(404, "Not Found")
 
 

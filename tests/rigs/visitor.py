@@ -1,6 +1,7 @@
 """A browser without a screen and without scripts: it keeps cookies, follows redirects and fills in forms."""
 
 import re
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -70,10 +71,11 @@ class Page:
 class Visitor:
     """One person with one browser."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
         self.url = url
         self.jar = CookieJar()
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
+        handlers = [urllib.request.HTTPSHandler(context=tls)] if tls is not None else []
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar), *handlers)
         self.last = Page(0, "", "", {})
 
     def get(self, path: str, **headers: str) -> Page:

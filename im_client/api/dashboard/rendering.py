@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from im_client.api.late import DASHBOARD
 from im_client.state.server import Role
 from infracore.units import format_bytes
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BASE", "STATIC", "ago", "render", "trusted"]
 
-BASE: Final = "/dashboard"
+BASE: Final = DASHBOARD
 STATIC: Final = Path(__file__).parent / "static"
 _PAGES: Final = Path(__file__).parent / "pages"
 _KINDS: Final = {

@@ -28,6 +28,8 @@ from infracore.errors import InfraError, InvalidUsage
 __all__ = ["ROUTES"]
 
 _LONGEST_NAME: Final = 40
+_MOST_KEPT: Final = 500
+"""Steps of a plan that is kept from the form to its page; a larger one is made again."""
 
 
 def _catalogue(visit: Visit) -> Response:
@@ -131,7 +133,9 @@ def _fill_in(visit: Visit) -> Response:
     draft = Draft(offer.name, tuple(one.name for one in add_ons), name, said, inputs)
     errors: list[str] = []
     try:
-        draft.prepared = _prepare(visit, replace(draft, name="") if name_error else draft)
+        prepared = _prepare(visit, replace(draft, name="") if name_error else draft)
+        if len(prepared.plan.steps) <= _MOST_KEPT:
+            draft.prepared = prepared
     except InvalidTemplate as error:
         fields, errors = with_problems(fields, definitions, error.problems)
     except InfraError as error:

@@ -1,11 +1,15 @@
 """Who gets in, what the browser keeps, and whose forms count."""
 
+import ssl
+import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from im_client.state.server import Role
-from tests.rigs.im_serve import Client, Serve
+from tests.im_client.api.test_tls import write_certificate
+from tests.rigs.im_serve import Client, Serve, im_serve
 from tests.rigs.visitor import Visitor
 
 pytestmark = pytest.mark.slow
@@ -170,3 +174,26 @@ def test_a_browser_is_sent_to_the_pages_and_others_find_what_they_always_did(ser
     assert client("GET", "/").status == 404
     paths = client("GET", "/openapi.json").json["paths"]
     assert not [path for path in paths if "dashboard" in path or path == "/"]
+
+
+def test_under_tls_the_key_never_travels_in_clear(tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path)
+    with im_serve(tmp_path, IM_SERVER_TLS_CERTIFICATE=str(certificate), IM_SERVER_TLS_KEY=str(key)) as server:
+        server.user("ana")
+        visitor = Visitor(server.url, ssl.create_default_context(cafile=str(certificate)))
+        assert visitor.sign_in("ana").path == "/infrastructures"
+        cookie = visitor.cookie("__Host-im")
+        assert cookie.secure
+        assert cookie.path == "/"
+        assert cookie.has_nonstandard_attr("HttpOnly")
+        assert visitor.post("/sign-out").path == "/sign-in"
+        assert "__Host-im" not in [one.name for one in visitor.jar]
+
+
+def test_the_owner_can_switch_the_pages_off(tmp_path: Path) -> None:
+    with im_serve(tmp_path, IM_SERVER_DASHBOARD="false") as server:
+        assert Visitor(server.url).get("/sign-in").status == 404
+        request = urllib.request.Request(server.url + "/", headers={"Accept": "text/html"})
+        with pytest.raises(urllib.error.HTTPError, match="404") as found:
+            urllib.request.urlopen(request, timeout=10)
+        found.value.close()

@@ -1,7 +1,7 @@
 """Take the pictures of the dashboard in docs/images/: an `im serve` with the provider `fake`, in Debian's Chromium.
 
-Not done by `make docs`: the pictures differ a little with every version of the browser. Needs what the tests marked
-`browser` need.
+`make screenshots`, not `make docs`: the pictures differ a little with every version of the browser. Needs what the
+tests marked `browser` need.
 """
 
 import sys

@@ -74,6 +74,11 @@ class Live:
         """Whether something goes on."""
         return self.progress is not None
 
+    @property
+    def is_to_mend(self) -> bool:
+        """Whether the last change did not come to its good end."""
+        return not self.is_busy and self.last is not None and self.last.state is not OperationState.DONE
+
 
 def rows_of(house: House, infras: Sequence[str]) -> list[Row]:
     """Return the rows of infrastructures; what is gone meanwhile is left out."""

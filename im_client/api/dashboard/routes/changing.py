@@ -64,6 +64,14 @@ def _scale(visit: Visit) -> Response:
     return visit.go(f"/infrastructures/{infra}", f"Scaling {words}.")
 
 
+def _again(visit: Visit) -> Response:
+    """Bring it to what is recorded as wanted: what failed or was cancelled is done, what is there stays."""
+    infra = visit.path("infra")
+    require(visit.house.records, visit.caller, infra, Role.OPERATOR)
+    changes.scale(visit.house, visit.caller, infra, {})
+    return visit.go(f"/infrastructures/{infra}", "What is missing is being made; what is there stays.")
+
+
 def _change(visit: Visit) -> Response:
     infra, verb = visit.path("infra"), visit.request.url.path.rsplit("/", 1)[-1]
     require(visit.house.records, visit.caller, infra, Role.OPERATOR)
@@ -108,6 +116,7 @@ def _destroy(visit: Visit) -> Response:
 
 ROUTES: Final[Sequence[Route]] = (
     Route("/infrastructures/{infra}/scale", page(_scale), methods=["POST"]),
+    Route("/infrastructures/{infra}/again", page(_again), methods=["POST"]),
     Route("/infrastructures/{infra}/operations/{operation}/cancel", page(_cancel), methods=["POST"]),
     Route("/infrastructures/{infra}/destroy", page(_ask_destroy), methods=["GET"]),
     Route("/infrastructures/{infra}/destroy", page(_destroy), methods=["POST"]),

@@ -1,11 +1,13 @@
 """An infrastructure as it goes on, and what is done with it."""
 
 import re
+from pathlib import Path
 
 import pytest
 
+from tests.im_client.api.dashboard.conftest import furnish
 from tests.im_client.api.dashboard.test_deploying import deploy
-from tests.rigs.im_serve import Client
+from tests.rigs.im_serve import Client, im_serve
 from tests.rigs.process import wait_until
 from tests.rigs.visitor import Page, Visitor
 
@@ -141,3 +143,23 @@ def test_a_list_is_searched_and_turned_over(ana: Visitor, client: Client) -> Non
     assert not page.offers(f"/dashboard{found[0]}")
     assert ana.get("/infrastructures?page=99").status == 200
     assert ana.get("/infrastructures?page=x").status == 200
+
+
+def test_what_failed_is_tried_again(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    fault = "faults: [{op: create, error: QuotaExceeded, node: worker-2, times: 1}]"
+    (tmp_path / "im.yaml").write_text(f"server: {{catalogue: [own]}}\nproviders: {{fake: {{{fault}}}}}\n")
+    with im_serve(tmp_path) as server:
+        client, ana = server.user("ana"), Visitor(server.url)
+        ana.sign_in("ana")
+        infra = quiet(ana, client, deploy(ana, **{"in:workers": "2"}))
+        page = ana.get(infra)
+        assert "create partly-done" in page.text
+        assert "a scripted fault" in page.text
+        assert "worker-2" in page.text
+        again = ana.post(f"{infra}/again")
+        assert "what is there stays" in again.text
+        quiet(ana, client, again)
+        assert set(client.vms(infra).values()) == {"configured"}
+        assert len(client.vms(infra)) == 3
+        assert "Try again" not in ana.get(infra).text

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 NEEDED = {
     "scale": Role.SCALER,
     "vms/1/remove": Role.SCALER,
+    "again": Role.OPERATOR,
     "reconfigure": Role.OPERATOR,
     "start": Role.OPERATOR,
     "stop": Role.OPERATOR,

@@ -11,7 +11,7 @@ from im_client.api.dashboard.visit import Visit
 
 __all__ = ["Part", "answer_part", "part_of"]
 
-BUSY_S: Final = 1.5
+BUSY_S: Final = 1
 QUIET_S: Final = 15
 
 

@@ -69,12 +69,12 @@ def test_from_the_catalogue_to_the_end_of_a_cluster(server: Serve, browser: Brow
         look_closely(page, deep=is_wide)
         sign_in(page, server)
         page.get_by_role("link", name="Catalogue", exact=True).click()
-        look_closely(page)
+        look_closely(page, deep=not is_wide)
         page.get_by_label("Search the catalogue").fill("pictures")
         expect(page.get_by_text("1 template for")).to_be_visible()
         assert page.url.endswith("/catalogue"), "the cards came by themselves"
         page.get_by_role("link", name="Render farm").click()
-        look_closely(page, deep=is_wide)
+        look_closely(page, deep=not is_wide)
 
         page.get_by_label("Name of the infrastructure").fill("lab")
         page.get_by_label("Workers").fill("99")
@@ -85,7 +85,7 @@ def test_from_the_catalogue_to_the_end_of_a_cluster(server: Serve, browser: Brow
         expect(page.get_by_role("alert")).to_be_focused()
         expect(page.get_by_label("Workers")).to_have_attribute("aria-invalid", "true")
         expect(page.locator("#f-workers-error")).to_contain_text("9")
-        look_closely(page)
+        look_closely(page, deep=is_wide)
         assert wrong == [REFUSED]
         wrong.clear()
 

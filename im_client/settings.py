@@ -75,6 +75,8 @@ class ServerSettings:
     fetch_hosts: tuple[str, ...] = ("*",)
     foreign_playbooks: bool = False
     refresh_s: float = 10.0
+    dashboard: bool = True
+    catalogue: tuple[str, ...] = ()
     oidc: OidcSettings = OidcSettings()
     vault: VaultSettings = VaultSettings()
 
@@ -147,6 +149,8 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.fetch_hosts": ("Hosts that templates may import from, as patterns; private addresses never.", ""),
     "server.foreign_playbooks": ("Run playbooks of callers: they can read what this server can.", ""),
     "server.refresh_s": ("How old what a provider said may be when somebody looks.", "s"),
+    "server.dashboard": ("Serve the dashboard at `/dashboard`.", ""),
+    "server.catalogue": ("Folders of templates that the dashboard offers beside ours.", ""),
     "server.oidc.issuer": ("Issuer of the tokens that are taken; empty: none are.", ""),
     "server.oidc.audience": ("Audience that a token must be for.", ""),
     "server.oidc.jwks": ("The issuer's keys: https address or file; empty: asked from the issuer.", ""),
@@ -201,6 +205,7 @@ def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str]
             server,
             tls_certificate=_file(server.tls_certificate, cwd),
             tls_key=_file(server.tls_key, cwd),
+            catalogue=_absolute(server.catalogue, loaded.origins["server.catalogue"], cwd),
             vault=replace(server.vault, key_file=_file(server.vault.key_file, cwd)),
         ),
     )

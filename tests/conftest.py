@@ -16,7 +16,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("im-clues")
 
 _GROUPS = {
-    "servers": ("controlplane", "im_server", "im_client", "schemathesis", "slurm", "postgres"),
+    "servers": ("browser", "controlplane", "im_server", "im_client", "schemathesis", "slurm", "postgres"),
     "machines": ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "install"),
 }
 

@@ -23,6 +23,7 @@ from infracore.ids import new_infrastructure_id
 
 __all__ = [
     "check_machines",
+    "check_name",
     "check_size",
     "find",
     "prepare_changed",
@@ -55,11 +56,8 @@ def prepare_deploy(
     add_ons = tuple(absolute(add_on, ctx.cwd) for add_on in request.add_ons)
     reader = StoredReader(source.files, ctx.reader()) if source else ctx.reader()
     analysis = ctx.analyse(template, reader, add_ons=add_ons, require_inputs=False)
-    if request.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", request.name):
-        raise InvalidUsage(
-            f"{request.name!r} is no name for an infrastructure",
-            "a letter or digit, then up to 62 letters, digits, dots, dashes or underscores",
-        )
+    if request.name is not None:
+        check_name(request.name)
     name = request.name or _slug(analysis.topology.name if analysis.topology else template.rsplit("/", 1)[-1])
     if request.fresh:
         name = f"{name}-{(infrastructure_id or new_infrastructure_id())[:8]}"
@@ -108,6 +106,15 @@ def prepare_deploy(
         configure=request.configure,
         source_changed=not is_new and wanted != record.source,
     )
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of an infrastructure. Raises InvalidUsage."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
+        raise InvalidUsage(
+            f"{name!r} is no name for an infrastructure",
+            "a letter or digit, then up to 62 letters, digits, dots, dashes or underscores",
+        )
 
 
 def prepare_scale(

@@ -89,6 +89,7 @@ class Settings:
     timeouts: Timeouts = Timeouts()
     server: ServerSettings = ServerSettings()
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 DOCS: Final[Mapping[str, tuple[str, str]]] = {
@@ -133,6 +134,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.vault.path": ("KV mount and path in it; `{sub}` stands for the caller.", ""),
     "server.vault.role": ("Role of Vault's JWT login.", ""),
     "providers": ("Provider -> its own settings; see the provider's page.", ""),
+    "sites": ("Name of a place -> `provider`, and settings that differ from that provider's own.", ""),
 }
 
 

@@ -25,7 +25,9 @@ __all__ = ["command"]
         ("im scp -r demo front:/home/results ./results", "A folder from there. One machine's kind needs no number."),
     ),
 )
-@click.argument("words", nargs=-1, required=True, metavar="[INFRA] SOURCE... TARGET", shell_complete=complete_infrastructure)
+@click.argument(
+    "words", nargs=-1, required=True, metavar="[INFRA] SOURCE... TARGET", shell_complete=complete_infrastructure
+)
 @click.option("-r", "--recursive", is_flag=True, help="Copy folders with all that is in them.")
 def command(words: tuple[str, ...], recursive: bool) -> int:
     """Copy files to a machine, or from one: SOURCE or TARGET is MACHINE:PATH, the other is of this computer.

@@ -96,7 +96,7 @@ class _Run:
             sites,
             records,
             cancel=cancel,
-            note=lambda node, text: self._story.tell(EventKind.NOTE, node, text=text),
+            note=self._note,
         )
         self._operations = {operation.id: operation for operation in self._topology.operations}
         self._operated = {o.group for o in self._topology.operations if o.phase is OperationPhase.CONFIGURE}
@@ -220,6 +220,11 @@ class _Run:
                     pass
 
         return act
+
+    def _note(self, node: str, text: str) -> None:
+        """Tell what a machine's way has come to, or what is prepared for all."""
+        kind, phase = (EventKind.RETRY, "") if node else (EventKind.NOTE, "prepare")
+        self._story.tell(kind, node, phase, text)
 
     def _prepare(self, _: TaskContext) -> None:
         """Make what all machines share, at the first site of each; another is made ready when it is needed."""

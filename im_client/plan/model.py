@@ -138,6 +138,9 @@ class Limits:
     can_stop: bool = True
     reachable: bool = True
     """Whether its machines can be logged in to; where not, nothing is configured and no hook runs."""
+    direct: bool = True
+    """Whether this computer reaches private addresses; where not, a machine without a public address is logged in to
+    through one of its infrastructure that has one."""
     unsupported: frozenset[str] = frozenset()
     """Fields of `Spec` that it cannot honour: a template that asks for one is refused by the plan."""
 

@@ -84,6 +84,8 @@ class FakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unsupported: tuple[str, ...] = ()
     reachable: bool = False
     """Whether to say that its machines can be logged in to."""
+    direct: bool = True
+    """Whether to say that private addresses are reached from here."""
     capacity: int | None = None
     """How many machines there is room for; None: any number."""
 
@@ -124,6 +126,7 @@ class FakeProvider:
             in_place_stopped=frozenset(self._settings.in_place_stopped),
             unsupported=frozenset(self._settings.unsupported),
             reachable=self._settings.reachable,
+            direct=self._settings.direct,
         )
 
     def check(self) -> Sequence[Finding]:

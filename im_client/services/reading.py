@@ -1,5 +1,6 @@
 """What is known, for those who look: listings, one infrastructure, outputs, logs, and how to log in."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -97,10 +98,35 @@ def ssh_target(ctx: Context, infra: str, node: str | None, *, connect: bool = Tr
 
 
 def access_of_all(ctx: Context, record: InfrastructureRecord, nodes: list[NodeRecord]) -> Mapping[str, Access]:
-    """Ask the provider how to log in to these machines; those without an address are left out."""
-    observed = observe(record, nodes, None, Sites(ctx, record))
-    found = {name: access_of(record, node, observed.instances.get(name)) for name, node in observed.records.items()}
-    return {name: access for name, access in found.items() if access is not None}
+    """Ask the sites how to log in to these machines; those without an address are left out.
+
+    Where this computer does not reach private addresses, the way to a machine that has no other leads through the
+    first machine of its site that has a public one.
+    """
+    sites = Sites(ctx, record)
+    limits = sites.limits(node.provider for node in nodes)
+    hidden = {node.name for node in nodes if not limits[node.provider].direct and not node.public_address}
+    wanted = {node.name for node in nodes}
+    observed = observe(record, ctx.store.nodes(record.id) if hidden else nodes, None, sites)
+    found = {
+        name: access
+        for name, node in observed.records.items()
+        if (access := access_of(record, node, observed.instances.get(name))) is not None
+    }
+    gates = {
+        node.provider: found[name]
+        for name, node in reversed(tuple(observed.records.items()))
+        if node.public_address and name in found
+    }
+    return {
+        name: _through(access, gates.get(observed.records[name].provider)) if name in hidden else access
+        for name, access in found.items()
+        if name in wanted
+    }
+
+
+def _through(access: Access, gate: Access | None) -> Access:
+    return access if gate is None or access.jump is not None else dataclasses.replace(access, jump=gate)
 
 
 def choose_node(record: InfrastructureRecord, nodes: Sequence[NodeRecord], wanted: str | None) -> NodeRecord:

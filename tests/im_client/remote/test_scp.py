@@ -79,7 +79,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
 def _copy(access: Access, sources: list[Place], target: Place, cwd: Path, *, recursive: bool = False) -> int:
     with private_folder() as folder:
         argv = scp_argv(access, Files(folder), sources, target, recursive=recursive)
-        return subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, timeout=60).returncode
+        return subprocess.run(
+            argv, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+        ).returncode
 
 
 @pytest.mark.sshd

@@ -65,10 +65,12 @@ def observe(
     """
     asked = tuple(dict.fromkeys((sites.own, *(node.provider for node in nodes))))
     silent: dict[str, InfraError] = {}
-    machines: dict[str, tuple[str, Instance]] = {}
+    machines: dict[str, dict[str, Instance]] = {}
+    """Token -> site -> machine: two names may stand for one place."""
     for site in asked:
         try:
-            machines |= {machine.token: (site, machine) for machine in sites.at(site).list_machines(record.id)}
+            for listed in sites.at(site).list_machines(record.id):
+                machines.setdefault(listed.token, {})[site] = listed
         except InfraError as error:
             if len(asked) == 1:
                 raise
@@ -77,7 +79,9 @@ def observe(
     instances: dict[str, Instance] = {}
     known: dict[str, KnownNode] = {}
     for node in nodes:
-        site, machine = machines.pop(node.token, (node.provider, None))
+        places = machines.pop(node.token, {})
+        site = node.provider if node.provider in places else next(iter(places), node.provider)
+        machine = places.get(site)
         if machine is not None and machine.phase is Phase.GONE:
             machine = None
         if machine is not None:
@@ -107,7 +111,11 @@ def observe(
         known=Known(revision=record.revision, nodes=known, facts=facts),
         records=records,
         instances=instances,
-        strays=tuple(Stray(site, m) for site, m in machines.values() if m.phase is not Phase.GONE),
+        strays=tuple(
+            Stray(site, left)
+            for site, left in (next(iter(places.items())) for places in machines.values())
+            if left.phase is not Phase.GONE
+        ),
         silent=silent,
     )
 

@@ -64,7 +64,7 @@ class ImageKeeper(Protocol):
     """A provider that keeps golden images."""
 
     def save_image(self, request: ImageRequest) -> SavedImage:
-        """Save a machine. Blocks for as long as it takes; where it only begins, `is_ready` is False.
+        """Save a machine. Blocks until the machine may be started again; the image may need longer (`is_ready`).
 
         Raises:
             Conflict: the machine runs and must be stopped, or the name is taken. NoCapacity: no room for the image.

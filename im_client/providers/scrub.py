@@ -86,7 +86,7 @@ def scrub(root: Path, further: Sequence[str] = ()) -> Scrubbed:
 def _visit(
     entry: "os.DirEntry[str]", words: tuple[str, ...], patterns: list[list[str]], removed: list[str], private: list[str]
 ) -> None:
-    path = "/" + "/".join(words)
+    path = ("/" + "/".join(words)).encode(errors="replace").decode()  # a name need not be UTF-8
     is_folder = entry.is_dir(follow_symlinks=False)
     if any(_is_meant(words, pattern, is_folder=is_folder) for pattern in patterns):
         _remove(Path(entry.path), is_folder=is_folder)

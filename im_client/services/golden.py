@@ -1,6 +1,7 @@
 """Golden images: which there are, and which one a group's machines start from. `services.saving` makes them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from im_client.providers.base import Provider
@@ -8,7 +9,7 @@ from im_client.providers.images import ImageKeeper, SavedImage
 from im_client.services.context import Context
 from im_client.services.sites import Sites
 from im_client.topology.model import Group, Topology
-from infracore.errors import Conflict, InvalidUsage, NotFound, Unsupported
+from infracore.errors import Conflict, InvalidUsage, Misconfigured, NotFound, Unsupported
 
 __all__ = ["SiteImage", "choose_images", "find_image", "image_keeper", "known_images", "require_images"]
 
@@ -44,7 +45,8 @@ def known_images(ctx: Context) -> tuple[SiteImage, ...]:
     for name in (ctx.settings.provider, *ctx.settings.sites):
         places.setdefault(ctx.provider(name), name)
     for record in ctx.store.infrastructures():
-        places.setdefault(Sites(ctx, record).at(record.provider), record.provider)
+        with suppress(InvalidUsage, Misconfigured):  # a site that is not in the settings any more
+            places.setdefault(Sites(ctx, record).at(record.provider), record.provider)
     return tuple(
         SiteImage(site, image, provider)
         for provider, site in places.items()

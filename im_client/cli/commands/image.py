@@ -8,6 +8,7 @@ from im_client.cli.change import patience, wait_option
 from im_client.cli.session import complete_infrastructure, json_option, opened, yes_option
 from infracore.cli.console import ask, needs_answer, print_data, print_json, say
 from infracore.cli.lazy import ExampleCommand, ExampleGroup
+from infracore.cli.text import clean
 from infracore.exitcodes import ExitCode
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def save_command(
         again = shlex.join(["im", "start", plan.record.name, plan.node.name])
         with progress(as_json=False) as listener, interruptible(listener.notice, again=again) as cancel:
             saved = save_image(ctx, plan, listener=listener, cancel=cancel, wait_s=patience(ctx, wait_s))
-    for path in saved.private:
+    for path in map(clean, saved.private):
         say(f"note: {path} is private and is in the image; --without {path} leaves it out")
     if not use:
         say(f"to use it: im scale {plan.record.name} {plan.node.group}=N --image {saved.name}")

@@ -30,6 +30,9 @@ _MARGIN_BYTES: Final = 256 * 1024**2
 _DEEPEST: Final = 8
 """Images that stand on each other: the kernel takes one page of mount options."""
 _COPY_S: Final = 1800.0
+_REMOVE_S: Final = 600.0
+_MOST_PRIVATE: Final = 50
+"""Names of private files that are recorded."""
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -132,7 +135,7 @@ class GoldenImages:
             try:
                 return self._filled(fresh, request, manifest, upper)
             finally:
-                shutil.rmtree(fresh, ignore_errors=True)
+                _remove(fresh)
 
     def _filled(self, fresh: Path, request: ImageRequest, manifest: Manifest, upper: Path) -> GoldenImage:
         layer = fresh / "layer"
@@ -156,7 +159,7 @@ class GoldenImages:
             base=manifest.base,
             parent=manifest.golden,
             removed=len(scrubbed.removed),
-            private=scrubbed.private,
+            private=scrubbed.private[:_MOST_PRIVATE],
         )
         write_durably(fresh / _RECORD, msgspec.json.encode(image))
         run(("sync", "--file-system", fresh), timeout_s=300)
@@ -177,7 +180,7 @@ class GoldenImages:
         """Remove what a killed process left: under the lock of who saves, nobody else is at it."""
         for left in self._folder.glob(".*.*"):
             if left.is_dir():
-                shutil.rmtree(left)
+                _remove(left)
 
     def check(self, name: str) -> str:
         """Look at all files of an image; return what is wrong or ""."""
@@ -200,13 +203,19 @@ class GoldenImages:
         place = self._folder / name
         if name in {image.name for image in self.all()}:
             gone = self._folder / f".{name}.gone"
-            shutil.rmtree(gone, ignore_errors=True)
+            _remove(gone)
             place.rename(gone)
-            shutil.rmtree(gone)
+            _remove(gone)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that a machine has filled: however deep, which Python's own recursion could not. Absent: fine."""
+    run(("rm", "--recursive", "--force", "--", folder), timeout_s=_REMOVE_S)
 
 
 def _check_room(folder: Path, upper: Path) -> None:
-    needed = sum(path.lstat().st_blocks * 512 for path in _walk(upper)) + _MARGIN_BYTES
+    used = run(("du", "--summarize", "--block-size=1", "--", upper), timeout_s=_REMOVE_S).stdout
+    needed = int(used.split()[0]) + _MARGIN_BYTES
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise NoCapacity(

@@ -14,6 +14,7 @@ from im_client.providers.local import golden
 from im_client.providers.local.golden import GoldenImages
 from im_client.providers.local.records import Manifest
 from infracore.errors import CommandFailed, Conflict, NoCapacity, NotFound
+from infracore.process import run
 
 
 @pytest.fixture
@@ -85,6 +86,24 @@ def test_room_is_looked_for_before_anything_is_copied(
     with pytest.raises(NoCapacity, match="are free"):
         images.save(_request(), _machine(images, tmp_path), upper)
     assert images.all() == []
+
+
+def test_names_that_are_no_text_and_folders_without_end_are_no_defect(
+    images: GoldenImages, upper: Path, tmp_path: Path
+) -> None:
+    odd = os.fsencode(upper / "etc") + b"/\xff\x1b.key"
+    with open(os.open(odd, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+        file.write("x")
+    image = images.save(_request(), _machine(images, tmp_path), upper)
+    assert image.private == ("/etc/?\x1b.key",)
+    assert images.all() == [image]
+    deep = upper / "usr"
+    run(["sh", "-c", "for i in $(seq 1500); do mkdir d && cd d || exit 1; done"], timeout_s=60, cwd=deep)
+    with pytest.raises(CommandFailed, match="cannot be looked through"):
+        images.save(_request("deep"), _machine(images, tmp_path), upper)
+    left = sorted(path.name for path in (tmp_path / "state" / "golden").iterdir() if path.is_dir())
+    assert left == ["wn"]
+    run(["rm", "-rf", deep], timeout_s=60)
 
 
 def test_a_copy_that_fails_leaves_nothing(images: GoldenImages, upper: Path, tmp_path: Path) -> None:

@@ -236,6 +236,7 @@ def _digest(root: Path) -> tuple[str, int]:
     """Return the SHA-256 over all paths with owner, mode, attributes and content, and the bytes on disk."""
     whole = hashlib.sha256()
     size = 0
+    largest = shutil.disk_usage(root).total
     for path in _walk(root):
         found = path.lstat()
         attributes = [(name, os.getxattr(path, name, follow_symlinks=False)) for name in _attributes(path)]
@@ -244,6 +245,8 @@ def _digest(root: Path) -> tuple[str, int]:
         size += found.st_blocks * 512
         if stat.S_ISLNK(found.st_mode):
             whole.update(os.fsencode(path.readlink()))
+        elif found.st_size > largest:  # sparse: reading it would take days
+            raise OSError(f"{path.name!r} says that it is larger than the disk")
         elif stat.S_ISREG(found.st_mode):
             with path.open("rb") as file:
                 whole.update(found.st_size.to_bytes(8, "big"))

@@ -108,7 +108,9 @@ def main(words: list[str]) -> int:
     if install:
         _install()
     reasons = dict.fromkeys(MARKERS, "not part of the quick suite")
-    if not quick:
+    if quick:
+        os.environ["IM_CLUES_QUICK"] = "1"  # see tests/laws.py
+    else:
         reasons = {marker: why for marker in MARKERS if (why := CONDITIONS[marker]())}
         for marker, why in reasons.items():
             print(f"skipping tests marked {marker!r}: {why}", flush=True)

@@ -17,7 +17,7 @@ from im_client.state.codec import decode_source, encode_source, encode_values, s
 from im_client.state.migrations import known_migrations, migrate
 from im_client.state.store import EventRecord, InfrastructureRecord, NodeRecord, RunRecord, RunState, Source
 from im_client.topology.values import Value
-from infracore.errors import Conflict, InfraError, Misconfigured, NotFound, Transient
+from infracore.errors import Conflict, InfraError, Misconfigured, NoSpace, NotFound, Transient
 from infracore.secrets import Seal
 
 __all__ = ["SqliteStore", "open_store"]
@@ -282,7 +282,7 @@ def _translated(error: sqlite3.Error | OSError, path: Path) -> InfraError:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Transient(f"the state file {path} is kept busy by another process", "try again")
         case sqlite3.SQLITE_FULL:
-            return Misconfigured(
+            return NoSpace(
                 f"no room on the disk for the state file {path}", "free some space, then run the same command again"
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:

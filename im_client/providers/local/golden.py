@@ -16,9 +16,10 @@ from typing import Final
 import msgspec
 
 from im_client.providers.images import ImageRequest, SavedImage
-from im_client.providers.local.records import Manifest, file_lock, is_locked, write_durably
+from im_client.providers.local.records import Manifest, file_lock, is_locked
 from im_client.providers.scrub import scrub
 from infracore.errors import CommandFailed, Conflict, NoCapacity, NotFound
+from infracore.files import write_durably
 from infracore.process import run
 from infracore.units import format_bytes
 

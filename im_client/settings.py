@@ -113,6 +113,7 @@ class Settings:
     server: ServerSettings = ServerSettings()
     remote: RemoteSettings = RemoteSettings()
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 DOCS: Final[Mapping[str, tuple[str, str]]] = {
@@ -171,6 +172,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "remote.wait_s": ("How long a change is followed at a server that is not ours.", "s"),
     "remote.poll_s": ("How often such a server is asked how it stands.", "s"),
     "providers": ("Provider -> its own settings; see the provider's page.", ""),
+    "sites": ("Name of a place -> `provider`, and settings that differ from that provider's own.", ""),
 }
 
 

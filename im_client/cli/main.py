@@ -14,17 +14,21 @@ from infracore.errors import InfraError
 __all__ = ["SUMMARIES", "cli", "main"]
 
 SUMMARIES = {
+    "templates": "List, search and show templates.",
     "validate": "Check a template and say all that is wrong with it.",
     "plan": "Show what deploying a template would do, and change nothing.",
     "deploy": "Make the machines of a template and configure them.",
+    "clone": "Make another infrastructure from the template and inputs of one.",
     "list": "List the infrastructures.",
     "show": "Show one infrastructure and its machines.",
     "outputs": "Print the outputs of an infrastructure.",
     "ssh": "Log in to a machine, or run a command on it.",
+    "scp": "Copy files to a machine, or from one.",
     "logs": "Print what happened in a run, with Ansible's own log.",
     "inventory": "Print the machines as an Ansible inventory.",
     "scale": "Change how many machines of a kind there are.",
     "reconfigure": "Run the configuration of machines again.",
+    "image": "Keep configured machines as images that others start from.",
     "start": "Start machines that are stopped.",
     "stop": "Stop machines; their disks and addresses stay.",
     "reboot": "Restart machines.",

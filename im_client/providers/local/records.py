@@ -37,7 +37,9 @@ class Manifest(msgspec.Struct, frozen=True):
     name: str
     kind: str
     base: str = ""
-    """Folder (nspawn) or file (qemu) of the base image."""
+    """Folder (nspawn; several with colons between, the uppermost first) or file (qemu) of the base image."""
+    golden: str = ""
+    """Name of the golden image that it started from; `base` then names the image's layers too."""
     image: str = ""
     """For people: `debian bookworm`."""
     address: str = ""

@@ -9,8 +9,8 @@ from im_client.services.server.accounts import Accounts
 from im_client.services.server.callers import Callers
 from im_client.services.server.sessions import IDLE_S, LONGEST_S, Draft, Sessions
 from im_client.state.server import Role
+from im_client.state.sql_server import SqlServerStore
 from im_client.state.sqlite import SqliteStore
-from im_client.state.sqlite_server import SqliteServerStore
 from infracore.clock import FakeClock
 from infracore.errors import NotFound, Unauthorised
 from infracore.secrets import Secret
@@ -25,21 +25,21 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Iterator[SqliteServerStore]:
+def records(tmp_path: Path) -> Iterator[SqlServerStore]:
     store = SqliteStore(tmp_path / "state.db", SEAL)
-    yield SqliteServerStore(store)
+    yield SqlServerStore(store)
     store.close()
 
 
 @pytest.fixture
-def accounts(records: SqliteServerStore, clock: FakeClock) -> Accounts:
+def accounts(records: SqlServerStore, clock: FakeClock) -> Accounts:
     found = Accounts(records, clock)
     found.add("ana", PASSWORD)
     return found
 
 
 @pytest.fixture
-def sessions(accounts: Accounts, records: SqliteServerStore, clock: FakeClock) -> Sessions:
+def sessions(accounts: Accounts, records: SqlServerStore, clock: FakeClock) -> Sessions:
     return Sessions(Callers(accounts, None), records, clock)
 
 
@@ -87,7 +87,7 @@ def test_signing_out_ends_one_session(sessions: Sessions) -> None:
 
 
 def test_a_session_is_worth_what_its_account_is_now(
-    sessions: Sessions, accounts: Accounts, records: SqliteServerStore
+    sessions: Sessions, accounts: Accounts, records: SqlServerStore
 ) -> None:
     key, _ = sessions.sign_in("ana", PASSWORD)
     accounts.add("ana", Secret("another horse"))
@@ -109,7 +109,7 @@ def test_a_token_gives_its_own_role_until_it_expires(sessions: Sessions, account
         sessions.sign_in_by_token(token)
 
 
-def test_forms_before_signing_in_are_sealed_by_this_process(sessions: Sessions, records: SqliteServerStore) -> None:
+def test_forms_before_signing_in_are_sealed_by_this_process(sessions: Sessions, records: SqlServerStore) -> None:
     assert sessions.seal("a") == sessions.seal("a")
     assert sessions.seal("a") != sessions.seal("b")
     another = Sessions(Callers(Accounts(records, FakeClock()), None), records, FakeClock())

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from im_client.services.context import open_context
 from im_client.services.server.accounts import Accounts
 from im_client.services.server.callers import Callers
+from im_client.services.server.house import open_records
 from im_client.services.server.sessions import IDLE_S, LONGEST_S, Draft, Sessions
-from im_client.state.server import Role
-from im_client.state.sqlite import SqliteStore
-from im_client.state.sqlite_server import SqliteServerStore
+from im_client.state.server import Role, ServerStore
 from infracore.clock import FakeClock
 from infracore.errors import NotFound, Unauthorised
 from infracore.secrets import Secret
-from tests.im_client.state.records import SEAL
 
 PASSWORD = Secret("correct horse")
 
@@ -25,21 +24,20 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Iterator[SqliteServerStore]:
-    store = SqliteStore(tmp_path / "state.db", SEAL)
-    yield SqliteServerStore(store)
-    store.close()
+def records(tmp_path: Path, clock: FakeClock) -> Iterator[ServerStore]:
+    with open_context(environ={"HOME": str(tmp_path), "IM_STATE_DIR": str(tmp_path / "state")}, clock=clock) as ctx:
+        yield open_records(ctx)
 
 
 @pytest.fixture
-def accounts(records: SqliteServerStore, clock: FakeClock) -> Accounts:
+def accounts(records: ServerStore, clock: FakeClock) -> Accounts:
     found = Accounts(records, clock)
     found.add("ana", PASSWORD)
     return found
 
 
 @pytest.fixture
-def sessions(accounts: Accounts, records: SqliteServerStore, clock: FakeClock) -> Sessions:
+def sessions(accounts: Accounts, records: ServerStore, clock: FakeClock) -> Sessions:
     return Sessions(Callers(accounts, None), records, clock)
 
 
@@ -87,7 +85,7 @@ def test_signing_out_ends_one_session(sessions: Sessions) -> None:
 
 
 def test_a_session_is_worth_what_its_account_is_now(
-    sessions: Sessions, accounts: Accounts, records: SqliteServerStore
+    sessions: Sessions, accounts: Accounts, records: ServerStore
 ) -> None:
     key, _ = sessions.sign_in("ana", PASSWORD)
     accounts.add("ana", Secret("another horse"))
@@ -109,7 +107,7 @@ def test_a_token_gives_its_own_role_until_it_expires(sessions: Sessions, account
         sessions.sign_in_by_token(token)
 
 
-def test_forms_before_signing_in_are_sealed_by_this_process(sessions: Sessions, records: SqliteServerStore) -> None:
+def test_forms_before_signing_in_are_sealed_by_this_process(sessions: Sessions, records: ServerStore) -> None:
     assert sessions.seal("a") == sessions.seal("a")
     assert sessions.seal("a") != sessions.seal("b")
     another = Sessions(Callers(Accounts(records, FakeClock()), None), records, FakeClock())

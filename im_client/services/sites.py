@@ -6,7 +6,7 @@ recorded with its site, and is looked for, changed and deleted there.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from im_client.plan.model import Limits
 from im_client.providers.base import Provider
@@ -23,6 +23,7 @@ class Sites:
 
     ctx: Context
     infrastructure: InfrastructureRecord
+    _opened: dict[str, Provider] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def own(self) -> str:
@@ -35,8 +36,11 @@ class Sites:
         Raises:
             InvalidUsage: there is no such site any more. Misconfigured: one of its settings is wrong.
         """
-        own = self.infrastructure.provider_settings if name == self.own else None
-        return self.ctx.provider(name, own)
+        found = self._opened.get(name)
+        if found is None:  # two threads may both ask: the context gives them the same one
+            own = self.infrastructure.provider_settings if name == self.own else None
+            found = self._opened[name] = self.ctx.provider(name, own)
+        return found
 
     def limits(self, names: Iterable[str]) -> Mapping[str, Limits]:
         """Return what each site can do, under the site's name; the infrastructure's own site is always among them."""

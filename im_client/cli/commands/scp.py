@@ -1,5 +1,8 @@
 """`im scp`."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,9 +13,8 @@ from infracore.errors import InvalidUsage
 
 if TYPE_CHECKING:
     from im_client.remote.scp import Place
-    from im_client.services.context import Context
 
-__all__ = ["command"]
+__all__ = ["Job", "command", "read_words"]
 
 
 @click.command(
@@ -39,28 +41,43 @@ def command(words: tuple[str, ...], recursive: bool) -> int:
     from im_client.services.reading import ssh_target
 
     with opened() as ctx:
-        infra, (*sources, target) = _split(ctx, words)
-        machines = {place.machine for place in sources}
-        if (target.machine is None) == (None in machines):
-            raise InvalidUsage(
-                "all files go from this computer to a machine, or from a machine to this computer",
-                "example: im scp demo job.sh front:/root/",
-            )
-        if len(machines) > 1:
-            raise InvalidUsage("files of several machines", "copy from one machine after another")
-        node = target.machine or next(iter(machines))
-        access = ssh_target(ctx, infra, node).access
-    return copy_files(access, sources, target, recursive=recursive)
+        job = read_words(words, lambda word: is_infrastructure(ctx, word))
+        access = ssh_target(ctx, which(ctx, job.infra), job.machine).access
+    return copy_files(access, job.sources, job.target, recursive=recursive)
 
 
-def _split(ctx: "Context", words: tuple[str, ...]) -> "tuple[str, list[Place]]":
-    """Tell the infrastructure from the files: with three words and more, the first may name it."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is copied where."""
+
+    infra: str | None
+    """As it is named; None: the only one there is."""
+    machine: str
+    sources: "tuple[Place, ...]"
+    target: "Place"
+
+
+def read_words(words: tuple[str, ...], is_infra: Callable[[str], bool]) -> Job:
+    """Tell the infrastructure from the files: with three words and more, the first may name it.
+
+    Raises:
+        InvalidUsage: files that are not all on one side, or of several machines; a word that could be both.
+    """
     from im_client.remote.scp import read_place
 
-    named = words[0] if len(words) > 2 and ":" not in words[0] and is_infrastructure(ctx, words[0]) else None
-    if named is not None and (ctx.cwd / named).exists():
+    named = words[0] if len(words) > 2 and ":" not in words[0] and is_infra(words[0]) else None
+    if named is not None and Path(named).exists():
         raise InvalidUsage(f"{named!r} is an infrastructure and a file", f"for the file write ./{named}")
     places = [read_place(word) for word in (words[1:] if named is not None else words)]
     if len(places) < 2:
         raise InvalidUsage("from where, and to where?", "example: im scp demo job.sh front:/root/")
-    return which(ctx, named), places
+    *sources, target = places
+    machines = {place.machine for place in sources}
+    if (target.machine is None) == (None in machines):
+        raise InvalidUsage(
+            "all files go from this computer to a machine, or from a machine to this computer",
+            "example: im scp demo job.sh front:/root/",
+        )
+    if len(machines) > 1:
+        raise InvalidUsage("files of several machines", "copy from one machine after another")
+    return Job(named, target.machine or next(iter(machines)) or "", tuple(sources), target)

@@ -31,7 +31,7 @@ FOCUS = """() => {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     folder = furnish(tmp_path_factory.mktemp("browser"))
-    settings = (folder / "im.yaml").read_text().replace("boot: 0.2", "boot: 0.8, delete: 0.2")
+    settings = (folder / "im.yaml").read_text().replace("boot: 0.2", "boot: 2, delete: 0.2")
     (folder / "im.yaml").write_text(settings)
     with im_serve(folder) as running:
         running.user("ana")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from im_client.configure.model import AnsibleSettings
 from infracore.errors import Misconfigured
+from infracore.secrets import Secret
 from infracore.settings import Loaded, Option, load, options
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Settings",
     "Timeouts",
     "VaultSettings",
+    "database_url",
     "describe",
     "files",
     "load_settings",
@@ -73,6 +75,8 @@ class ServerSettings:
     fetch_hosts: tuple[str, ...] = ("*",)
     foreign_playbooks: bool = False
     refresh_s: float = 10.0
+    dashboard: bool = True
+    catalogue: tuple[str, ...] = ()
     oidc: OidcSettings = OidcSettings()
     vault: VaultSettings = VaultSettings()
 
@@ -100,11 +104,16 @@ class Settings:
     provider: str = "local"
     parallel: int = 20
     lock_wait_s: float = 0.0
+    database_url: str = ""
+    database_url_file: Path = Path()
+    database_connections: int = 8
+    lease_s: float = 30.0
     ansible: AnsibleSettings = AnsibleSettings()  # noqa: RUF009 (frozen)
     timeouts: Timeouts = Timeouts()
     server: ServerSettings = ServerSettings()
     remote: RemoteSettings = RemoteSettings()
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 DOCS: Final[Mapping[str, tuple[str, str]]] = {
@@ -113,6 +122,10 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "provider": ("Where machines come from if neither the command nor the infrastructure says.", ""),
     "parallel": ("Steps that run at once.", "steps"),
     "lock_wait_s": ("How long a command waits for another that changes the same infrastructure.", "s"),
+    "database_url": ("PostgreSQL database of the state, for several machines; empty: a file in `state_dir`.", ""),
+    "database_url_file": ("File whose first line is that address, so that its password stands nowhere else.", ""),
+    "database_connections": ("Connections to it that one process has at the most; six more are for locks.", ""),
+    "lease_s": ("With PostgreSQL: how long a process may be silent until others take over what it does.", "s"),
     "ansible.program": ("Path of ansible-playbook; empty: the one beside this Python, else on PATH.", ""),
     "ansible.forks": ("Machines that Ansible works on at once.", "machines"),
     "ansible.strategy": ("`auto` (mitogen where it works), `mitogen` or `plain`.", ""),
@@ -137,6 +150,8 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.fetch_hosts": ("Hosts that templates may import from, as patterns; private addresses never.", ""),
     "server.foreign_playbooks": ("Run playbooks of callers: they can read what this server can.", ""),
     "server.refresh_s": ("How old what a provider said may be when somebody looks.", "s"),
+    "server.dashboard": ("Serve the dashboard at `/dashboard`.", ""),
+    "server.catalogue": ("Folders of templates that the dashboard offers beside ours.", ""),
     "server.oidc.issuer": ("Issuer of the tokens that are taken; empty: none are.", ""),
     "server.oidc.audience": ("Audience that a token must be for.", ""),
     "server.oidc.jwks": ("The issuer's keys: https address or file; empty: asked from the issuer.", ""),
@@ -157,6 +172,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "remote.wait_s": ("How long a change is followed at a server that is not ours.", "s"),
     "remote.poll_s": ("How often such a server is asked how it stands.", "s"),
     "providers": ("Provider -> its own settings; see the provider's page.", ""),
+    "sites": ("Name of a place -> `provider`, and settings that differ from that provider's own.", ""),
 }
 
 
@@ -191,6 +207,7 @@ def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str]
             server,
             tls_certificate=_file(server.tls_certificate, cwd),
             tls_key=_file(server.tls_key, cwd),
+            catalogue=_absolute(server.catalogue, loaded.origins["server.catalogue"], cwd),
             vault=replace(server.vault, key_file=_file(server.vault.key_file, cwd)),
         ),
     )
@@ -213,6 +230,7 @@ def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str]
         settings,
         state_dir=(cwd / settings.state_dir).absolute(),
         cache_dir=(cwd / settings.cache_dir).absolute(),
+        database_url_file=_file(settings.database_url_file, cwd),
         ansible=ansible,
     )
     return Loaded(settings, loaded.origins)
@@ -221,6 +239,8 @@ def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str]
 _LEAST: Final[Mapping[str, float]] = {
     "parallel": 1,
     "lock_wait_s": 0,
+    "database_connections": 2,
+    "lease_s": 1,
     "ansible.forks": 1,
     "ansible.verbosity": 0,
     "ansible.timeout_s": 1,
@@ -275,6 +295,28 @@ _FOLDERS: Final[Mapping[str, str]] = {
     "state_dir": "`/var/lib/im-clues` (root), `$XDG_STATE_HOME/im-clues` (others)",
     "cache_dir": "`/var/cache/im-clues` (root), `$XDG_CACHE_HOME/im-clues` (others)",
 }
+
+
+def database_url(settings: Settings) -> Secret:
+    """Return the address of the PostgreSQL database, which holds a password; empty: there is none.
+
+    Raises:
+        Misconfigured: it is given twice, or its file cannot be read or is open to others.
+    """
+    path = settings.database_url_file
+    if path == Path():
+        return Secret(settings.database_url)
+    if settings.database_url:
+        raise Misconfigured("database_url and database_url_file are both set", "one of them is enough")
+    try:
+        if path.stat().st_mode & 0o007:
+            raise Misconfigured(f"{path} can be read by others, and holds a password", f"run: chmod 600 {path}")
+        lines = path.read_text("utf-8").strip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"cannot read database_url_file {path}: {error}") from error
+    if not lines:
+        raise Misconfigured(f"database_url_file {path} is empty", "postgresql://USER:PASSWORD@HOST/DATABASE")
+    return Secret(lines[0].strip())
 
 
 def reference() -> str:

@@ -7,6 +7,7 @@ Further words go to pytest.
 import ctypes
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -27,8 +28,10 @@ MARKERS = (
     "im_server",
     "im_client",
     "schemathesis",
+    "browser",
     "controlplane",
     "slurm",
+    "postgres",
     "slow",
     "long",
     "install",
@@ -43,6 +46,10 @@ TEST_PACKAGES = (
     "iputils-ping",
     "slurm-wlm",
     "munge",
+    "postgresql",
+    "chromium",
+    "fonts-dejavu-core",
+    "fonts-inter",
 )
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
@@ -79,6 +86,19 @@ def _im_client() -> str:
     return (done.stdout.strip() or "the client cannot be installed") if done.returncode else ""
 
 
+def _postgres() -> str:
+    if os.geteuid() == 0 and "postgres" not in {entry.pw_name for entry in pwd.getpwall()}:
+        return "no user postgres to run it as"
+    there = any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return "" if there else _needs("initdb", "postgres")
+
+
+def _browser() -> str:
+    if importlib.util.find_spec("playwright") is None:
+        return "not installed: playwright"
+    return "" if shutil.which("chromium") or shutil.which("chromium-browser") else "not installed: chromium"
+
+
 CONDITIONS: dict[str, Callable[[], str]] = {
     "machines": _machines,
     "vm": lambda: _needs("qemu-system-x86_64", "qemu-img"),
@@ -90,8 +110,10 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "im_server": _im_server,
     "im_client": _im_client,
     "schemathesis": lambda: "" if importlib.util.find_spec("schemathesis") else "not installed: schemathesis",
+    "browser": _browser,
     "controlplane": _controlplane,
     "slurm": lambda: _needs("slurmctld", "slurmd", "munged", "squeue", "scontrol", "sbatch"),
+    "postgres": _postgres,
     "slow": lambda: "",
     "long": lambda: "minutes each, left out where CI is set" if os.environ.get("CI") else "",
     "install": lambda: "",
@@ -108,7 +130,9 @@ def main(words: list[str]) -> int:
     if install:
         _install()
     reasons = dict.fromkeys(MARKERS, "not part of the quick suite")
-    if not quick:
+    if quick:
+        os.environ["IM_CLUES_QUICK"] = "1"  # see tests/laws.py
+    else:
         reasons = {marker: why for marker in MARKERS if (why := CONDITIONS[marker]())}
         for marker, why in reasons.items():
             print(f"skipping tests marked {marker!r}: {why}", flush=True)

@@ -73,7 +73,7 @@ async def _again(request: Request, house: House, known: AnswerRecord, digest: by
         raise Refused(422, "this Idempotency-Key was used for another request", "use a new key for each request")
     if known.status is None:
         operation = house.operations.find(known.operation) if known.operation else None
-        if operation is None or operation.created_at >= house.began_at:
+        if operation is None or (operation.created_at >= house.began_at and not known.is_abandoned):
             raise Refused(409, "the first request with this Idempotency-Key is still being answered", "ask again later")
         # the server was killed between recording the change and answering
         return await in_thread(_late, request, operation)

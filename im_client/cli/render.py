@@ -9,6 +9,7 @@ from rich.text import Text
 
 from im_client.cli.values import spec_text
 from im_client.configure.model import Failure
+from im_client.plan.explain import places
 from im_client.plan.model import Action, Plan, Step
 from im_client.services.model import ApplyReport, NodeReport, Prepared, Timing, ValidateReport
 from im_client.services.remote.model import RemotePlan
@@ -70,6 +71,7 @@ def _steps_table(steps: Sequence[Step]) -> Table:
         ]
         if step.action is Action.CREATE and step.spec is not None and (wanted := spec_text(step.spec)):
             why.append(cell(wanted, "dim"))
+        why += [cell(text, "dim") for text in places(step)]
         if step.action in {Action.DELETE, Action.REPLACE} and step.operations:
             why.append(cell(f"before: {', '.join(step.operations)}", "dim"))
         if step.action is Action.CONFIGURE and step.operations:

@@ -95,6 +95,8 @@ def _step_shape(step: Step) -> Shape:
         "needs": list(step.needs),
         "operations": list(step.operations),
         "spec": None if step.spec is None else value_shape(step.spec),
+        "sites": list(step.sites),
+        "images": dict(step.images),
     }
 
 
@@ -193,6 +195,7 @@ def _node_shape(node: NodeRecord) -> Shape:
         "index": node.index,
         "phase": node.phase.value,
         "provider": node.provider,
+        "golden_image": node.spec.golden_image,
         "provider_id": node.provider_id,
         "private_address": node.private_address,
         "public_address": node.public_address,

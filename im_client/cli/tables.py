@@ -100,19 +100,22 @@ def show_view(view: InfrastructureView) -> RenderableType:
         head.add_row(Text(key, "bold"), cell(value))
     if not view.nodes:
         return Group(head, Text(""), Text("no machines"))
-    table = bare_table("MACHINE", "STATE", "ADDRESS", "PUBLIC", "SIZE", "AT THE PROVIDER", "FAILURE")
+    several = any(node.provider != record.provider for node in view.nodes)
+    at = ("SITE", "AT THE SITE") if several else ("AT THE PROVIDER",)
+    table = bare_table("MACHINE", "STATE", "ADDRESS", "PUBLIC", "SIZE", *at, "FAILURE")
     for node in view.nodes:
-        table.add_row(*_node_cells(node))
+        table.add_row(*_node_cells(node, with_site=several))
     return Group(head, Text(""), table)
 
 
-def _node_cells(node: NodeRecord) -> tuple[Text, ...]:
+def _node_cells(node: NodeRecord, *, with_site: bool) -> tuple[Text, ...]:
     return (
         cell(node.name, "bold"),
         Text(node.phase.value, _PHASE_STYLES.get(node.phase, "")),
         cell(node.private_address or ""),
         cell(node.public_address or ""),
         cell(spec_text(node.spec)),
+        *([cell(node.provider)] if with_site else []),
         cell(node.provider_id or "", "dim"),
         cell(first_line(node.failure), "red"),
     )

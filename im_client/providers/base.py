@@ -84,6 +84,8 @@ class Instance:
     """What it really got, where the provider says so: `num_cpus`, `mem_bytes`, `disk_bytes`, `image`."""
     fault: str = ""
     """Why it is FAILED, in the provider's words."""
+    has_no_room: bool = False
+    """Whether it is FAILED because the place has no room for it, as some clouds say only after `create`."""
 
 
 class Provider(Protocol):

@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Final
 
 from im_client.providers.base import Provider
+from im_client.providers.registry import names
 from im_client.providers.registry import provider as make_provider
 from im_client.services.analysis import analyse
 from im_client.services.templates import FileReader
-from im_client.settings import Settings, load_settings
+from im_client.settings import Settings, database_url, load_settings
+from im_client.state.lock import FileLocks
+from im_client.state.locks import Locks
 from im_client.state.sqlite import SqliteStore
 from im_client.state.store import Store
 from im_client.template.analysis import Analysis, Reader
 from im_client.topology.values import Value
 from infracore.clock import Clock, SystemClock
-from infracore.errors import Misconfigured
+from infracore.errors import InvalidUsage, Misconfigured
 from infracore.secrets import Seal
 
-__all__ = ["Context", "open_context", "provider_settings"]
+__all__ = ["Context", "open_context", "provider_kind", "provider_settings"]
 
 
 _IN_STATE_DIR: Final = frozenset({"existing", "fake", "im"})
@@ -37,6 +40,7 @@ class Context:
     seal: Seal
     clock: Clock
     cwd: Path
+    locks: Locks
     analyse: Callable[..., Analysis] = analyse
     """Reads templates: `im_client.services.analysis.analyse`, or what a server puts in its place."""
     make_reader: Callable[[], Reader] | None = None
@@ -45,11 +49,6 @@ class Context:
     """Whether Ansible may evaluate expressions in inputs; a server's callers are not trusted with it."""
     _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def locks(self) -> Path:
-        """The folder of the lock files."""
-        return self.settings.state_dir / "locks"
 
     @property
     def runs(self) -> Path:
@@ -63,29 +62,54 @@ class Context:
         return FileReader(self.settings.cache_dir, offline=self.settings.ansible.offline)
 
     def provider(self, name: str, settings: Mapping[str, Value] | None = None) -> Provider:
-        """Return a provider: the settings' table for it, overlaid with the infrastructure's own settings.
+        """Return the provider of a name, or of a site: the settings for it, overlaid with the infrastructure's own.
 
         Raises:
-            InvalidUsage: no provider has this name. Misconfigured: a setting is wrong.
+            InvalidUsage: no provider and no site has this name. Misconfigured: a setting is wrong.
         """
+        kind = provider_kind(self.settings, name)
         merged = provider_settings(self.settings, name, settings)
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:
-                self._providers[key] = make_provider(name, merged)
+                self._providers[key] = make_provider(kind, merged)
             return self._providers[key]
 
     def close(self) -> None:
-        """Close the providers and the store."""
+        """Close the providers, the locks and the store."""
         for provider in self._providers.values():
             provider.close()
+        self.locks.close()
         self.store.close()
 
 
+def provider_kind(settings: Settings, name: str) -> str:
+    """Return the provider that stands behind a name: of a site, else of the provider itself.
+
+    Raises:
+        InvalidUsage: no provider and no site has this name. Misconfigured: a site is set up wrongly.
+    """
+    known = names()
+    site = settings.sites.get(name)
+    if site is None:
+        if name in known:
+            return name
+        sites = f"; sites: {', '.join(sorted(settings.sites))}" if settings.sites else ""
+        raise InvalidUsage(f"there is no provider {name!r}", f"known: {', '.join(known)}{sites}")
+    hint = "run: im config show --origin"
+    if name in known:
+        raise Misconfigured(f"the site {name!r} has the name of a provider", hint)
+    if site.get("provider") not in known:
+        raise Misconfigured(f"the site {name!r} needs a provider: {', '.join(known)}", hint)
+    return str(site["provider"])
+
+
 def provider_settings(settings: Settings, name: str, own: Mapping[str, Value] | None = None) -> dict[str, Value]:
-    """Return what a provider is opened with: the settings' table for it, overlaid with an infrastructure's own."""
-    merged = {**settings.providers.get(name, {}), **(own or {})}
-    if name in _IN_STATE_DIR:
+    """Return what a provider is opened with: the settings' table for it, then the site's, then an infrastructure's."""
+    kind = provider_kind(settings, name)
+    site = {key: value for key, value in settings.sites.get(name, {}).items() if key != "provider"}
+    merged = {**settings.providers.get(kind, {}), **site, **(own or {})}
+    if kind in _IN_STATE_DIR:
         merged.setdefault("state_dir", str(settings.state_dir / "providers" / name))
     return merged
 
@@ -106,20 +130,43 @@ def open_context(
     environ = os.environ if environ is None else environ
     folder = cwd or Path.cwd()
     settings = load_settings(overrides=overrides or {}, environ=environ, cwd=folder).value
-    if (settings.state_dir / "state.db").exists() and not (settings.state_dir / "key").exists():
+    if (
+        not database_url(settings)
+        and (settings.state_dir / "state.db").exists()
+        and not (settings.state_dir / "key").exists()
+    ):
         raise Misconfigured(
             f"the key file {settings.state_dir / 'key'} is missing: what is recorded cannot be read without it",
             "restore it from a backup, or use another state folder (IM_STATE_DIR)",
         )
     seal = Seal.from_file(settings.state_dir / "key")
+    store, locks = _open_state(settings, seal)
     context = Context(
         settings=settings,
-        store=SqliteStore(settings.state_dir / "state.db", seal),
+        store=store,
         seal=seal,
         clock=clock or SystemClock(),
         cwd=folder,
+        locks=locks,
     )
     try:
         yield context
     finally:
         context.close()
+
+
+def _open_state(settings: Settings, seal: Seal) -> tuple[Store, Locks]:
+    """Open the store and the locks that belong to it: of this computer, or of a PostgreSQL database."""
+    url = database_url(settings)
+    if not url:
+        return SqliteStore(settings.state_dir / "state.db", seal), FileLocks(settings.state_dir / "locks")
+    try:
+        from im_client.state.leases import PostgresLocks
+        from im_client.state.postgres import PostgresStore
+    except ImportError as error:
+        raise Misconfigured(
+            f"a state in PostgreSQL needs more packages ({error.name} is missing)",
+            "pip install im-clues[server], or in a checkout: make venv",
+        ) from error
+    store = PostgresStore(url, seal, most_connections=settings.database_connections)
+    return store, PostgresLocks(store.postgres, settings.lease_s)

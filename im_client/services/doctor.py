@@ -10,9 +10,9 @@ from pathlib import Path
 from im_client.configure.program import find_program, look_at
 from im_client.providers.base import Finding, Severity
 from im_client.providers.registry import provider
-from im_client.services.context import Context, open_context, provider_settings
+from im_client.services.context import Context, open_context, provider_kind, provider_settings
 from im_client.services.model import DoctorReport
-from im_client.settings import Settings
+from im_client.settings import Settings, database_url
 from infracore.errors import InfraError
 
 __all__ = ["doctor"]
@@ -36,7 +36,7 @@ def doctor(
 
 def _provider(settings: Settings, name: str) -> tuple[Finding, ...]:
     try:
-        found = provider(name, provider_settings(settings, name))
+        found = provider(provider_kind(settings, name), provider_settings(settings, name))
         try:
             return tuple(found.check())
         finally:
@@ -72,7 +72,8 @@ def _state(settings: Settings, opened: Callable[[], AbstractContextManager[Conte
     try:
         with opened() as ctx:
             count = len(ctx.store.infrastructures())
-        text = f"{folder}: {count} infrastructures, their secrets open with the key file"
+        place = "PostgreSQL" if database_url(settings) else folder
+        text = f"{place}: {count} infrastructures, their secrets open with the key file"
         found = [Finding("store", Severity.OK, text)]
     except InfraError as error:
         found = [Finding("store", Severity.ERROR, error.message, error.hint)]

@@ -6,7 +6,8 @@ from typing import Final
 
 from im_client.services.context import Context
 from im_client.services.model import Verb
-from im_client.state.store import EventRecord, InfrastructureRecord, RunRecord, RunState
+from im_client.state.locks import LostLock
+from im_client.state.store import EventRecord, InfrastructureRecord, RunRecord, RunState, StateLost
 from infracore.events import Event, EventKind, Listener
 from infracore.ids import new_run_id
 
@@ -24,6 +25,7 @@ class Story:
         self._ctx = ctx
         self._listener = listener
         self._waiting: list[EventRecord] = []
+        self._most = BATCH
         self._lock = threading.Lock()
         self._began = ctx.clock.monotonic()
         self.id = new_run_id(now)
@@ -57,17 +59,25 @@ class Story:
         text = f"{event.phase}: {event.text}" if event.phase and event.text else event.phase or event.text
         with self._lock:
             self._waiting.append(EventRecord(self.id, event.at, event.kind.value, event.node, text))
-            if len(self._waiting) < BATCH:
+            if len(self._waiting) < self._most:
                 return
-            batch, self._waiting = self._waiting, []
-        self._ctx.store.add_events(batch)
+        try:
+            self.flush()
+        except (LostLock, StateLost):  # of a listener's errors nobody knows; the run's own next write meets the same
+            return
 
     def flush(self) -> None:
         """Store what waits."""
         with self._lock:
-            batch, self._waiting = self._waiting, []
-        if batch:
-            self._ctx.store.add_events(batch)
+            batch, self._waiting, self._most = self._waiting, [], BATCH
+        try:
+            if batch:
+                self._ctx.store.add_events(batch)
+        except StateLost:
+            with self._lock:
+                self._waiting[:0] = batch
+                self._most = len(self._waiting) + BATCH  # not with every event: each attempt takes its time
+            raise
 
     def end(self, state: RunState, summary: str) -> None:
         """Tell and store how the run ended."""

@@ -13,17 +13,17 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from im_client.state.locks import Holder, locked
 from infracore.clock import Clock, SystemClock
 from infracore.errors import Cancelled, Locked, Misconfigured
-from infracore.units import format_duration
 
-__all__ = ["Holder", "hold", "holder"]
+__all__ = ["FileLocks", "hold", "holder"]
 
 _POLL_S: Final = 0.2
 """The kernel can wait, but neither for a time nor until it is cancelled."""
@@ -31,13 +31,32 @@ _FLOCK: Final = "hhqqi"
 """struct flock with 64-bit offsets, which Python is built with: type, whence, start, length, pid."""
 
 
-class Holder(msgspec.Struct, frozen=True):
-    """Who holds a lock: a process on `host`, running `im VERB`, since `since` (seconds since the epoch)."""
+class FileLocks:
+    """See the protocol `Locks`: all processes on this computer that share a folder."""
 
-    pid: int
-    verb: str
-    host: str
-    since: float
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def hold(
+        self,
+        infrastructure: str,
+        verb: str,
+        *,
+        wait_s: float = 0.0,
+        clock: Clock | None = None,
+        cancel: threading.Event | None = None,
+        name: str = "",
+    ) -> AbstractContextManager[None]:
+        return hold(self._folder, infrastructure, verb, wait_s=wait_s, clock=clock, cancel=cancel, name=name)
+
+    def holder(self, infrastructure: str) -> Holder | None:
+        return holder(self._folder, infrastructure)
+
+    def check(self, infrastructure: str) -> None:
+        """Do nothing: the kernel keeps the lock until this process ends."""
+
+    def close(self) -> None:
+        """Do nothing: a file that is held is closed by its holder."""
 
 
 @contextmanager
@@ -142,12 +161,4 @@ def _read(fd: int) -> Holder:
 
 
 def _locked(fd: int, name: str, now: float) -> Locked:
-    who = _read(fd)
-    if who.pid == 0:
-        return Locked(f"infrastructure {name} is being changed by another process", "try again in a moment")
-    where = "" if who.host == socket.gethostname() else f" on {who.host}"
-    return Locked(
-        f"infrastructure {name} is being changed by `im {who.verb}` "
-        f"(process {who.pid}{where}, since {format_duration(max(0.0, now - who.since))})",
-        "wait until it has ended, or say how long to wait for it: --wait SECONDS, or the setting lock_wait_s",
-    )
+    return locked(_read(fd), name, now)

@@ -1,6 +1,5 @@
-"""Records <-> rows of the SQLite schema. Rows are `sqlite3.Row`; sealing is the store's business."""
+"""Records <-> rows of the schema. Rows are read by name; sealing is the store's business."""
 
-import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -36,14 +35,22 @@ INSERT_INFRASTRUCTURE: Final = """
 
 PUT_PART: Final = """
     INSERT INTO sealed_part (infrastructure, part, sealed) VALUES (?, ?, ?)
-    ON CONFLICT DO UPDATE SET sealed = excluded.sealed"""
+    ON CONFLICT (infrastructure, part) DO UPDATE SET sealed = excluded.sealed"""
 
 PUT_NODE: Final = """
-    INSERT OR REPLACE INTO node (
+    INSERT INTO node (
         infrastructure, name, group_name, group_index, token, provider, provider_id, phase, created_at, updated_at,
         private_address, public_address, login_user, port, host_key_public, configured_digest, operation_digests,
         failure, spec, sealed
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (infrastructure, name) DO UPDATE SET
+        group_name = excluded.group_name, group_index = excluded.group_index, token = excluded.token,
+        provider = excluded.provider, provider_id = excluded.provider_id, phase = excluded.phase,
+        created_at = excluded.created_at, updated_at = excluded.updated_at,
+        private_address = excluded.private_address, public_address = excluded.public_address,
+        login_user = excluded.login_user, port = excluded.port, host_key_public = excluded.host_key_public,
+        configured_digest = excluded.configured_digest, operation_digests = excluded.operation_digests,
+        failure = excluded.failure, spec = excluded.spec, sealed = excluded.sealed"""
 
 INSERT_RUN: Final = """
     INSERT INTO run (id, infrastructure, verb, started_at, ended_at, state, summary, log_dir)
@@ -51,7 +58,7 @@ INSERT_RUN: Final = """
 
 INSERT_EVENT: Final = """
     INSERT INTO event (run, at, kind, node, text)
-    SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM run WHERE id = ?1)"""
+    SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM run WHERE id = ?)"""
 
 
 def infrastructure_row(record: InfrastructureRecord) -> Row:
@@ -77,7 +84,7 @@ def infrastructure_parts(record: InfrastructureRecord) -> dict[str, str]:
     return parts
 
 
-def read_infrastructure(row: sqlite3.Row, parts: Mapping[str, str]) -> InfrastructureRecord:
+def read_infrastructure(row: Any, parts: Mapping[str, str]) -> InfrastructureRecord:
     """Put a row and its opened parts together."""
     return InfrastructureRecord(
         id=row["id"],
@@ -125,7 +132,7 @@ def node_row(record: NodeRecord, sealed: bytes | None) -> Row:
     )
 
 
-def read_node(row: sqlite3.Row, clear: str | None) -> NodeRecord:
+def read_node(row: Any, clear: str | None) -> NodeRecord:
     """Put a row and its opened part together."""
     key, outputs = (None, {}) if clear is None else codec.decode_node_part(clear)
     return NodeRecord(
@@ -167,7 +174,7 @@ def run_row(record: RunRecord) -> Row:
     )
 
 
-def read_run(row: sqlite3.Row) -> RunRecord:
+def read_run(row: Any) -> RunRecord:
     """Turn a row of `run` into its record."""
     return RunRecord(
         id=row["id"],
@@ -183,9 +190,9 @@ def read_run(row: sqlite3.Row) -> RunRecord:
 
 def event_row(event: EventRecord) -> Row:
     """Return the values of `INSERT_EVENT`."""
-    return event.run, event.at, event.kind, event.node, storable(event.text)
+    return event.run, event.at, event.kind, event.node, storable(event.text), event.run
 
 
-def read_event(row: sqlite3.Row) -> EventRecord:
+def read_event(row: Any) -> EventRecord:
     """Turn a row of `event` into its record."""
     return EventRecord(row["run"], row["at"], row["kind"], row["node"], row["text"])

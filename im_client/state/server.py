@@ -158,6 +158,8 @@ class AnswerRecord:
     text: str = ""
     operation: str = ""
     """What the request has led to, known also where the server was killed before it answered."""
+    is_abandoned: bool = False
+    """Whether the server that was to answer is known to be gone."""
 
 
 @dataclass(frozen=True, slots=True)

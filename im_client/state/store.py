@@ -12,9 +12,25 @@ from typing import Protocol
 
 from im_client.plan.model import Phase, Spec
 from im_client.topology.values import Value
+from infracore.errors import Transient
 from infracore.secrets import Secret
 
-__all__ = ["EventRecord", "InfrastructureRecord", "NodeRecord", "RunRecord", "RunState", "Source", "Store"]
+__all__ = [
+    "EventRecord",
+    "InfrastructureRecord",
+    "NodeRecord",
+    "RunRecord",
+    "RunState",
+    "Source",
+    "StateLost",
+    "Store",
+]
+
+
+class StateLost(Transient):
+    """The state cannot be reached at the moment; whether the last write was kept is not known."""
+
+    code = "state-lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,8 @@ class Source:
     """Inputs that the user gave."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Counts set by `im scale`; they win over the template's."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Group -> golden image set by `im scale --image`; wins over the template's. "" is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from im_client.configure.model import Strategy
-from im_client.settings import DOCS, describe, files, load_settings, reference
+from im_client.settings import DOCS, database_url, describe, files, load_settings, reference
 from infracore.errors import Misconfigured
 
 ROOT = Path(__file__).parents[2]
@@ -80,3 +80,35 @@ def test_the_module_prints_the_table_of_the_reference_page() -> None:
     printed = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=True).stdout
     assert printed == reference() + "\n"
     assert printed in (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+
+
+def test_the_address_of_the_database_is_the_first_line_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://ana:hunter2@host/im\n# more\n")
+    file.chmod(0o600)
+    overrides = {"database_url_file": "url"}
+    settings = load_settings(overrides=overrides, environ={"HOME": str(tmp_path)}, cwd=tmp_path).value
+    assert database_url(settings).reveal() == "postgresql://ana:hunter2@host/im"
+    assert str(database_url(settings)) == "***"
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "more", "said"),
+    [
+        ("x", 0o604, {}, "can be read by others"),
+        ("", 0o600, {}, "is empty"),
+        ("x", 0o600, {"database_url": "postgresql://x"}, "are both set"),
+        (None, 0o600, {}, "cannot read database_url_file"),
+    ],
+)
+def test_a_file_of_the_address_that_does_not_serve_is_refused(
+    tmp_path: Path, content: str | None, mode: int, more: dict[str, str], said: str
+) -> None:
+    file = tmp_path / "url"
+    if content is not None:
+        file.write_text(content)
+        file.chmod(mode)
+    overrides = {"database_url_file": str(file), **more}
+    settings = load_settings(overrides=overrides, environ={"HOME": str(tmp_path)}, cwd=tmp_path).value
+    with pytest.raises(Misconfigured, match=said):
+        database_url(settings)

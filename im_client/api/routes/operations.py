@@ -141,7 +141,7 @@ async def _events(house: House, record: OperationRecord, after: int) -> AsyncIte
             while True:
                 woken.clear()
                 is_over = ticket.done.done()
-                for number, said in ticket.after(after):
+                for number, said in await in_thread(ticket.after, after):
                     after = number
                     yield _frame(number, said.kind.value, _event(said))
                 if is_over:

@@ -57,6 +57,8 @@ def show(origin: bool, as_json: bool) -> None:
         value: Any = loaded.value
         for name in option.name.split("."):
             value = getattr(value, name)
+        if option.name == "database_url" and value:
+            value = MASK
         rows.append((option.name, value_shape(_masked(_plain(value))), loaded.origins[option.name]))
     if as_json:
         print_json({name: {"value": value, "origin": where} if origin else value for name, value, where in rows})

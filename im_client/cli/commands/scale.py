@@ -18,16 +18,30 @@ __all__ = ["command", "parse_words"]
     examples=(
         ("im scale demo worker=3", "Have three workers; only what is new or goes is touched."),
         ("im scale demo worker=1 --remove worker-2 -y", "Choose who goes, and ask nothing."),
+        ("im scale demo worker=5 --image demo-worker", "New workers start from a golden image, from now on."),
     ),
 )
 @click.argument("words", nargs=-1, required=True, metavar="[INFRA] NODE=N...", shell_complete=complete_infrastructure)
 @click.option(
     "--remove", multiple=True, metavar="NAME", help="A machine that goes first; without NODE=N the count falls by one."
 )
+@click.option(
+    "--image",
+    metavar="NAME",
+    help="Golden image that new machines of each NODE start from, from now on; `none` for none.",
+)
 @yes_option
 @wait_option
 @stream_option
-def command(words: tuple[str, ...], remove: tuple[str, ...], yes: bool, wait_s: float | None, as_json: bool) -> int:
+def command(
+    words: tuple[str, ...],
+    remove: tuple[str, ...],
+    *,
+    image: str | None,
+    yes: bool,
+    wait_s: float | None,
+    as_json: bool,
+) -> int:
     """Change how many machines of a kind there are.
 
     Scaling in runs the hooks of the template, then removes the newest machines or those that --remove names.
@@ -39,6 +53,9 @@ def command(words: tuple[str, ...], remove: tuple[str, ...], yes: bool, wait_s: 
     from im_client.services.reading import show
 
     named, counts = parse_words(words, remove)
+    if image is not None and not counts:
+        raise InvalidUsage("which machines start from the image?", f"example: im scale demo worker=3 --image {image}")
+    images = dict.fromkeys(counts, "" if image == "none" else image) if image is not None else {}
     needs_answer(yes, also=SEE_PLAN)
     with opened() as ctx:
         name = show(ctx, which(ctx, named)).record.name
@@ -46,10 +63,11 @@ def command(words: tuple[str, ...], remove: tuple[str, ...], yes: bool, wait_s: 
             say(f"infrastructure {name}, the only one there is")
         sizes = [f"{group}={count}" for group, count in counts.items()]
         removed = [word for one in remove for word in ("--remove", one)]
+        chosen = ["--image", image] if image is not None else []
         return carry_out(
             ctx,
-            prepare_scale(ctx, name, counts, remove),
-            again=shlex.join(["im", "scale", name, *sizes, *removed]),
+            prepare_scale(ctx, name, counts, remove, images=images),
+            again=shlex.join(["im", "scale", name, *sizes, *removed, *chosen]),
             question=f"Scale {name} so?",
             yes=yes,
             as_json=as_json,

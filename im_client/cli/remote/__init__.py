@@ -17,10 +17,10 @@ from infracore.errors import InvalidUsage
 __all__ = ["for_server", "is_elsewhere"]
 
 _MODULES: Final = {
-    **dict.fromkeys(("list", "show", "refresh", "outputs", "logs", "inventory", "ssh", "doctor"), "reading"),
+    **dict.fromkeys(("list", "show", "refresh", "outputs", "logs", "inventory", "ssh", "scp", "doctor"), "reading"),
     **dict.fromkeys(("plan", "deploy", "scale", "destroy", "start", "stop", "reboot", "reconfigure"), "changing"),
 }
-_HERE: Final = frozenset({"validate", "config", "completion"})
+_HERE: Final = frozenset({"templates", "validate", "config", "completion"})
 """Mean the same with a server and without: nothing is asked of it."""
 
 

@@ -66,10 +66,20 @@ def _deployment(session: Session, target: str, given: dict[str, Any]) -> RemoteP
     return changing.prepare_deploy(session.server, composed, named=given["name"] is not None)
 
 
-def scale_(*, words: tuple[str, ...], remove: tuple[str, ...], yes: bool, wait_s: float | None, as_json: bool) -> int:
+def scale_(
+    *,
+    words: tuple[str, ...],
+    remove: tuple[str, ...],
+    image: str | None,
+    yes: bool,
+    wait_s: float | None,
+    as_json: bool,
+) -> int:
     """`im scale`."""
     from im_client.cli.commands.scale import parse_words
 
+    if image is not None:
+        raise InvalidUsage("golden images are chosen where the server is", "leave --image out")
     named, counts = parse_words(words, remove)
     needs_answer(yes, also=_SEE_PLAN)
     _refuse_wait(wait_s)

@@ -172,6 +172,26 @@ def ssh_(*, words: tuple[str, ...], only_print: bool, key_file: Path | None) -> 
     return 0
 
 
+def scp_(*, words: tuple[str, ...], recursive: bool) -> int:
+    """`im scp`; the key comes from the server, and is a file only as long as scp runs."""
+    from im_client.cli.commands.scp import read_words
+    from im_client.cli.login import copy_files
+
+    with opened() as session:
+
+        def is_infra(word: str) -> bool:
+            try:
+                reading.find(session.server, word)
+            except NotFound:
+                return False
+            return True
+
+        job = read_words(words, is_infra)
+        infra = reading.find(session.server, job.infra)
+        access = reading.ssh_target(session.server, infra, job.machine, session.known_hosts).access
+    return copy_files(access, job.sources, job.target, recursive=recursive)
+
+
 def _split(session: Session, words: tuple[str, ...]) -> tuple[str, str | None]:
     """Tell infrastructure and machine apart: a word alone is an infrastructure if there is one called so."""
     if len(words) != 1:

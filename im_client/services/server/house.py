@@ -13,13 +13,13 @@ from im_client.services.server.bodies import GuardedReader
 from im_client.services.server.callers import Callers
 from im_client.services.server.loading import Loader
 from im_client.services.server.offload import Analyser
-from im_client.services.server.operations import Operations
+from im_client.services.server.operations import Operations, OwnOperations
 from im_client.services.server.perform import Performer
 from im_client.services.server.refreshing import Refresher
 from im_client.services.server.vault import Vault, open_vault
 from im_client.state.server import ServerStore
+from im_client.state.sql_server import SqlServerStore
 from im_client.state.sqlite import SqliteStore
-from im_client.state.sqlite_server import SqliteServerStore
 from im_client.topology.model import Topology
 from im_client.topology.scale import scale
 from infracore.errors import Misconfigured
@@ -98,9 +98,26 @@ def open_records(ctx: Context) -> ServerStore:
     Raises:
         Misconfigured: the store is of a kind that a server cannot use.
     """
-    if not isinstance(ctx.store, SqliteStore):
-        raise Misconfigured(f"a server cannot keep its records in {type(ctx.store).__name__}")
-    return SqliteServerStore(ctx.store)
+    if isinstance(ctx.store, SqliteStore):
+        return SqlServerStore(ctx.store)
+    from im_client.services.server.sharing import shared_records
+
+    return shared_records(ctx)
+
+
+def serving(plain: Context) -> Context:
+    """Return a context in which templates of strangers may be read and run."""
+    server = plain.settings.server
+
+    def make_reader() -> GuardedReader:
+        return GuardedReader(plain.settings.cache_dir, server.fetch_hosts, plain.settings.ansible.offline)
+
+    return replace(
+        plain,
+        analyse=Analyser(limit_s=server.parse_s),
+        make_reader=make_reader,
+        trusts_values=server.foreign_playbooks,
+    )
 
 
 @contextmanager
@@ -116,33 +133,36 @@ def open_house(
         server = plain.settings.server
         if (server.tls_certificate == Path()) != (server.tls_key == Path()):
             raise Misconfigured("server.tls_certificate and server.tls_key must be set together")
-
-        def make_reader() -> GuardedReader:
-            return GuardedReader(plain.settings.cache_dir, server.fetch_hosts, plain.settings.ansible.offline)
-
-        ctx = replace(
-            plain,
-            analyse=Analyser(limit_s=server.parse_s),
-            make_reader=make_reader,
-            trusts_values=server.foreign_playbooks,
-        )
-        records = open_records(ctx)
-        accounts = Accounts(records, ctx.clock)
-        oidc = None
-        if server.oidc.issuer:
-            from im_client.services.server.oidc import Oidc
-
-            oidc = Oidc(server.oidc, ctx.clock.monotonic)
+        ctx = serving(plain)
         loader = Loader()
-        make_ready("im_client", "infracore")  # what is loaded so far; the loader does the rest
-        operations = Operations(records, Performer(ctx, records, loader), ctx.clock, server.workers)
-        refresher = Refresher(ctx, operations, server.refresh_s)
-        vault = open_vault(ctx.settings, records)
-        callers, now = Callers(accounts, oidc), ctx.clock.now()
-        house = House(ctx, records, accounts, callers, operations, refresher, Topologies(), vault, loader, now)
-        try:
-            operations.resume()
-            yield house
-        finally:
-            refresher.close()
-            operations.close()
+        with _operations(ctx, loader) as (records, operations):
+            accounts = Accounts(records, ctx.clock)
+            oidc = None
+            if server.oidc.issuer:
+                from im_client.services.server.oidc import Oidc
+
+                oidc = Oidc(server.oidc, ctx.clock.monotonic)
+            make_ready("im_client", "infracore")  # what is loaded so far; the loader does the rest
+            refresher = Refresher(ctx, operations, server.refresh_s)
+            vault = open_vault(ctx.settings, records)
+            callers, now = Callers(accounts, oidc), ctx.clock.now()
+            house = House(ctx, records, accounts, callers, operations, refresher, Topologies(), vault, loader, now)
+            try:
+                operations.resume()
+                yield house
+            finally:
+                refresher.close()
+                operations.close()
+
+
+@contextmanager
+def _operations(ctx: Context, loader: Loader) -> Iterator[tuple[ServerStore, Operations]]:
+    """Open what carries changes out: this process, or workers anywhere where the state is in PostgreSQL."""
+    if isinstance(ctx.store, SqliteStore):
+        own = SqlServerStore(ctx.store)
+        yield own, OwnOperations(own, Performer(ctx, own, loader), ctx.clock, ctx.settings.server.workers)
+        return
+    from im_client.services.server.sharing import open_shared
+
+    with open_shared(ctx) as opened:
+        yield opened

@@ -9,9 +9,9 @@ import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -23,7 +23,7 @@ from infracore.clock import Clock
 from infracore.errors import Cancelled, Conflict, InfraError, NotFound
 from infracore.events import Event, Listener
 
-__all__ = ["Operations", "Perform", "Ticket", "request_key"]
+__all__ = ["Guards", "Operations", "OwnOperations", "Perform", "Ticket", "ending", "request_key"]
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST_EVENTS: Final = 20_000
@@ -51,9 +51,114 @@ class Perform(Protocol):
     ) -> ApplyReport | None: ...
 
 
+class Ticket(Protocol):
+    """An operation that is followed. Safe under threads."""
+
+    @property
+    def record(self) -> OperationRecord:
+        """The operation as it stood when it was last heard of."""
+        ...
+
+    @property
+    def done(self) -> "Future[OperationRecord]":
+        """Where its end is waited for."""
+        ...
+
+    def after(self, number: int) -> list[tuple[int, Event]]:
+        """Return the events after a number. May ask the database."""
+        ...
+
+    def listening(self, wake: Callable[[], object]) -> AbstractContextManager[None]:
+        """Have a function called, from any thread, whenever something happens."""
+        ...
+
+
+class Operations(Protocol):
+    """The operations of a server. Safe under threads."""
+
+    def guard(self, infrastructure: str) -> AbstractContextManager[None]:
+        """Let one change at a time of an infrastructure be worked out and accepted; carrying it out is no part.
+
+        Not to be taken twice by one thread.
+        """
+        ...
+
+    def submit(self, acceptance: Acceptance, prepared: Prepared | None = None) -> Ticket:
+        """Record a change and have it begun as soon as those before it have ended.
+
+        `prepared` may be used if nothing has changed until then, and spares making the plan again.
+        """
+        ...
+
+    def resume(self) -> int:
+        """Take up what had not ended when the last server did; return how many operations that are."""
+        ...
+
+    def find(self, operation: str) -> OperationRecord:
+        """Return an operation as it stands. Raises NotFound."""
+        ...
+
+    def ticket(self, operation: str) -> Ticket | None:
+        """Return the operation's ticket, None where all that is left of it are the stored events of its run."""
+        ...
+
+    def unfinished(self, infrastructure: str) -> Sequence[OperationRecord]:
+        """Return what waits or runs, in order."""
+        ...
+
+    def running(self) -> int:
+        """Return how many operations run or wait."""
+        ...
+
+    def cancel(self, operation: str) -> OperationRecord:
+        """Ask an operation to start nothing more. One that has ended is left alone.
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...
+
+    def cancel_all(self, infrastructure: str) -> None:
+        """Ask all operations of an infrastructure to start nothing more."""
+        ...
+
+    def destroying(self, infrastructure: str) -> Ticket | None:
+        """Return the operation that destroys it, if it waits or runs and nobody has cancelled it."""
+        ...
+
+    def close(self) -> None:
+        """Accept nothing more. What this process carries out comes to the end of its step; the rest is left."""
+        ...
+
+
+class Guards:
+    """Locks of this process by name, which are there as long as somebody wants them. Safe under threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._guards: dict[str, tuple[threading.RLock, int]] = {}
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Hold one; blocks as long as another thread has it."""
+        with self._lock:
+            guard, users = self._guards.get(name, (threading.RLock(), 0))
+            self._guards[name] = guard, users + 1
+        try:
+            with guard:
+                yield
+        finally:
+            with self._lock:
+                guard, users = self._guards[name]
+                if users == 1:
+                    del self._guards[name]
+                else:
+                    self._guards[name] = guard, users - 1
+
+
 @dataclass(slots=True, eq=False)
-class Ticket:
-    """An operation in this process."""
+class OwnTicket:
+    """An operation that this process carries out."""
 
     record: OperationRecord
     prepared: Prepared | None = None
@@ -94,85 +199,57 @@ class Ticket:
             listener()
 
 
-class Operations:
-    """The operations of a server. Safe under threads."""
+class OwnOperations:
+    """See the protocol `Operations`: carried out by this process. Safe under threads."""
 
     def __init__(self, records: ServerStore, perform: Perform, clock: Clock, workers: int) -> None:
         self._records = records
         self._perform = perform
         self._clock = clock
         self._lock = threading.Lock()
-        self._queues: dict[str, deque[Ticket]] = {}
+        self._queues: dict[str, deque[OwnTicket]] = {}
         """Infrastructure -> its operations; the first one runs."""
-        self._tickets: dict[str, Ticket] = {}
-        self._guards: dict[str, tuple[threading.RLock, int]] = {}
+        self._tickets: dict[str, OwnTicket] = {}
+        self._guards = Guards()
         self._closing = threading.Event()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="operation")
 
-    @contextmanager
-    def guard(self, infrastructure: str) -> Iterator[None]:
-        """Let one change at a time of an infrastructure be worked out and accepted; carrying it out is no part."""
-        with self._lock:
-            guard, users = self._guards.get(infrastructure, (threading.RLock(), 0))
-            self._guards[infrastructure] = guard, users + 1
-        try:
-            with guard:
-                yield
-        finally:
-            with self._lock:
-                guard, users = self._guards[infrastructure]
-                if users == 1:
-                    del self._guards[infrastructure]
-                else:
-                    self._guards[infrastructure] = guard, users - 1
+    def guard(self, infrastructure: str) -> AbstractContextManager[None]:
+        return self._guards.hold(infrastructure)
 
-    def submit(self, acceptance: Acceptance, prepared: Prepared | None = None) -> Ticket:
-        """Record a change and begin with it as soon as those before it have ended.
-
-        `prepared` is used if nothing has changed until then, and spares making the plan again.
-        """
+    def submit(self, acceptance: Acceptance, prepared: Prepared | None = None) -> OwnTicket:
         if self._closing.is_set():
             raise Conflict("the server is ending", "repeat it in a moment")
         acceptance = dataclasses.replace(acceptance, request=request_key.get())
         self._records.accept(acceptance, self._clock.now())
-        ticket = Ticket(acceptance.operation, prepared)
+        ticket = OwnTicket(acceptance.operation, prepared)
         self._enqueue(ticket)
         return ticket
 
     def resume(self) -> int:
-        """Take up what had not ended when the last server did; return how many operations that are."""
         self._records.forget_unanswered()
         left = self._records.unfinished()
         for record in left:
-            self._enqueue(Ticket(dataclasses.replace(record, state=OperationState.QUEUED)))
+            self._enqueue(OwnTicket(dataclasses.replace(record, state=OperationState.QUEUED)))
         return len(left)
 
     def find(self, operation: str) -> OperationRecord:
-        """Return an operation as it stands. Raises NotFound."""
         ticket = self.ticket(operation)
         return ticket.record if ticket is not None else self._records.operation(operation)
 
-    def ticket(self, operation: str) -> Ticket | None:
-        """Return the operation's ticket, if it runs, waits, or has ended lately in this process."""
+    def ticket(self, operation: str) -> OwnTicket | None:
         with self._lock:
             return self._tickets.get(operation)
 
     def unfinished(self, infrastructure: str) -> tuple[OperationRecord, ...]:
-        """Return what waits or runs, in order."""
         with self._lock:
             return tuple(ticket.record for ticket in self._queues.get(infrastructure, ()))
 
     def running(self) -> int:
-        """Return how many operations run or wait."""
         with self._lock:
             return sum(len(queue) for queue in self._queues.values())
 
     def cancel(self, operation: str) -> OperationRecord:
-        """Ask an operation to start nothing more. One that has ended is left alone.
-
-        Raises:
-            NotFound: there is none.
-        """
         ticket = self.ticket(operation)
         if ticket is None:
             return self._records.operation(operation)
@@ -180,14 +257,12 @@ class Operations:
         return ticket.record
 
     def cancel_all(self, infrastructure: str) -> None:
-        """Ask all operations of an infrastructure to start nothing more."""
         with self._lock:
             tickets = list(self._queues.get(infrastructure, ()))
         for ticket in tickets:
             ticket.cancel.set()
 
-    def destroying(self, infrastructure: str) -> Ticket | None:
-        """Return the operation that destroys it, if it waits or runs and nobody has cancelled it."""
+    def destroying(self, infrastructure: str) -> OwnTicket | None:
         with self._lock:
             queue = tuple(self._queues.get(infrastructure, ()))
         return next((t for t in queue if t.record.kind is OperationKind.DESTROY and not t.cancel.is_set()), None)
@@ -201,7 +276,7 @@ class Operations:
             ticket.cancel.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _enqueue(self, ticket: Ticket) -> None:
+    def _enqueue(self, ticket: OwnTicket) -> None:
         with self._lock:
             self._tickets[ticket.record.id] = ticket
             queue = self._queues.setdefault(ticket.record.infrastructure, deque())
@@ -210,12 +285,12 @@ class Operations:
         if is_first:
             self._start(ticket)
 
-    def _start(self, ticket: Ticket) -> None:
+    def _start(self, ticket: OwnTicket) -> None:
         if self._closing.is_set():
             return
         self._pool.submit(self._run, ticket).add_done_callback(lambda future: self._ended(ticket, future))
 
-    def _run(self, ticket: Ticket) -> ApplyReport | None:
+    def _run(self, ticket: OwnTicket) -> ApplyReport | None:
         if ticket.cancel.is_set():
             raise Cancelled("cancelled before it began")
         ticket.record = dataclasses.replace(ticket.record, state=OperationState.RUNNING, started_at=self._clock.now())
@@ -223,7 +298,7 @@ class Operations:
         prepared, ticket.prepared = ticket.prepared, None
         return self._perform(ticket.record, prepared, ticket.hear, ticket.cancel)
 
-    def _ended(self, ticket: Ticket, future: "Future[ApplyReport | None]") -> None:
+    def _ended(self, ticket: OwnTicket, future: "Future[ApplyReport | None]") -> None:
         """Record how an operation ended, unless the server is ending: then the next one goes on with it."""
         if future.cancelled():
             return
@@ -236,7 +311,7 @@ class Operations:
             ticket.done.set_result(ticket.record)
             ticket.wake()
             return
-        ticket.record = dataclasses.replace(ticket.record, ended_at=self._clock.now(), **_end(report, error))  # type: ignore[arg-type]
+        ticket.record = dataclasses.replace(ticket.record, ended_at=self._clock.now(), **ending(report, error))  # type: ignore[arg-type]
         self._records.put_operation(ticket.record)
         with self._lock:
             queue = self._queues[ticket.record.infrastructure]
@@ -253,7 +328,8 @@ class Operations:
             self._start(following)
 
 
-def _end(report: ApplyReport | None, error: BaseException | None) -> dict[str, object]:
+def ending(report: ApplyReport | None, error: BaseException | None) -> dict[str, object]:
+    """Return how an operation ends, as fields of its record; `report` None: there was nothing left to do."""
     if isinstance(error, Cancelled | NotFound):
         return {"state": OperationState.CANCELLED, "error": error.message, "hint": error.hint}
     if isinstance(error, InfraError):

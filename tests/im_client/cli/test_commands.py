@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.im_client.api.templates import tosca
+
 TEMPLATE = """\
 tosca_definitions_version: tosca_simple_yaml_1_3
 description: Web servers
@@ -277,6 +279,34 @@ def test_config_show_says_where_each_setting_comes_from(im, tmp_path: Path) -> N
     assert shown["lock_wait_s"] == {"value": 5, "origin": "command line"}
     assert shown["provider"]["origin"] == "default"
     assert "hunter2" not in json.dumps(shown)
+
+
+def test_config_show_hides_the_address_of_the_database(im) -> None:
+    shown = im("-o", "database_url=postgresql://ana:hunter2@host/im", "config", "show", "--origin")
+    assert "***" in shown.out
+    assert "hunter2" not in shown.out
+    assert "hunter2" not in im("-o", "database_url=postgresql://ana:hunter2@127.0.0.1:1/im", "list").err
+
+
+def test_a_worker_needs_a_database(im) -> None:
+    answer = im("worker")
+    assert answer.status == 2
+    assert "set database_url" in answer.err
+
+
+@pytest.mark.postgres
+def test_commands_share_what_is_in_postgresql(im, tmp_path: Path, postgres_url: str) -> None:
+    (tmp_path / "url").write_text(f"{postgres_url}\n")
+    (tmp_path / "url").chmod(0o600)
+    (tmp_path / "im.yaml").write_text("database_url_file: url\nprovider: fake\n")
+    (tmp_path / "t.yaml").write_text(tosca(2))
+    assert im("deploy", "t.yaml", "--name", "pair", "-y").status == 0
+    assert [one["name"] for one in im("list", "--json").json["infrastructures"]] == ["pair"]
+    assert not (tmp_path / "state" / "state.db").exists()
+    state = im("doctor", "--provider", "fake", "--json").json["findings"]["state"]
+    assert "PostgreSQL: 1 infrastructures" in json.dumps(state)
+    assert im("destroy", "pair", "-y").status == 0
+    assert im("list", "--json").json["infrastructures"] == []
 
 
 @pytest.mark.ansible

@@ -65,6 +65,9 @@ def test_a_command_runs_with_the_servers_key_and_another_host_key_later_is_refus
     with small_im(found) as server:
         done = im(server, tmp_path, "ssh", "demo", "front", "--", "echo", "hello; exit 3")
         assert (done.returncode, done.stdout) == (3, "hello\n"), done.stderr
+        (tmp_path / "job").write_text("work")
+        done = im(server, tmp_path, "scp", "demo", "job", f"front:{machine.home}/")
+        assert (done.returncode, (machine.home / "job").read_text()) == (0, "work"), done.stderr
         kept = list((tmp_path / "state" / "remote-hosts").rglob("0"))
         assert [path.read_text().strip() for path in kept] == [machine.access.host_key]
         assert list(tmp_path.rglob("key-*")) == []

@@ -1,8 +1,6 @@
 """What a server keeps: accepted at once or not at all, numbers that are never given twice, answers, tokens."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,34 +16,23 @@ from im_client.state.server import (
     Role,
     TokenRecord,
 )
-from im_client.state.sqlite import SqliteStore
-from im_client.state.sqlite_server import SqliteServerStore
+from im_client.state.sql_server import SqlServerStore
+from im_client.state.sql_store import SqlStore
 from infracore.errors import Conflict, NotFound
-from tests.im_client.state.records import ID, SEAL, infrastructure, node
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    opened = SqliteStore(tmp_path / "state.db", SEAL)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def records(store: SqliteStore) -> SqliteServerStore:
-    return SqliteServerStore(store)
+from tests.im_client.state.conftest import Served
+from tests.im_client.state.records import ID, infrastructure, node
 
 
 def operation(ident: str = "op-1", **changes: object) -> OperationRecord:
     return replace(OperationRecord(ident, ID, OperationKind.CREATE, "ana", 1.0), **changes)  # type: ignore[arg-type]
 
 
-def made(records: SqliteServerStore, *nodes: str) -> None:
+def made(records: SqlServerStore, *nodes: str) -> None:
     new = infrastructure()
     records.accept(Acceptance(operation(), new=new, owner="ana", source=new.source, new_nodes=nodes), 1.0)
 
 
-def test_what_is_accepted_is_there_as_a_whole(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_what_is_accepted_is_there_as_a_whole(store: SqlStore, records: SqlServerStore) -> None:
     made(records, "b-1", "a-1")
     assert store.infrastructure(ID).id == ID
     assert records.members(ID) == {"ana": Role.OWNER}
@@ -55,7 +42,7 @@ def test_what_is_accepted_is_there_as_a_whole(store: SqliteStore, records: Sqlit
     assert records.source_version(ID) == 1
 
 
-def test_what_is_refused_leaves_nothing(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_what_is_refused_leaves_nothing(store: SqlStore, records: SqlServerStore) -> None:
     made(records)
     other = replace(infrastructure().source, counts={"x": 9})
     for wrong in (
@@ -73,7 +60,7 @@ def test_what_is_refused_leaves_nothing(store: SqliteStore, records: SqliteServe
     assert store.infrastructure(ID).source == infrastructure().source
 
 
-def test_a_change_of_what_is_wanted_raises_its_version(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_a_change_of_what_is_wanted_raises_its_version(store: SqlStore, records: SqlServerStore) -> None:
     made(records)
     before = store.infrastructure(ID).source
     wanted = replace(before, counts={"x": 9})
@@ -85,7 +72,7 @@ def test_a_change_of_what_is_wanted_raises_its_version(store: SqliteStore, recor
         records.accept(replace(change, operation=operation("op-3")), 3.0)
 
 
-def test_a_number_is_never_given_twice(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_a_number_is_never_given_twice(store: SqlStore, records: SqlServerStore) -> None:
     made(records)
     first = node(1)
     store.put_node(first)
@@ -96,7 +83,7 @@ def test_a_number_is_never_given_twice(store: SqliteStore, records: SqliteServer
     assert records.number_vms(ID, [first.name, first.name]) == {first.name: 2}
 
 
-def test_a_machine_that_is_written_again_keeps_its_number(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_a_machine_that_is_written_again_keeps_its_number(store: SqlStore, records: SqlServerStore) -> None:
     made(records)
     store.put_node(node(1))
     records.number_vms(ID, [node(1).name])
@@ -104,7 +91,7 @@ def test_a_machine_that_is_written_again_keeps_its_number(store: SqliteStore, re
     assert records.vm_numbers(ID) == {node(1).name: 0}
 
 
-def test_an_operation_ends_and_outlives_its_infrastructure(store: SqliteStore, records: SqliteServerStore) -> None:
+def test_an_operation_ends_and_outlives_its_infrastructure(store: SqlStore, records: SqlServerStore) -> None:
     made(records, "a-1")
     ended = operation(state=OperationState.DONE, started_at=2.0, ended_at=3.0, run="r", summary="well", error="\udcff")
     records.put_operation(ended)
@@ -116,7 +103,7 @@ def test_an_operation_ends_and_outlives_its_infrastructure(store: SqliteStore, r
         records.operation("op-2")
 
 
-def test_members_are_added_changed_and_replaced(records: SqliteServerStore) -> None:
+def test_members_are_added_changed_and_replaced(records: SqlServerStore) -> None:
     made(records)
     records.set_member(ID, "bob", Role.VIEWER)
     records.set_member(ID, "bob", Role.SCALER)
@@ -125,7 +112,7 @@ def test_members_are_added_changed_and_replaced(records: SqliteServerStore) -> N
     assert records.members(ID) == {"eve": Role.OWNER}
 
 
-def test_a_token_goes_with_its_account(records: SqliteServerStore) -> None:
+def test_a_token_goes_with_its_account(records: SqlServerStore) -> None:
     records.put_account(AccountRecord("ana", "hash", False, 1.0))
     token = TokenRecord("t", "ana", b"digest", Role.SCALER, 1.0, ID, 9.0)
     records.put_token(token)
@@ -137,7 +124,7 @@ def test_a_token_goes_with_its_account(records: SqliteServerStore) -> None:
     assert records.account("ana") is None
 
 
-def test_an_answer_is_kept_until_it_is_old(records: SqliteServerStore) -> None:
+def test_an_answer_is_kept_until_it_is_old(records: SqlServerStore) -> None:
     assert records.begin_answer("ana", "k", b"d", 10.0, 0.0) is None
     assert records.begin_answer("ana", "k", b"d", 11.0, 0.0) == AnswerRecord(b"d")
     assert records.begin_answer("bob", "k", b"d", 11.0, 0.0) is None
@@ -146,17 +133,20 @@ def test_an_answer_is_kept_until_it_is_old(records: SqliteServerStore) -> None:
     assert records.begin_answer("ana", "k", b"d", 12.0, 10.5) is None
 
 
-def test_a_request_that_began_nothing_is_forgotten(records: SqliteServerStore) -> None:
+def test_a_request_that_began_nothing_is_forgotten_with_its_server(served: Served) -> None:
+    records = served.records
     records.begin_answer("ana", "begun", b"d", 1.0, 0.0)
     records.begin_answer("ana", "not begun", b"d", 1.0, 0.0)
     new = infrastructure()
     records.accept(Acceptance(operation(), new=new, owner="ana", request=("ana", "begun")), 1.0)
-    records.forget_unanswered()
-    assert records.begin_answer("ana", "begun", b"d", 2.0, 0.0) == AnswerRecord(b"d", operation="op-1")
+    served.end()
+    begun = records.begin_answer("ana", "begun", b"d", 2.0, 0.0)
+    assert begun is not None
+    assert (begun.status, begun.operation) == (None, "op-1")
     assert records.begin_answer("ana", "not begun", b"d", 2.0, 0.0) is None
 
 
-def test_former_infrastructures_and_vault_entries_are_kept(records: SqliteServerStore) -> None:
+def test_former_infrastructures_and_vault_entries_are_kept(records: SqlServerStore) -> None:
     gone = FormerRecord(ID, "ana", 5.0, {"vm_count": 3})
     records.add_former(gone)
     assert records.former(5.0) == (gone,)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from im_client.state.sqlite import SqliteStore, open_store
-from infracore.errors import Misconfigured, Transient
+from infracore.errors import Misconfigured, NoSpace, Transient
 from infracore.secrets import Seal
-from tests.im_client.state.records import ID, SEAL, infrastructure, node
+from tests.im_client.state.records import HIDDEN, ID, SEAL, infrastructure, node
 
 NOBODY = 65534
 
@@ -112,7 +112,7 @@ def test_a_full_disk_is_reported_and_leaves_what_was_there(tmp_path: Path) -> No
             store.put_node(node(written))
             written += 1
 
-    with pytest.raises(Misconfigured, match="no room on the disk"):
+    with pytest.raises(NoSpace, match="no room on the disk"):
         fill()
     assert (len(store.nodes(ID)), store.infrastructure(ID).revision) == (written, written)
     store._db.execute("PRAGMA max_page_count = 100000")
@@ -149,3 +149,17 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     store.close()
     store.close()
     assert not (tmp_path / "state.db-wal").exists()
+
+
+def test_nothing_secret_is_in_the_files_in_clear(tmp_path: Path) -> None:
+    filled = SqliteStore(tmp_path / "state" / "state.db", SEAL)
+    filled.add_infrastructure(infrastructure())
+    filled.put_node(node())
+    filled.set_source(ID, infrastructure().source, 1.0)
+    filled.set_outputs(ID, infrastructure().outputs, 1.0)
+    while_open = b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
+    filled.close()
+    closed = b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
+    assert b"debian-13" in while_open  # what is no secret is found: the search works
+    assert b"debian-13" in closed
+    assert [text for text in HIDDEN if text.encode() in while_open + closed] == []

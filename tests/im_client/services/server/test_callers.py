@@ -16,8 +16,8 @@ from im_client.services.server.callers import Callers
 from im_client.services.server.oidc import Oidc
 from im_client.settings import OidcSettings
 from im_client.state.server import Role
+from im_client.state.sql_server import SqlServerStore
 from im_client.state.sqlite import SqliteStore
-from im_client.state.sqlite_server import SqliteServerStore
 from infracore.clock import FakeClock
 from infracore.errors import InvalidUsage, Misconfigured, Transient, Unauthorised
 from infracore.secrets import Secret
@@ -37,7 +37,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def accounts(tmp_path: Path, clock: FakeClock) -> Iterator[Accounts]:
     store = SqliteStore(tmp_path / "state.db", SEAL)
-    yield Accounts(SqliteServerStore(store), clock)
+    yield Accounts(SqlServerStore(store), clock)
     store.close()
 
 

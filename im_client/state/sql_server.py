@@ -1,12 +1,12 @@
-"""A server's records in the same SQLite file as the infrastructures."""
+"""A server's records in the same database as the infrastructures, in SQL that both databases share."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from im_client.state.codec import storable
+from im_client.state.database import Connection
 from im_client.state.server import (
     Acceptance,
     AccountRecord,
@@ -19,13 +19,13 @@ from im_client.state.server import (
     Role,
     TokenRecord,
 )
-from im_client.state.sqlite import SqliteStore
+from im_client.state.sql_store import SqlStore
 from infracore.errors import Conflict, NotFound
 
-__all__ = ["SqliteServerStore"]
+__all__ = ["SqlServerStore", "read_operation"]
 
 _PUT_OPERATION: Final = """
-    INSERT OR REPLACE INTO operation (
+    INSERT INTO operation (
         id, infrastructure, kind, arguments, account, state, created_at, started_at, ended_at, run, summary, error, hint
     ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
@@ -36,17 +36,17 @@ class _Arguments(msgspec.Struct, frozen=True):
     skip_hooks: bool = False
 
 
-class SqliteServerStore:
-    """See the protocol `ServerStore`. Shares the connection of a `SqliteStore`, which its owner closes."""
+class SqlServerStore:
+    """See the protocol `ServerStore`. Shares the database of a `SqlStore`, which its owner closes."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqlStore) -> None:
         self._store = store
 
     # changes
 
     def accept(self, acceptance: Acceptance, now: float) -> Mapping[str, int]:
         operation = acceptance.operation
-        with self._store.on_disk() as db:
+        with self._store.database.write(operation.infrastructure, on_disk=True) as db:
             if acceptance.new is not None:
                 self._store.insert(db, acceptance.new)
                 db.execute(
@@ -73,30 +73,34 @@ class SqliteServerStore:
                 db.execute(
                     "UPDATE answer SET operation = ? WHERE account = ? AND key = ?", (operation.id, *acceptance.request)
                 )
+            self._accepted(db, operation)
             return _number(db, operation.infrastructure, acceptance.new_nodes)
 
+    def _accepted(self, db: Connection, operation: OperationRecord) -> None:
+        """Do what belongs to the transaction of an acceptance: nothing, where this process does the work itself."""
+
     def operation(self, operation: str) -> OperationRecord:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             row = db.execute("SELECT * FROM operation WHERE id = ?", (operation,)).fetchone()
         if row is None:
             raise NotFound(f"there is no operation {operation!r}")
-        return _read_operation(row)
+        return read_operation(row)
 
     def operations(self, infrastructure: str) -> Sequence[OperationRecord]:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             found = db.execute(
                 "SELECT * FROM operation WHERE infrastructure = ? ORDER BY created_at DESC, rowid DESC",
                 (infrastructure,),
             ).fetchall()
-        return tuple(_read_operation(row) for row in found)
+        return tuple(read_operation(row) for row in found)
 
     def unfinished(self) -> Sequence[OperationRecord]:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             found = db.execute("SELECT * FROM operation WHERE ended_at IS NULL ORDER BY created_at, rowid").fetchall()
-        return tuple(_read_operation(row) for row in found)
+        return tuple(read_operation(row) for row in found)
 
     def put_operation(self, record: OperationRecord) -> None:
-        with self._store.transaction() as db:
+        with self._store.database.write(record.infrastructure, fence=record.infrastructure) as db:
             db.execute(
                 "UPDATE operation SET state = ?, started_at = ?, ended_at = ?, run = ?, summary = ?, error = ?, "
                 "hint = ? WHERE id = ?",
@@ -113,11 +117,11 @@ class SqliteServerStore:
             )
 
     def source_version(self, infrastructure: str) -> int:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             return _source_version(db, infrastructure)
 
     def infrastructure_ids(self) -> Sequence[str]:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             return [
                 row["id"] for row in db.execute("SELECT id FROM infrastructure ORDER BY created_at DESC, rowid DESC")
             ]
@@ -125,16 +129,16 @@ class SqliteServerStore:
     # VMs
 
     def vm_numbers(self, infrastructure: str) -> Mapping[str, int]:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             return _numbers(db, infrastructure)
 
     def number_vms(self, infrastructure: str, nodes: Sequence[str]) -> Mapping[str, int]:
-        with self._store.transaction() as db:
+        with self._store.database.write(infrastructure) as db:
             _number(db, infrastructure, nodes)
             return _numbers(db, infrastructure)
 
     def forget_vms(self, infrastructure: str, nodes: Sequence[str]) -> None:
-        with self._store.transaction() as db:
+        with self._store.database.write(infrastructure) as db:
             db.executemany(
                 "DELETE FROM vm_number WHERE infrastructure = ? AND node = ?", [(infrastructure, n) for n in nodes]
             )
@@ -142,63 +146,64 @@ class SqliteServerStore:
     # who may do what
 
     def members(self, infrastructure: str) -> Mapping[str, Role]:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             found = db.execute(
                 "SELECT account, role FROM member WHERE infrastructure = ? ORDER BY account", (infrastructure,)
             ).fetchall()
         return {row["account"]: Role(row["role"]) for row in found}
 
     def set_member(self, infrastructure: str, account: str, role: Role, *, alone: bool = False) -> None:
-        with self._store.transaction() as db:
+        with self._store.database.write(infrastructure) as db:
             _source_version(db, infrastructure)
             if alone:
                 db.execute("DELETE FROM member WHERE infrastructure = ?", (infrastructure,))
             db.execute(
-                "INSERT OR REPLACE INTO member (infrastructure, account, role) VALUES (?, ?, ?)",
+                "INSERT INTO member (infrastructure, account, role) VALUES (?, ?, ?) "
+                "ON CONFLICT (infrastructure, account) DO UPDATE SET role = excluded.role",
                 (infrastructure, account, role.value),
             )
 
     def memberships(self, account: str) -> Mapping[str, Role]:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             found = db.execute("SELECT infrastructure, role FROM member WHERE account = ?", (account,)).fetchall()
         return {row["infrastructure"]: Role(row["role"]) for row in found}
 
     def account(self, name: str) -> AccountRecord | None:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             row = db.execute("SELECT * FROM account WHERE name = ?", (name,)).fetchone()
         return None if row is None else _read_account(row)
 
     def accounts(self) -> Sequence[AccountRecord]:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             found = db.execute("SELECT * FROM account ORDER BY name").fetchall()
         return tuple(_read_account(row) for row in found)
 
     def put_account(self, record: AccountRecord) -> None:
-        with self._store.on_disk() as db:
+        with self._store.database.write(record.name, on_disk=True) as db:
             db.execute(
                 "INSERT INTO account (name, password_hash, is_admin, created_at) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET password_hash = excluded.password_hash, is_admin = excluded.is_admin",
+                "ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash, is_admin = excluded.is_admin",
                 (record.name, record.password_hash, int(record.is_admin), record.created_at),
             )
 
     def remove_account(self, name: str) -> None:
-        with self._store.on_disk() as db:
+        with self._store.database.write(name, on_disk=True) as db:
             db.execute("DELETE FROM account WHERE name = ?", (name,))
 
     def token(self, digest: bytes) -> TokenRecord | None:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             row = db.execute("SELECT * FROM access_token WHERE digest = ?", (digest,)).fetchone()
         return None if row is None else _read_token(row)
 
     def tokens(self, account: str) -> Sequence[TokenRecord]:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             found = db.execute(
                 "SELECT * FROM access_token WHERE account = ? ORDER BY created_at", (account,)
             ).fetchall()
         return tuple(_read_token(row) for row in found)
 
     def put_token(self, record: TokenRecord) -> None:
-        with self._store.on_disk() as db:
+        with self._store.database.write(record.account, on_disk=True) as db:
             db.execute(
                 "INSERT INTO access_token (id, account, digest, role, infrastructure, created_at, expires_at) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -214,13 +219,13 @@ class SqliteServerStore:
             )
 
     def remove_token(self, token: str) -> None:
-        with self._store.on_disk() as db:
+        with self._store.database.write(token, on_disk=True) as db:
             db.execute("DELETE FROM access_token WHERE id = ?", (token,))
 
     # answers, vault, statistics
 
     def begin_answer(self, account: str, key: str, digest: bytes, now: float, oldest: float) -> AnswerRecord | None:
-        with self._store.transaction() as db:
+        with self._store.database.write(f"answer {account} {key}") as db:
             db.execute("DELETE FROM answer WHERE created_at < ?", (oldest,))
             row = db.execute("SELECT * FROM answer WHERE account = ? AND key = ?", (account, key)).fetchone()
             if row is None:
@@ -232,11 +237,11 @@ class SqliteServerStore:
         return AnswerRecord(row["digest"], row["status"], self._store.unseal(row["sealed"]) or "", row["operation"])
 
     def forget_unanswered(self) -> None:
-        with self._store.transaction() as db:
+        with self._store.database.write("answers") as db:
             db.execute("DELETE FROM answer WHERE status IS NULL AND operation = ''")
 
     def end_answer(self, account: str, key: str, answer: AnswerRecord | None) -> None:
-        with self._store.transaction() as db:
+        with self._store.database.write(f"answer {account} {key}") as db:
             if answer is None:
                 db.execute("DELETE FROM answer WHERE account = ? AND key = ?", (account, key))
             else:
@@ -246,26 +251,29 @@ class SqliteServerStore:
                 )
 
     def vault(self, account: str) -> Mapping[str, bytes]:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             found = db.execute(
                 "SELECT id, sealed FROM vault_entry WHERE account = ? ORDER BY id", (account,)
             ).fetchall()
         return {row["id"]: row["sealed"] for row in found}
 
     def put_vault(self, account: str, entry: str, sealed: bytes | None) -> None:
-        with self._store.on_disk() as db:
+        with self._store.database.write(account, on_disk=True) as db:
             if sealed is None:
                 db.execute("DELETE FROM vault_entry WHERE account = ? AND id = ?", (account, entry))
             else:
                 db.execute(
-                    "INSERT OR REPLACE INTO vault_entry (account, id, sealed) VALUES (?, ?, ?)",
+                    "INSERT INTO vault_entry (account, id, sealed) VALUES (?, ?, ?) "
+                    "ON CONFLICT (account, id) DO UPDATE SET sealed = excluded.sealed",
                     (account, entry, sealed),
                 )
 
     def add_former(self, record: FormerRecord) -> None:
-        with self._store.transaction() as db:
+        with self._store.database.write(record.infrastructure) as db:
             db.execute(
-                "INSERT OR REPLACE INTO former (infrastructure, account, deleted_at, facts) VALUES (?, ?, ?, ?)",
+                "INSERT INTO former (infrastructure, account, deleted_at, facts) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (infrastructure) DO UPDATE SET account = excluded.account, "
+                "deleted_at = excluded.deleted_at, facts = excluded.facts",
                 (
                     record.infrastructure,
                     record.account,
@@ -275,7 +283,7 @@ class SqliteServerStore:
             )
 
     def former(self, since: float) -> Sequence[FormerRecord]:
-        with self._store.transaction("BEGIN") as db:
+        with self._store.database.read() as db:
             found = db.execute("SELECT * FROM former WHERE deleted_at >= ? ORDER BY deleted_at", (since,)).fetchall()
         return tuple(
             FormerRecord(row["infrastructure"], row["account"], row["deleted_at"], msgspec.json.decode(row["facts"]))
@@ -283,19 +291,19 @@ class SqliteServerStore:
         )
 
 
-def _source_version(db: sqlite3.Connection, infrastructure: str) -> int:
+def _source_version(db: Connection, infrastructure: str) -> int:
     row = db.execute("SELECT source_version FROM infrastructure WHERE id = ?", (infrastructure,)).fetchone()
     if row is None:
         raise NotFound(f"there is no infrastructure {infrastructure!r} any more")
     return int(row["source_version"])
 
 
-def _numbers(db: sqlite3.Connection, infrastructure: str) -> dict[str, int]:
+def _numbers(db: Connection, infrastructure: str) -> dict[str, int]:
     found = db.execute("SELECT node, number FROM vm_number WHERE infrastructure = ? ORDER BY number", (infrastructure,))
     return {row["node"]: row["number"] for row in found}
 
 
-def _number(db: sqlite3.Connection, infrastructure: str, nodes: Sequence[str]) -> dict[str, int]:
+def _number(db: Connection, infrastructure: str, nodes: Sequence[str]) -> dict[str, int]:
     """Number nodes inside of a transaction; return the numbers of these nodes."""
     known = _numbers(db, infrastructure) if nodes else {}
     fresh = [node for node in dict.fromkeys(nodes) if node not in known]
@@ -335,7 +343,8 @@ def _operation_row(record: OperationRecord) -> tuple[object, ...]:
     )
 
 
-def _read_operation(row: sqlite3.Row) -> OperationRecord:
+def read_operation(row: Any) -> OperationRecord:
+    """Turn a row of `operation` into its record."""
     arguments = msgspec.json.decode(row["arguments"], type=_Arguments)
     return OperationRecord(
         id=row["id"],
@@ -356,11 +365,11 @@ def _read_operation(row: sqlite3.Row) -> OperationRecord:
     )
 
 
-def _read_account(row: sqlite3.Row) -> AccountRecord:
+def _read_account(row: Any) -> AccountRecord:
     return AccountRecord(row["name"], row["password_hash"], bool(row["is_admin"]), row["created_at"])
 
 
-def _read_token(row: sqlite3.Row) -> TokenRecord:
+def _read_token(row: Any) -> TokenRecord:
     return TokenRecord(
         id=row["id"],
         account=row["account"],

@@ -162,10 +162,16 @@ def test_what_a_server_cannot_is_said_in_one_line(im: Im) -> None:
         ("plan", "cluster.yaml", "--out", "x.plan"),
         ("serve",),
         ("user", "list"),
+        ("worker",),
+        ("clone", "demo", "other", "-y"),
+        ("image", "list"),
         ("doctor", "--provider", "local"),
     ):
         said = im(*words, status=2)
         assert len([line for line in said.splitlines() if line.startswith("error: ")]) == 1, said
+    for words in (("clone", "demo", "other", "-y"), ("image", "list")):  # nor is it done here in silence
+        done = im.run(*words, flags=(), IM_SERVER=im.site.url, IM_REMOTE_AUTH_FILE=str(im.site.auth_file))
+        assert (done.status, done.err.count("not for a server")) == (2, 1), done.err
     assert im.json("list") == {"infrastructures": []}
     assert "are taken" in im("doctor")
     assert "nosuch" in im("ssh", "nosuch", "front", status=1)

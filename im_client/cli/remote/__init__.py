@@ -22,24 +22,33 @@ _MODULES: Final = {
 }
 _HERE: Final = frozenset({"templates", "validate", "config", "completion"})
 """Mean the same with a server and without: nothing is asked of it."""
+_SERVING: Final = frozenset({"serve", "user", "worker"})
+"""Are for the computer that they run on by their nature: a setting that names another server does not concern them."""
 
 
 def for_server(ctx: click.Context, name: str, command: click.Command) -> click.Command:
     """Return a command that asks the server where the settings name one, and is itself where they do not."""
     if name in _HERE:
         return command
-    if name not in _MODULES:
+    if name in _SERVING:
         if ctx.get_parameter_source("server") is click.core.ParameterSource.COMMANDLINE:
-            raise InvalidUsage(f"im {name} is for the computer that it runs on, not for a server", "leave --server out")
+            raise _only_here(name)
         return command
     found = copy.copy(command)
     found.callback = _chooses(name, command.callback)
     return found
 
 
+def _only_here(name: str) -> InvalidUsage:
+    hint = "leave --server out, IM_SERVER and the setting remote.server too"
+    return InvalidUsage(f"im {name} is for infrastructures of this computer, not for a server", hint)
+
+
 def _chooses(name: str, here: Callable[..., Any] | None) -> Callable[..., Any]:
     def call(**params: Any) -> Any:
         if is_elsewhere():
+            if name not in _MODULES:
+                raise _only_here(name)
             module = import_module(f"im_client.cli.remote.{_MODULES[name]}")
             return getattr(module, f"{name}_")(**params)
         return here(**params) if here is not None else None

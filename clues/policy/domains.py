@@ -83,11 +83,12 @@ def opening(  # noqa: PLR0917
     counts: Sequence[int],
     known: NDArray[np.int64],
     forced: Collection[Shut],
+    sealed: Collection[Shut],
 ) -> Opening:
     """Choose the domains of a group: those that help most of it, at the least rate, and as many as cost no more.
 
     `counts` are nodes opened before, `known` the indices of nodes that may be filled, `forced` domains that get a node
-    in any case.
+    in any case, `sealed` such that get none.
     """
     rule = spread_rule(simulation, group.kind)
     if rule is None:
@@ -101,7 +102,8 @@ def opening(  # noqa: PLR0917
     domains = _domains(simulation, group, costs, counts, known, rule)
     there = [domain for domain in domains.values() if domain.is_there]
     must = [value for value in missing if (key, value) in forced]
-    usable = [domains[value] for value in missing if value in domains and value not in must]
+    barred = {*must, *(value for value in missing if (key, value) in sealed)}
+    usable = [domains[value] for value in missing if value in domains and value not in barred]
     rates = sorted({domain.rate for domain in domains.values() if domain.sites})
     best: tuple[tuple[int, int, int], list[_Domain]] | None = None
     held = [domains.get(value) or _Domain(value, is_there=False) for value in must]

@@ -6,17 +6,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from clues.options import Pool
 from clues.policy.costs import Costs, Mix
 from clues.policy.domains import Shut, opening, spread_rule
-from clues.policy.pack import Group, Packing, fill, note
+from clues.policy.pack import Group, Packing, by_priority, fill, note
 from clues.policy.simulation import Kind, Simulation
 from clues.policy.template import fresh_node
 from clues.policy.topology import SpreadRule
 
 __all__ = ["grow"]
 
-_ROUNDS: Final = 3
-"""How often growing begins anew because pods opened a domain that others had left shut."""
+_NONE: Final[frozenset[Shut]] = frozenset()
 
 
 def grow(
@@ -25,35 +25,53 @@ def grow(
     """Place groups, in order of priority, on nodes that are opened as they are needed. The simulation holds the result.
 
     Pods with rules come first among equals: the others fit around them. What looks at other pods may find them placed
-    the second time. All nodes come at the same time, so that a domain that any pod opens was there for all of them.
+    the second time. All nodes come at the same time, so a domain that one group opens is there for all others too:
+    where a group had done without it, either all reckon with it, or none opens it in this pass.
     """
-    forced: frozenset[Shut] = frozenset()
-    for left in reversed(range(_ROUNDS)):
-        mark = simulation.mark()
-        work = _Growing(simulation, costs, names, others, forced)
+
+    def grown(forced: frozenset[Shut], sealed: frozenset[Shut]) -> _Growing:
+        work = _Growing(simulation, costs, names, others, forced, sealed)
         order = sorted(groups, key=lambda item: (-item.priority, simulation.is_plain(item.kind), -item.size))
         for _again in (1, 2):
             order = [group for group in order if not work.place(group)]
             if all(simulation.is_plain(group.kind) for group in order):
                 break
-        opened = work.opened_though_shut()
-        if not opened or not left:
-            break
-        simulation.undo(mark)
-        forced |= opened
+        return work
+
+    mark = simulation.mark()
+    work = grown(_NONE, _NONE)
+    opened = work.opened_though_shut()
+    if opened:
+        tried = []
+        for is_forced in (True, False):
+            known = opened
+            while True:
+                simulation.undo(mark)
+                ways = (known, _NONE) if is_forced else (_NONE, known)
+                work = grown(*ways)
+                more = work.opened_though_shut() - known
+                if not more:
+                    break
+                known |= more
+            tried.append((by_priority(work.packing, groups), ways))
+        if tried[0][0] >= tried[1][0]:
+            simulation.undo(mark)
+            work = grown(*tried[0][1])
     return tuple(work.counts), work.packing
 
 
 class _Growing:
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         simulation: Simulation,
         costs: Costs,
         names: Iterator[int],
         others: NDArray[np.int64],
         forced: frozenset[Shut],
+        sealed: frozenset[Shut],
     ) -> None:
-        self._simulation, self._costs, self._names, self._forced = simulation, costs, names, forced
+        self._simulation, self._costs, self._names = simulation, costs, names
+        self._forced, self._sealed = forced, sealed
         self._open = others
         self._shut: dict[Kind, frozenset[Shut]] = {}
         self.counts = [0] * len(costs.pools)
@@ -65,7 +83,7 @@ class _Growing:
         order = self._costs.order([group])
         rule = spread_rule(self._simulation, group.kind)
         if left and rule is not None and group.kind not in self._shut:
-            first = opening(self._simulation, group, self._costs, self.counts, self._open, self._forced)
+            first = opening(self._simulation, group, self._costs, self.counts, self._open, self._forced, self._sealed)
             self._shut[group.kind] = first.shut
             for position in first.positions:
                 self._keep(position, [self._new(position)])
@@ -119,7 +137,7 @@ class _Growing:
         for position in order:
             pool = costs.pools[position]
             most = costs.most_of(position, self.counts)
-            if pool.name not in group.pools or most <= 0:
+            if pool.name not in group.pools or most <= 0 or self._is_sealed(pool):
                 continue
             mark = simulation.mark()
             index = self._new(position)
@@ -133,6 +151,9 @@ class _Growing:
             self._keep(position, added)
             return True
         return False
+
+    def _is_sealed(self, pool: Pool) -> bool:
+        return any(pool.labels.get(key) == value for key, value in self._sealed)
 
     def _new(self, position: int) -> int:
         pool = self._costs.pools[position]

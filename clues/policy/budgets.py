@@ -1,6 +1,6 @@
 """How much may go at once: pods under disruption budgets, nodes under the policy's budgets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,6 +63,10 @@ class _Room:
     limit: int
     going: set[str]
 
+    def counts(self, pool: str, reason: str) -> bool:
+        """Return whether the budget is about removals from a pool for this reason."""
+        return self.pool in {"", pool} and (not self.reasons or reason in self.reasons)
+
 
 class NodeBudgets:
     """What the policy's budgets still allow.
@@ -85,21 +89,22 @@ class NodeBudgets:
 
     def refusal(self, node: str, pool: str, reason: str) -> str:
         """Say which budget forbids one more node to go for this reason; "" if none does."""
-        for room in self._matching(pool, reason):
-            if len(room.going - {node}) >= room.limit:
+        return self.refusal_together([(node, pool)], reason)
+
+    def refusal_together(self, leaving: Sequence[tuple[str, str]], reason: str) -> str:
+        """Say which budget forbids these nodes, (name, pool), to go together; "" if none does."""
+        for room in self._rooms:
+            asked = {node for node, pool in leaving if room.counts(pool, reason)}
+            if asked and len(room.going | asked) > room.limit:
                 what = f"budget of pool {room.pool}" if room.pool else "budget of all pools"
-                return f"{what}: {room.text} ({room.limit} nodes), {len(room.going - {node})} are disrupted already"
+                return f"{what}: {room.text} ({room.limit} nodes), {len(room.going - asked)} are disrupted already"
         return ""
 
     def take(self, node: str, pool: str, reason: str) -> None:
         """Charge a removal."""
-        for room in self._matching(pool, reason):
-            room.going.add(node)
-
-    def _matching(self, pool: str, reason: str) -> Iterable[_Room]:
-        return (
-            room for room in self._rooms if room.pool in {"", pool} and (not room.reasons or reason in room.reasons)
-        )
+        for room in self._rooms:
+            if room.counts(pool, reason):
+                room.going.add(node)
 
 
 def limit_of(text: str, nodes: int) -> int:

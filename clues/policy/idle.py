@@ -18,21 +18,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from clues.decision import Block, Memory, NodeVerdict, Removal, RemovalKind, Replacement
+from clues.decision import Block, Memory, NodeVerdict, PowerOn, Removal, RemovalKind, Replacement
 from clues.model import Pod
 from clues.options import Consolidation, Policy, Pool
-from clues.policy.budgets import EMPTY, UNDERUSED, NodeBudgets, PodBudgets
-from clues.policy.consolidate import Swap, find_swap
+from clues.policy.allowance import Allowance, Candidate
+from clues.policy.consolidate import Swap, find_swap, purchase
 from clues.policy.cooldown import Wait, cooldown, long_enough, min_on, since_of
 from clues.policy.demand import ScaleOutResult
 from clues.policy.evict import block_of, eviction_order, is_occupied, movers
+from clues.policy.groups import Group, GroupSearch, Member
 from clues.policy.moving import Mover
 from clues.policy.schedule import scale_in_closed
 from clues.policy.simulation import Simulation
-from clues.policy.sizes import Sizes
 from clues.policy.standing import Field, field_of, first_block
 from clues.snapshot import MachineState, NodeState, Snapshot
 
@@ -53,22 +54,6 @@ class ScaleInResult:
     nodes: tuple[NodeVerdict, ...] = ()
     unneeded_since: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Candidate:
-    name: str
-    state: NodeState
-    pool: Pool
-    index: int
-    occupied: bool
-    wait: Wait | None
-    since: float
-    disabled: bool
-
-    @property
-    def cpu_m(self) -> int:
-        return self.state.node.allocatable.get("cpu", 0)
 
 
 def scale_in(  # noqa: PLR0917
@@ -93,8 +78,10 @@ class _Pass:
         self._replacements: list[Replacement] = []
         self._since: dict[str, float] = {}
         self._hosts: set[str] = set()
-        self._placeless: list[_Candidate] = []
-        self._pdbs = PodBudgets(known.snapshot.budgets)
+        self._placeless: list[Candidate] = []
+        self._allowance = Allowance(known)
+        self._pdbs = self._allowance.pdbs
+        self._bought: list[PowerOn] = []
         self._cooldown = cooldown(known.policy, known.memory, known.out, known.now)
         self._closed = scale_in_closed(known.policy, known.now)
 
@@ -102,7 +89,7 @@ class _Pass:
         known = self._field
         snapshot, out = known.snapshot, known.out
         given_up = {removal.node: removal for removal in out.give_up if removal.node}
-        candidates: list[_Candidate] = []
+        candidates: list[Candidate] = []
         for name, state in snapshot.nodes.items():
             if name in known.parked:
                 continue
@@ -127,7 +114,7 @@ class _Pass:
             self._notes(),
         )
 
-    def _candidate(self, name: str, state: NodeState) -> _Candidate:
+    def _candidate(self, name: str, state: NodeState) -> Candidate:
         known = self._field
         pool = known.pools[state.pool]
         since = since_of(known.memory, name, known.now)
@@ -145,13 +132,12 @@ class _Pass:
                 or min_on(state.node, pool, known.machines.get(name), known.now)
             )
         index = self._simulation.index[name]
-        return _Candidate(name, state, pool, index, is_occupied(state.pods, known.policy), wait, since, disabled)
+        return Candidate(name, state, pool, index, is_occupied(state.pods, known.policy), wait, since, disabled)
 
-    def _try_all(self, candidates: list[_Candidate]) -> None:
+    def _try_all(self, candidates: list[Candidate]) -> None:
         known = self._field
         candidates.sort(key=self._turn)
         self._mover = Mover(self._simulation, self._ranks(candidates))
-        self._sizes = Sizes(known)
         self._take_what_goes()
         tried = 0
         late = [c for c in candidates if c.occupied and c.name not in known.memory.unneeded_since]
@@ -180,71 +166,183 @@ class _Pass:
                 tried += 1
             self._try(candidate, moving)
         if known.policy.consolidation is Consolidation.REPLACE:  # where deleting is enough, nothing is bought
-            for candidate in self._placeless:
-                pods = candidate.state.pods
-                again = block_of(pods, known.policy, self._pdbs, known.snapshot.missing_owners, known.now)
-                if again is not None:
-                    self._keep(candidate, *again)
-                elif candidate.name not in self._hosts and candidate.state.node.ready:
-                    self._try(candidate, movers(pods, known.policy), replace=True)
+            self._replace()
 
-    def _try(self, candidate: _Candidate, moving: list[Pod], *, replace: bool = False) -> None:
+    def _try(self, candidate: Candidate, moving: list[Pod], *, replace: bool = False) -> None:
         """Take the node out of the simulation, place its pods, and let it go unless something delays or limits that."""
-        known, simulation = self._field, self._simulation
-        start = simulation.mark()
-        simulation.remove_node(candidate.index)
-        moves: dict[str, str] = {}
-        swap: Swap | None = None
-        if moving:
-            placed = self._mover.move(moving)
-            if placed is not None:
-                moves = placed
-            else:
-                found: Swap | tuple[Block, str] = (Block.NO_PLACE, self._stuck())
-                if replace:
-                    found = find_swap(known, simulation, self._mover, self._sizes, candidate.pool, moving)
-                if not isinstance(found, Swap):
-                    simulation.undo(start)
-                    if not replace:
-                        self._placeless.append(candidate)
-                    self._keep(candidate, *found)
-                    return
-                swap, moves = found, found.moves
+        start = self._simulation.mark()
+        found = self._places(candidate, moving, replace=replace)
+        if not isinstance(found, Swap | dict):
+            if not replace:
+                self._placeless.append(candidate)
+            self._keep(candidate, *found)
+            return
         self._since[candidate.name] = candidate.since
-        wait = candidate.wait or self._limit(candidate)
+        wait = candidate.wait or self._allowance.refusal([candidate])
         if wait is not None:
-            simulation.undo(start)
+            self._simulation.undo(start)
             self._keep(candidate, wait.block, wait.detail, wait.until)
             return
-        self._go(candidate, moving, moves, swap)
+        if isinstance(found, Swap):
+            said = f"a node of pool {found.add.pool} takes its pods and saves {found.saves:g} an hour"
+            self._buy([candidate], found, said)
+        else:
+            self._removals.append(self._go(candidate, moving, found))
 
-    def _limit(self, candidate: _Candidate) -> Wait | None:
-        refused = self._sizes.refusal(candidate.pool.name, candidate.cpu_m)
-        if refused is not None:
-            return Wait(*refused)
-        reason = UNDERUSED if candidate.occupied else EMPTY
-        said = self._budgets.refusal(candidate.name, candidate.pool.name, reason)
-        if said:
-            return Wait(Block.BUDGET, said)
-        if self._left <= 0:
-            return Wait(Block.PARALLELISM, f"{self._field.policy.max_parallel} removals at once (policy.max_parallel)")
-        if candidate.occupied and self._drains <= 0:
-            return Wait(Block.PARALLELISM, f"{self._field.policy.max_drain} drains at once (policy.max_drain)")
-        return None
+    def _places(
+        self, candidate: Candidate, moving: list[Pod], *, replace: bool
+    ) -> Swap | dict[str, str] | tuple[Block, str]:
+        """Take a node out of the simulation and place its pods; where that fails say why, with nothing changed."""
+        simulation = self._simulation
+        start = simulation.mark()
+        simulation.remove_node(candidate.index)
+        moves = self._mover.move(moving) if moving else {}
+        if moves is not None:
+            return moves
+        found: Swap | tuple[Block, str] = (Block.NO_PLACE, self._stuck())
+        if replace:
+            sizes, bought = self._allowance.sizes, self._bought
+            found = find_swap(self._field, simulation, self._mover, sizes, bought, candidate.pool, moving)
+        if not isinstance(found, Swap):
+            simulation.undo(start)
+        return found
 
-    def _go(self, candidate: _Candidate, moving: list[Pod], moves: dict[str, str], swap: Swap | None) -> None:
+    def _replace(self) -> None:
+        """Let nodes go for cheaper ones, by themselves or several for one: what saves most an hour goes first."""
+        policy = self._field.policy
+        search = GroupSearch(self._simulation, self._mover.rank)
+        alone = self._replaceable_alone()
+        left = [candidate for candidate in self._placeless if candidate.state.node.ready]
+        singles = sorted((c for c in left if c.name in alone), key=lambda c: (c.wait is not None, -alone[c.name]))
+        group, is_known = None, False
+        while True:
+            left = [candidate for candidate in left if self._may_be_replaced(candidate)]
+            singles = [candidate for candidate in singles if candidate in left]
+            if not is_known:
+                ready = [candidate for candidate in left if candidate.wait is None]
+                group, is_known = self._group(search, ready, alone, now=True), True
+            saves = alone[singles[0].name] if singles and singles[0].wait is None else 0.0
+            if group is not None and group.swap.saves > saves:
+                search.place(group)
+                names = {member.name for member in group.members}
+                members = [candidate for candidate in left if candidate.name in names]
+                what = f"one node of pool {group.pool.name} takes the pods of these {len(members)} nodes"
+                self._buy(members, group.swap, f"{what} and saves {group.swap.saves:g} an hour")
+            elif singles:
+                before = len(self._removals) + len(self._replacements)
+                first = singles.pop(0)
+                self._try(first, movers(first.state.pods, policy), replace=True)
+                if len(self._removals) + len(self._replacements) == before:
+                    continue
+            else:
+                break
+            is_known = False
+            left = [candidate for candidate in left if self._verdicts[candidate.name].block is not None]
+        self._let_time_run(search, left, alone)
+
+    def _replaceable_alone(self) -> dict[str, float]:
+        """Return what nodes save an hour that one cheaper node could replace, and say of the others why none can."""
+        saves: dict[str, float] = {}
+        for candidate in self._placeless:
+            if not candidate.state.node.ready or not self._may_be_replaced(candidate):
+                continue
+            start = self._simulation.mark()
+            found = self._places(candidate, movers(candidate.state.pods, self._field.policy), replace=True)
+            if isinstance(found, Swap | dict):
+                self._simulation.undo(start)
+                saves[candidate.name] = found.saves if isinstance(found, Swap) else candidate.pool.price
+            else:
+                self._keep(candidate, *found)
+        return saves
+
+    def _may_be_replaced(self, candidate: Candidate) -> bool:
+        known = self._field
+        if candidate.name in self._hosts:
+            self._keep(candidate, Block.NO_PLACE, "pods of a node that goes will run on it")
+            return False
+        pods = candidate.state.pods
+        again = block_of(pods, known.policy, self._pdbs, known.snapshot.missing_owners, known.now)
+        if again is not None:
+            self._keep(candidate, *again)
+        return again is None
+
+    def _group(
+        self, search: GroupSearch, among: Sequence[Candidate], alone: Mapping[str, float], *, now: bool
+    ) -> Group | None:
+        """Find the group that saves most: one that may go `now`, or one that could once time has passed."""
+        known, policy, allowance = self._field, self._field.policy, self._allowance
+        most = min(policy.max_drain, policy.max_parallel)
+        if most < 2 or len(among) < 2:
+            return None
+        by_name = {candidate.name: candidate for candidate in among}
+        members = [
+            Member(c.name, c.pool.price, c.index, tuple(movers(c.state.pods, policy)), alone.get(c.name, 0.0))
+            for c in among
+        ]
+
+        def allowed(chosen: Sequence[Member]) -> bool:
+            leaving = [by_name[member.name] for member in chosen]
+            refused = allowance.refusal(leaving) if now else allowance.lasting_refusal(leaving)
+            return refused is None and self._pdbs.lacking(pod for member in chosen for pod in member.pods) is None
+
+        orders = []
+        for pool in known.pools.values():
+            reason = "it replaces several nodes that cost more together"
+            order = purchase(known, allowance.sizes, self._bought, pool, (), reason)
+            if order is not None:
+                orders.append((pool, order))
+        return search.best(members, most, allowed, orders)
+
+    def _let_time_run(self, search: GroupSearch, left: Sequence[Candidate], alone: Mapping[str, float]) -> None:
+        """Let nodes that could go in a group count as removable, and say what the group waits for."""
+        start = self._simulation.mark()
+        while True:
+            group = self._group(search, left, alone, now=False)
+            if group is None:
+                break
+            search.place(group)
+            names = [member.name for member in group.members]
+            leaving = [candidate for candidate in left if candidate.name in names]
+            left = [candidate for candidate in left if candidate.name not in names]
+            wait = next((c.wait for c in leaving if c.wait is not None), None) or self._allowance.refusal(leaving)
+            for candidate in leaving:
+                self._since[candidate.name] = candidate.since
+                own = candidate.wait or wait
+                if own is not None and candidate.name not in alone:
+                    what = f"it would go with {', '.join(name for name in names if name != candidate.name)}"
+                    self._keep(candidate, own.block, f"{what}: {own.detail}", own.until)
+        self._simulation.undo(start)
+
+    def _buy(self, leaving: Sequence[Candidate], swap: Swap, said: str) -> None:
+        """Let nodes go once one that was ordered for their pods is there."""
+        removals = []
+        for candidate in leaving:
+            moving = movers(candidate.state.pods, self._field.policy)
+            moves = {key: swap.moves[key] for key in (f"{pod.namespace}/{pod.name}" for pod in moving)}
+            removals.append(self._go(candidate, moving, moves, RemovalKind.REPLACED))
+        order = swap.add
+        if not order.pods:
+            order = msgspec.structs.replace(order, pods=tuple(ref for one in removals for ref in one.evict)[:50])
+        self._bought.append(order)
+        self._replacements.append(Replacement(tuple(removals), (order,), swap.saves, said))
+
+    def _go(
+        self, candidate: Candidate, moving: list[Pod], moves: dict[str, str], kind: RemovalKind | None = None
+    ) -> Removal:
+        """Count a node as going."""
         known = self._field
         state, pool = candidate.state, candidate.pool
-        kind = RemovalKind.UNDERUSED if candidate.occupied else RemovalKind.EMPTY
-        if not state.node.ready:
-            kind = RemovalKind.UNREADY
-        if swap is not None:
-            kind = RemovalKind.REPLACED
+        if kind is None:
+            kind = RemovalKind.UNDERUSED if candidate.occupied else RemovalKind.EMPTY
+            kind = kind if state.node.ready else RemovalKind.UNREADY
         machine = known.machines.get(candidate.name)
         reason = f"{kind.value} for {known.now - candidate.since:.0f} s"
         if candidate.disabled:
             reason = "a person took its machine out of use (clues disable)"
-        removal = Removal(
+        self._hosts.update(moves.values())
+        self._allowance.take(candidate, moving)
+        self._verdicts[candidate.name] = NodeVerdict(candidate.name, None, reason)
+        return Removal(
             candidate.name,
             pool.name,
             state.machine or (machine.name if machine is not None else ""),
@@ -253,52 +351,21 @@ class _Pass:
             moves,
             reason,
         )
-        if swap is None:
-            self._removals.append(removal)
-        else:
-            said = f"a node of pool {swap.add.pool} takes its pods and saves {swap.saves:g} an hour"
-            self._replacements.append(Replacement((removal,), (swap.add,), swap.saves, said))
-        self._hosts.update(moves.values())
-        self._pdbs.take(moving)
-        self._budgets.take(candidate.name, pool.name, UNDERUSED if candidate.occupied else EMPTY)
-        self._sizes.take(pool.name, candidate.cpu_m)
-        self._left -= 1
-        self._drains -= 1 if candidate.occupied else 0
-        self._verdicts[candidate.name] = NodeVerdict(candidate.name, None, reason)
 
     def _take_what_goes(self) -> None:
-        """Charge the removals that are under way: their pods need places and disruptions, they count in every limit."""
+        """Charge the removals that are under way: their pods need places and disruptions."""
         known, simulation = self._field, self._simulation
-        nodes = known.snapshot.nodes
-        members: dict[str, list[str]] = {name: [] for name in known.pools}
-        disrupted = set(known.going)
-        for name, state in nodes.items():
-            if state.pool in members and name not in known.parked:
-                members[state.pool].append(name)
-                if not state.node.ready and name not in known.booting:
-                    disrupted.add(name)
-        self._budgets = NodeBudgets(known.policy, known.now, members, disrupted)
-        going = [name for name in nodes if name in known.going and nodes[name].pool in known.pools]
-        nameless = sum(
-            1
-            for machines in known.snapshot.machines.values()
-            for machine in machines
-            if machine.state is MachineState.STOPPING and (machine.node or machine.name) not in nodes
-        )
-        self._left = known.policy.max_parallel - len(going) - nameless
-        self._drains = known.policy.max_drain
-        for name in going:
-            pods = nodes[name].pods
+        for name in self._allowance.going:
+            pods = known.snapshot.nodes[name].pods
             if is_occupied(pods, known.policy):
-                self._drains -= 1
                 moving = movers(pods, known.policy)
-                self._pdbs.take(moving)
+                self._allowance.charge_drain(moving)
                 if simulation.alive[simulation.index[name]]:
                     simulation.remove_node(simulation.index[name])
                 for pod in moving:  # one by one: those that find no place are pending pods of the next pass
                     self._hosts.update((self._mover.move([pod]) or {}).values())
 
-    def _turn(self, candidate: _Candidate) -> tuple[bool, bool, bool, float, float, str]:
+    def _turn(self, candidate: Candidate) -> tuple[bool, bool, bool, float, float, str]:
         """Who is tried first: what can go now, empty ones, those that a person gave up, the dearest, the least used."""
         share = self._field.shares.get(candidate.name, 0.0)
         return (
@@ -310,7 +377,7 @@ class _Pass:
             candidate.name,
         )
 
-    def _ranks(self, candidates: Sequence[_Candidate]) -> NDArray[np.int64]:
+    def _ranks(self, candidates: Sequence[Candidate]) -> NDArray[np.int64]:
         """How readily a node takes pods in: nodes that stay anyhow, used candidates, empty ones at last."""
         rank = np.zeros(len(self._simulation.names), dtype=np.int64)
         for candidate in candidates:
@@ -319,7 +386,7 @@ class _Pass:
                 self._simulation.close_node(candidate.index)
         return rank
 
-    def _keep(self, candidate: _Candidate, block: Block, detail: str, until: float | None = None) -> None:
+    def _keep(self, candidate: Candidate, block: Block, detail: str, until: float | None = None) -> None:
         self._verdicts[candidate.name] = NodeVerdict(candidate.name, block, detail, until)
 
     def _stuck(self) -> str:

@@ -71,9 +71,9 @@ class Allowance:
 
     def refusal(self, leaving: Sequence[Candidate]) -> Wait | None:
         """Return which limit forbids these nodes to go now, all of them together."""
-        found = self.lasting_refusal(leaving)
-        if found is not None:
-            return found
+        refused = self.sizes.refusal([(one.pool.name, one.cpu_m) for one in leaving])
+        if refused is not None:
+            return Wait(*refused)
         for reason, occupied in ((UNDERUSED, True), (EMPTY, False)):
             nodes = [(one.name, one.pool.name) for one in leaving if one.occupied is occupied]
             said = self._budgets.refusal_together(nodes, reason)
@@ -86,10 +86,14 @@ class Allowance:
             return Wait(Block.PARALLELISM, f"{self._policy.max_drain} drains at once (policy.max_drain)")
         return None
 
-    def lasting_refusal(self, leaving: Sequence[Candidate]) -> Wait | None:
-        """Return which limit forbids it that the end of what is under way would not lift."""
-        refused = self.sizes.refusal([(one.pool.name, one.cpu_m) for one in leaving])
-        return Wait(*refused) if refused is not None else None
+    def could_ever_allow(self, leaving: Sequence[Candidate]) -> bool:
+        """Whether nodes that are all occupied could go together once what is under way has ended."""
+        policy, nodes = self._policy, [(one.name, one.pool.name) for one in leaving]
+        return (
+            len(leaving) <= min(policy.max_parallel, policy.max_drain)
+            and self.sizes.refusal([(one.pool.name, one.cpu_m) for one in leaving]) is None
+            and not self._budgets.never_allows(nodes, UNDERUSED)
+        )
 
     def take(self, candidate: Candidate, moving: Sequence[Pod]) -> None:
         """Count a node as going, with the pods that are evicted."""

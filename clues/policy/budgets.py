@@ -62,6 +62,8 @@ class _Room:
     text: str
     limit: int
     going: set[str]
+    is_lasting: bool
+    """It holds at all times."""
 
     def counts(self, pool: str, reason: str) -> bool:
         """Return whether the budget is about removals from a pool for this reason."""
@@ -84,7 +86,14 @@ class NodeBudgets:
             pools = [budget.pool] if budget.pool else list(members)
             nodes = {name for pool in pools for name in members.get(pool, ())}
             self._rooms.append(
-                _Room(budget.pool, budget.reasons, budget.nodes, limit_of(budget.nodes, len(nodes)), nodes & disrupted)
+                _Room(
+                    budget.pool,
+                    budget.reasons,
+                    budget.nodes,
+                    limit_of(budget.nodes, len(nodes)),
+                    nodes & disrupted,
+                    not budget.schedule,
+                )
             )
 
     def refusal(self, node: str, pool: str, reason: str) -> str:
@@ -99,6 +108,13 @@ class NodeBudgets:
                 what = f"budget of pool {room.pool}" if room.pool else "budget of all pools"
                 return f"{what}: {room.text} ({room.limit} nodes), {len(room.going - asked)} are disrupted already"
         return ""
+
+    def never_allows(self, leaving: Sequence[tuple[str, str]], reason: str) -> bool:
+        """Whether a budget that holds at all times forbids them to go together even where nothing else is disrupted."""
+        return any(
+            room.is_lasting and len({node for node, pool in leaving if room.counts(pool, reason)}) > room.limit
+            for room in self._rooms
+        )
 
     def take(self, node: str, pool: str, reason: str) -> None:
         """Charge a removal."""

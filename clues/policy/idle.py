@@ -282,8 +282,8 @@ class _Pass:
 
         def allowed(chosen: Sequence[Member]) -> bool:
             leaving = [by_name[member.name] for member in chosen]
-            refused = allowance.refusal(leaving) if now else allowance.lasting_refusal(leaving)
-            return refused is None and self._pdbs.lacking(pod for member in chosen for pod in member.pods) is None
+            free = allowance.refusal(leaving) is None if now else allowance.could_ever_allow(leaving)
+            return free and self._pdbs.lacking(pod for member in chosen for pod in member.pods) is None
 
         orders = []
         for pool in known.pools.values():
@@ -339,6 +339,7 @@ class _Pass:
         reason = f"{kind.value} for {known.now - candidate.since:.0f} s"
         if candidate.disabled:
             reason = "a person took its machine out of use (clues disable)"
+        self._since[candidate.name] = candidate.since
         self._hosts.update(moves.values())
         self._allowance.take(candidate, moving)
         self._verdicts[candidate.name] = NodeVerdict(candidate.name, None, reason)

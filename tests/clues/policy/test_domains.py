@@ -11,6 +11,7 @@ from clues.decide import decide
 from clues.decision import Decision, Memory
 from clues.model import ZONE, Node, Pod, PodSpec, Spread
 from clues.options import Policy, Pool
+from clues.snapshot import Machine, MachineState
 from tests.clues.build import GIB, match, node, pod, snapshot, spec
 from tests.laws import some
 
@@ -66,6 +67,18 @@ def test_zones_without_a_node_are_filled_evenly(number: int, zones: int) -> None
     shares = [number // zones + (n < number % zones) for n in range(zones)]
     assert sorted(by_zone(made).values(), reverse=True) == shares
     assert sorted(counts.values(), reverse=True) == [-(-share // 4) for share in shares]
+
+
+def test_nothing_more_is_ordered_while_the_nodes_of_all_zones_boot() -> None:
+    pods, pools = many(spreading(), 100), [zone(n) for n in range(3)]
+    counts, made = ordered(pods, pools)
+    machines = {
+        name: tuple(Machine(f"{name}-{n}", name, MachineState.BOOTING, 1e9) for n in range(count))
+        for name, count in counts.items()
+    }
+    again = decide(snapshot([], pods, machines=machines), pools, Policy(), made.memory)
+    assert again.power_on == ()
+    assert sum(len(verdict.pods) for verdict in again.pods if verdict.outcome == "upcoming") == 100
 
 
 def test_a_large_skew_is_no_reason_to_be_uneven() -> None:

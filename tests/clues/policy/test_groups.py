@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from clues.decision import Memory, RemovalKind
-from clues.model import Budget, Pod
+from clues.model import HOSTNAME, Budget, Pod, PodTerm
 from clues.options import Budgets, Consolidation, Policy, Pool
 from clues.policy.idle import ScaleInResult
 from clues.snapshot import Machine, MachineState, NodeState
@@ -144,6 +145,19 @@ def test_two_replacements_never_take_one_machine_or_the_same_place_in_a_pool() -
     assert [r.add[0].machines for r in result.replacements] == [("t-1",)]
     bounded = asked(nodes, pools=(dear, sized("tiny", 5, 1.0, max=1)))
     assert len(bounded.replacements) == 1
+
+
+def test_pods_that_may_not_be_together_do_not_meet_on_the_new_node() -> None:
+    apart = PodTerm(HOSTNAME, _PDB, frozenset({"default"}))
+
+    def one(name: str, *, is_apart: bool) -> NodeState:
+        found = on(SMALL, name, 3)
+        terms = (apart,) if is_apart else ()
+        kept = [structs.replace(p, spec=structs.replace(p.spec, anti_affinity=terms)) for p in found.pods]
+        return structs.replace(found, pods=tuple(kept)) if is_apart else on(SMALL, name, 3)
+
+    assert replaced(asked([one(name, is_apart=True) for name in _NAMES[:3]])) == []
+    assert len(replaced(asked([one(name, is_apart=False) for name in _NAMES[:3]]))) == 1
 
 
 def test_many_candidates_are_looked_at_within_bounds() -> None:

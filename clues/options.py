@@ -32,7 +32,7 @@ class Consolidation(StrEnum):
     """Only empty nodes go."""
     DELETE = "delete"
     REPLACE = "replace"
-    """Delete, or replace by one cheaper node."""
+    """Delete, or replace: one node, or several, by one that costs less than they do together."""
 
 
 class MachineOption(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

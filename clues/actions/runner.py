@@ -46,10 +46,10 @@ class Runner(Removals):
         for replacement in decision.replace:
             group = new_token()
             removals = [live for removal in replacement.remove for live in self._new_removal(removal, group=group)]
-            if len(removals) == len(replacement.remove):
-                fresh += removals
-                for order in replacement.add:
-                    fresh += self._new_orders(order, group=group)
+            orders = [live for order in replacement.add for live in self._new_orders(order, group=group)]
+            whole = len(orders) == sum(order.count for order in replacement.add) > 0
+            if whole and len(removals) == len(replacement.remove):  # else nothing of it: no node goes for nothing
+                fresh += [*removals, *orders]
         self._begin(fresh)
 
     def order(self, order: PowerOn) -> None:

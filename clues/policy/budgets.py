@@ -1,6 +1,6 @@
 """How much may go at once: pods under disruption budgets, nodes under the policy's budgets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,6 +62,12 @@ class _Room:
     text: str
     limit: int
     going: set[str]
+    is_lasting: bool
+    """It holds at all times."""
+
+    def counts(self, pool: str, reason: str) -> bool:
+        """Return whether the budget is about removals from a pool for this reason."""
+        return self.pool in {"", pool} and (not self.reasons or reason in self.reasons)
 
 
 class NodeBudgets:
@@ -80,26 +86,41 @@ class NodeBudgets:
             pools = [budget.pool] if budget.pool else list(members)
             nodes = {name for pool in pools for name in members.get(pool, ())}
             self._rooms.append(
-                _Room(budget.pool, budget.reasons, budget.nodes, limit_of(budget.nodes, len(nodes)), nodes & disrupted)
+                _Room(
+                    budget.pool,
+                    budget.reasons,
+                    budget.nodes,
+                    limit_of(budget.nodes, len(nodes)),
+                    nodes & disrupted,
+                    not budget.schedule,
+                )
             )
 
     def refusal(self, node: str, pool: str, reason: str) -> str:
         """Say which budget forbids one more node to go for this reason; "" if none does."""
-        for room in self._matching(pool, reason):
-            if len(room.going - {node}) >= room.limit:
+        return self.refusal_together([(node, pool)], reason)
+
+    def refusal_together(self, leaving: Sequence[tuple[str, str]], reason: str) -> str:
+        """Say which budget forbids these nodes, (name, pool), to go together; "" if none does."""
+        for room in self._rooms:
+            asked = {node for node, pool in leaving if room.counts(pool, reason)}
+            if asked and len(room.going | asked) > room.limit:
                 what = f"budget of pool {room.pool}" if room.pool else "budget of all pools"
-                return f"{what}: {room.text} ({room.limit} nodes), {len(room.going - {node})} are disrupted already"
+                return f"{what}: {room.text} ({room.limit} nodes), {len(room.going - asked)} are disrupted already"
         return ""
+
+    def never_allows(self, leaving: Sequence[tuple[str, str]], reason: str) -> bool:
+        """Whether a budget that holds at all times forbids them to go together even where nothing else is disrupted."""
+        return any(
+            room.is_lasting and len({node for node, pool in leaving if room.counts(pool, reason)}) > room.limit
+            for room in self._rooms
+        )
 
     def take(self, node: str, pool: str, reason: str) -> None:
         """Charge a removal."""
-        for room in self._matching(pool, reason):
-            room.going.add(node)
-
-    def _matching(self, pool: str, reason: str) -> Iterable[_Room]:
-        return (
-            room for room in self._rooms if room.pool in {"", pool} and (not room.reasons or reason in room.reasons)
-        )
+        for room in self._rooms:
+            if room.counts(pool, reason):
+                room.going.add(node)
 
 
 def limit_of(text: str, nodes: int) -> int:

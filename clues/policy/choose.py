@@ -3,7 +3,7 @@
 Few pods: mixes are tried in the order of their cost until one helps everybody who can be helped. Many pods: first fit,
 with new nodes from the pool that costs least for what it takes; what the last node of a pool holds is then tried on
 cheaper ones. Pods that no rule ties to others are counted in runs of nodes that are alike, all others are simulated
-node by node.
+node by node, those that spread over zones which have no node yet as `clues.policy.domains` says.
 """
 
 import heapq

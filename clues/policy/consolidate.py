@@ -1,4 +1,4 @@
-"""Replacing a node by one cheaper one."""
+"""Replacing nodes by one cheaper one: what may be bought, and who can be replaced alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from clues.policy.standing import Field
 from clues.policy.template import fresh_node
 from clues.snapshot import Machine, MachineState
 
-__all__ = ["Swap", "find_swap"]
+__all__ = ["Swap", "find_swap", "purchase"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,24 @@ class Swap:
 
 
 def find_swap(  # noqa: PLR0917
-    field: Field, simulation: Simulation, mover: Mover, sizes: Sizes, pool: Pool, pods: Sequence[Pod]
+    field: Field,
+    simulation: Simulation,
+    mover: Mover,
+    sizes: Sizes,
+    bought: Sequence[PowerOn],
+    pool: Pool,
+    pods: Sequence[Pod],
 ) -> Swap | tuple[Block, str]:
     """Find the cheapest pool of which one node, with the room there is, takes a node's pods; else say why not.
 
     The node itself is out of the simulation. What is found stays placed, so that two replacements never count on the
-    same room; the new node cannot be the destination of another node's pods.
+    same room; the new node cannot be the destination of another node's pods. `bought` are the orders of replacements
+    that were decided before in this pass.
     """
     dearer = ""
     for other in sorted(field.pools.values(), key=lambda item: (item.price, item.tier, item.name)):
         cheaper = other.price < pool.price
-        add = _order(field, sizes, other, pods) if cheaper else None
+        add = purchase(field, sizes, bought, other, pods, "it replaces a dearer node") if cheaper else None
         if cheaper and add is None:
             continue
         start = simulation.mark()
@@ -51,17 +58,19 @@ def find_swap(  # noqa: PLR0917
                 dearer = other.name
             continue
         simulation.close_node(index)
-        return Swap(add, moves, pool.price - other.price, name)
+        return Swap(add, moves, round(pool.price - other.price, 9), name)
     if dearer:
         return Block.NOT_CHEAPER, f"a node of pool {dearer} would do, and is not cheaper"
     return Block.NO_PLACE, "its pods fit on no ready node that stays, and on no cheaper one"
 
 
-def _order(field: Field, sizes: Sizes, pool: Pool, pods: Sequence[Pod]) -> PowerOn | None:
+def purchase(  # noqa: PLR0917
+    field: Field, sizes: Sizes, bought: Sequence[PowerOn], pool: Pool, pods: Sequence[Pod], reason: str
+) -> PowerOn | None:
     """Return the order for one node of the pool; None where limits, a rest or the want of a machine forbid it."""
     policy, now = field.policy, field.now
     coming: dict[str, int] = {}
-    for order in field.out.power_on:
+    for order in (*field.out.power_on, *bought):
         coming[order.pool] = coming.get(order.pool, 0) + order.count
     if (
         not policy.scale_out
@@ -77,6 +86,7 @@ def _order(field: Field, sizes: Sizes, pool: Pool, pods: Sequence[Pod]) -> Power
         return None
     if policy.max_memory_bytes is not None:
         held = sum(s.node.allocatable.get("memory", 0) for s in field.snapshot.nodes.values())
+        held += sum(field.pools[n].allocatable.get("memory", 0) * c for n, c in coming.items() if n in field.pools)
         if held + pool.allocatable.get("memory", 0) > policy.max_memory_bytes:
             return None
     rest = field.out.memory.rests.get(pool.name) or field.memory.rests.get(pool.name)
@@ -84,16 +94,16 @@ def _order(field: Field, sizes: Sizes, pool: Pool, pods: Sequence[Pod]) -> Power
         return None
     machines: tuple[str, ...] = ()
     if pool.powered:
-        machine = _machine(field, pool)
+        machine = _machine(field, bought, pool)
         if machine is None:
             return None
         machines = (machine.name,)
     refs = tuple(pod.ref for pod in pods[:50])
-    return PowerOn(pool.name, 1, machines, refs, "it replaces a dearer node")
+    return PowerOn(pool.name, 1, machines, refs, reason)
 
 
-def _machine(field: Field, pool: Pool) -> Machine | None:
-    taken = {name for order in field.out.power_on if order.pool == pool.name for name in order.machines}
+def _machine(field: Field, bought: Sequence[PowerOn], pool: Pool) -> Machine | None:
+    taken = {name for order in (*field.out.power_on, *bought) if order.pool == pool.name for name in order.machines}
     usable = [
         machine
         for machine in field.snapshot.machines.get(pool.name, ())

@@ -72,6 +72,12 @@ class Costs:
         """Return the positions of the pools, the one that costs least for what it takes of these groups first."""
         return sorted(range(len(self.pools)), key=lambda position: self._efficiency(position, groups))
 
+    def rate(self, position: int, group: Group) -> tuple[float, ...]:
+        """Return what a pool costs for what it takes of a group: equal where only its name tells it from another."""
+        found = self._efficiency(position, [group])[:-1]
+        first = found[:1] if self.policy.expander is Expander.PRICE else found
+        return tuple(round(float(part), 9) for part in first)
+
     def is_allowed(self, mix: Mix) -> bool:
         """Whether the limits over all pools allow a mix."""
         supply = self.supply

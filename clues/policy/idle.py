@@ -12,6 +12,10 @@ Every node has one verdict: the first reason that holds, in this order.
 A node that passes all goes. Removals are simulated one after another, empty nodes first, with the pending pods placed
 before and the pods of nodes whose removal is under way placed next: so every pod that moves has a place of its own on
 a ready node that stays. A node that took a pod in stays itself.
+
+Where nodes may be replaced, those whose pods have no place are looked at once no more can be deleted: each by itself,
+and in groups for one new node (`clues.policy.groups`). What saves most an hour goes first, a tie goes to fewer nodes.
+A group in which one has to wait waits as a whole, and its members count as removable meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,18 +25,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from clues.decision import Block, Memory, NodeVerdict, Removal, RemovalKind, Replacement
-from clues.model import Pod
+from clues.decision import Block, Memory, NodeVerdict, Removal, Replacement
 from clues.options import Consolidation, Policy, Pool
-from clues.policy.budgets import EMPTY, UNDERUSED, NodeBudgets, PodBudgets
-from clues.policy.consolidate import Swap, find_swap
+from clues.policy.allowance import Candidate
 from clues.policy.cooldown import Wait, cooldown, long_enough, min_on, since_of
 from clues.policy.demand import ScaleOutResult
-from clues.policy.evict import block_of, eviction_order, is_occupied, movers
+from clues.policy.evict import block_of, is_occupied, movers
 from clues.policy.moving import Mover
+from clues.policy.replacing import Replacing
 from clues.policy.schedule import scale_in_closed
 from clues.policy.simulation import Simulation
-from clues.policy.sizes import Sizes
 from clues.policy.standing import Field, field_of, first_block
 from clues.snapshot import MachineState, NodeState, Snapshot
 
@@ -55,22 +57,6 @@ class ScaleInResult:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Candidate:
-    name: str
-    state: NodeState
-    pool: Pool
-    index: int
-    occupied: bool
-    wait: Wait | None
-    since: float
-    disabled: bool
-
-    @property
-    def cpu_m(self) -> int:
-        return self.state.node.allocatable.get("cpu", 0)
-
-
 def scale_in(  # noqa: PLR0917
     snapshot: Snapshot,
     pools: Sequence[Pool],
@@ -84,17 +70,9 @@ def scale_in(  # noqa: PLR0917
     return _Pass(known, simulation).run()
 
 
-class _Pass:
+class _Pass(Replacing):
     def __init__(self, known: Field, simulation: Simulation) -> None:
-        self._field = known
-        self._simulation = simulation
-        self._verdicts: dict[str, NodeVerdict] = {}
-        self._removals: list[Removal] = []
-        self._replacements: list[Replacement] = []
-        self._since: dict[str, float] = {}
-        self._hosts: set[str] = set()
-        self._placeless: list[_Candidate] = []
-        self._pdbs = PodBudgets(known.snapshot.budgets)
+        super().__init__(known, simulation)
         self._cooldown = cooldown(known.policy, known.memory, known.out, known.now)
         self._closed = scale_in_closed(known.policy, known.now)
 
@@ -102,7 +80,7 @@ class _Pass:
         known = self._field
         snapshot, out = known.snapshot, known.out
         given_up = {removal.node: removal for removal in out.give_up if removal.node}
-        candidates: list[_Candidate] = []
+        candidates: list[Candidate] = []
         for name, state in snapshot.nodes.items():
             if name in known.parked:
                 continue
@@ -127,7 +105,7 @@ class _Pass:
             self._notes(),
         )
 
-    def _candidate(self, name: str, state: NodeState) -> _Candidate:
+    def _candidate(self, name: str, state: NodeState) -> Candidate:
         known = self._field
         pool = known.pools[state.pool]
         since = since_of(known.memory, name, known.now)
@@ -145,13 +123,12 @@ class _Pass:
                 or min_on(state.node, pool, known.machines.get(name), known.now)
             )
         index = self._simulation.index[name]
-        return _Candidate(name, state, pool, index, is_occupied(state.pods, known.policy), wait, since, disabled)
+        return Candidate(name, state, pool, index, is_occupied(state.pods, known.policy), wait, since, disabled)
 
-    def _try_all(self, candidates: list[_Candidate]) -> None:
+    def _try_all(self, candidates: list[Candidate]) -> None:
         known = self._field
         candidates.sort(key=self._turn)
         self._mover = Mover(self._simulation, self._ranks(candidates))
-        self._sizes = Sizes(known)
         self._take_what_goes()
         tried = 0
         late = [c for c in candidates if c.occupied and c.name not in known.memory.unneeded_since]
@@ -180,125 +157,22 @@ class _Pass:
                 tried += 1
             self._try(candidate, moving)
         if known.policy.consolidation is Consolidation.REPLACE:  # where deleting is enough, nothing is bought
-            for candidate in self._placeless:
-                pods = candidate.state.pods
-                again = block_of(pods, known.policy, self._pdbs, known.snapshot.missing_owners, known.now)
-                if again is not None:
-                    self._keep(candidate, *again)
-                elif candidate.name not in self._hosts and candidate.state.node.ready:
-                    self._try(candidate, movers(pods, known.policy), replace=True)
-
-    def _try(self, candidate: _Candidate, moving: list[Pod], *, replace: bool = False) -> None:
-        """Take the node out of the simulation, place its pods, and let it go unless something delays or limits that."""
-        known, simulation = self._field, self._simulation
-        start = simulation.mark()
-        simulation.remove_node(candidate.index)
-        moves: dict[str, str] = {}
-        swap: Swap | None = None
-        if moving:
-            placed = self._mover.move(moving)
-            if placed is not None:
-                moves = placed
-            else:
-                found: Swap | tuple[Block, str] = (Block.NO_PLACE, self._stuck())
-                if replace:
-                    found = find_swap(known, simulation, self._mover, self._sizes, candidate.pool, moving)
-                if not isinstance(found, Swap):
-                    simulation.undo(start)
-                    if not replace:
-                        self._placeless.append(candidate)
-                    self._keep(candidate, *found)
-                    return
-                swap, moves = found, found.moves
-        self._since[candidate.name] = candidate.since
-        wait = candidate.wait or self._limit(candidate)
-        if wait is not None:
-            simulation.undo(start)
-            self._keep(candidate, wait.block, wait.detail, wait.until)
-            return
-        self._go(candidate, moving, moves, swap)
-
-    def _limit(self, candidate: _Candidate) -> Wait | None:
-        refused = self._sizes.refusal(candidate.pool.name, candidate.cpu_m)
-        if refused is not None:
-            return Wait(*refused)
-        reason = UNDERUSED if candidate.occupied else EMPTY
-        said = self._budgets.refusal(candidate.name, candidate.pool.name, reason)
-        if said:
-            return Wait(Block.BUDGET, said)
-        if self._left <= 0:
-            return Wait(Block.PARALLELISM, f"{self._field.policy.max_parallel} removals at once (policy.max_parallel)")
-        if candidate.occupied and self._drains <= 0:
-            return Wait(Block.PARALLELISM, f"{self._field.policy.max_drain} drains at once (policy.max_drain)")
-        return None
-
-    def _go(self, candidate: _Candidate, moving: list[Pod], moves: dict[str, str], swap: Swap | None) -> None:
-        known = self._field
-        state, pool = candidate.state, candidate.pool
-        kind = RemovalKind.UNDERUSED if candidate.occupied else RemovalKind.EMPTY
-        if not state.node.ready:
-            kind = RemovalKind.UNREADY
-        if swap is not None:
-            kind = RemovalKind.REPLACED
-        machine = known.machines.get(candidate.name)
-        reason = f"{kind.value} for {known.now - candidate.since:.0f} s"
-        if candidate.disabled:
-            reason = "a person took its machine out of use (clues disable)"
-        removal = Removal(
-            candidate.name,
-            pool.name,
-            state.machine or (machine.name if machine is not None else ""),
-            kind,
-            eviction_order(state.pods, known.policy),
-            moves,
-            reason,
-        )
-        if swap is None:
-            self._removals.append(removal)
-        else:
-            said = f"a node of pool {swap.add.pool} takes its pods and saves {swap.saves:g} an hour"
-            self._replacements.append(Replacement((removal,), (swap.add,), swap.saves, said))
-        self._hosts.update(moves.values())
-        self._pdbs.take(moving)
-        self._budgets.take(candidate.name, pool.name, UNDERUSED if candidate.occupied else EMPTY)
-        self._sizes.take(pool.name, candidate.cpu_m)
-        self._left -= 1
-        self._drains -= 1 if candidate.occupied else 0
-        self._verdicts[candidate.name] = NodeVerdict(candidate.name, None, reason)
+            self._replace()
 
     def _take_what_goes(self) -> None:
-        """Charge the removals that are under way: their pods need places and disruptions, they count in every limit."""
+        """Charge the removals that are under way: their pods need places and disruptions."""
         known, simulation = self._field, self._simulation
-        nodes = known.snapshot.nodes
-        members: dict[str, list[str]] = {name: [] for name in known.pools}
-        disrupted = set(known.going)
-        for name, state in nodes.items():
-            if state.pool in members and name not in known.parked:
-                members[state.pool].append(name)
-                if not state.node.ready and name not in known.booting:
-                    disrupted.add(name)
-        self._budgets = NodeBudgets(known.policy, known.now, members, disrupted)
-        going = [name for name in nodes if name in known.going and nodes[name].pool in known.pools]
-        nameless = sum(
-            1
-            for machines in known.snapshot.machines.values()
-            for machine in machines
-            if machine.state is MachineState.STOPPING and (machine.node or machine.name) not in nodes
-        )
-        self._left = known.policy.max_parallel - len(going) - nameless
-        self._drains = known.policy.max_drain
-        for name in going:
-            pods = nodes[name].pods
+        for name in self._allowance.going:
+            pods = known.snapshot.nodes[name].pods
             if is_occupied(pods, known.policy):
-                self._drains -= 1
                 moving = movers(pods, known.policy)
-                self._pdbs.take(moving)
+                self._allowance.charge_drain(moving)
                 if simulation.alive[simulation.index[name]]:
                     simulation.remove_node(simulation.index[name])
                 for pod in moving:  # one by one: those that find no place are pending pods of the next pass
                     self._hosts.update((self._mover.move([pod]) or {}).values())
 
-    def _turn(self, candidate: _Candidate) -> tuple[bool, bool, bool, float, float, str]:
+    def _turn(self, candidate: Candidate) -> tuple[bool, bool, bool, float, float, str]:
         """Who is tried first: what can go now, empty ones, those that a person gave up, the dearest, the least used."""
         share = self._field.shares.get(candidate.name, 0.0)
         return (
@@ -310,7 +184,7 @@ class _Pass:
             candidate.name,
         )
 
-    def _ranks(self, candidates: Sequence[_Candidate]) -> NDArray[np.int64]:
+    def _ranks(self, candidates: Sequence[Candidate]) -> NDArray[np.int64]:
         """How readily a node takes pods in: nodes that stay anyhow, used candidates, empty ones at last."""
         rank = np.zeros(len(self._simulation.names), dtype=np.int64)
         for candidate in candidates:
@@ -318,14 +192,6 @@ class _Pass:
             if candidate.disabled:
                 self._simulation.close_node(candidate.index)
         return rank
-
-    def _keep(self, candidate: _Candidate, block: Block, detail: str, until: float | None = None) -> None:
-        self._verdicts[candidate.name] = NodeVerdict(candidate.name, block, detail, until)
-
-    def _stuck(self) -> str:
-        pod = self._mover.stuck
-        what = "its pods fit" if pod is None else f"pod {pod.namespace}/{pod.name} fits"
-        return f"{what} on no ready node that stays"
 
     def _booting(self) -> tuple[NodeVerdict, ...]:
         """Machines without a node: those that boot, and those that are given up."""

@@ -25,9 +25,9 @@ class Mover:
     of work, not in time, so that equal pictures have equal answers.
     """
 
-    def __init__(self, simulation: Simulation, rank: NDArray[np.int64]) -> None:
+    def __init__(self, simulation: Simulation, rank: NDArray[np.int64], *, steps: int = _STEPS) -> None:
         self._simulation = simulation
-        self._steps = _STEPS
+        self._steps = steps
         self.rank = rank
         self.stuck: Pod | None = None
         """The pod for which the last failed move found no place."""

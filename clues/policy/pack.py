@@ -12,7 +12,7 @@ from clues.policy.kinds import Kind
 from clues.policy.simulation import Simulation
 from clues.policy.template import fresh_node
 
-__all__ = ["SEARCHED_PODS", "Group", "Packing", "Places", "fill", "note", "pack"]
+__all__ = ["SEARCHED_PODS", "Group", "Packing", "Places", "by_priority", "fill", "note", "pack"]
 
 SEARCHED_PODS = 14
 """Up to so many pods every way of packing them is tried."""
@@ -125,7 +125,7 @@ def pack(
         packing.nodes = added
         if packing.total() >= wanted:
             return packing
-        value = _value(packing, groups)
+        value = by_priority(packing, groups)
         if value > best_value:
             best_way, best_value = way, value
         simulation.undo(base)
@@ -134,12 +134,12 @@ def pack(
     return again
 
 
-def _value(packing: Packing, groups: Sequence[Group]) -> tuple[int, ...]:
-    """Order packings: pods of higher priority first."""
-    by_priority: dict[int, int] = {}
+def by_priority(packing: Packing, groups: Sequence[Group]) -> tuple[int, ...]:
+    """Return how many pods have a place, by falling priority: the larger, the better."""
+    placed: dict[int, int] = {}
     for group in groups:
-        by_priority[group.priority] = by_priority.get(group.priority, 0) + packing.placed.get(group.kind, 0)
-    return tuple(by_priority[priority] for priority in sorted(by_priority, reverse=True))
+        placed[group.priority] = placed.get(group.priority, 0) + packing.placed.get(group.kind, 0)
+    return tuple(placed[priority] for priority in sorted(placed, reverse=True))
 
 
 _Way = Callable[[Simulation, Sequence[Group], NDArray[np.int64], NDArray[np.int64]], Packing]

@@ -14,6 +14,7 @@ from clues.options import Policy, Pool
 from clues.policy.choose import Choice, balanced, choose
 from clues.policy.costs import Costs
 from clues.policy.demand import Demand, ScaleOutResult, demand_of, is_expendable
+from clues.policy.domains import beside
 from clues.policy.health import is_fresh, is_healthy
 from clues.policy.kinds import Kind
 from clues.policy.pack import Group, fill, pack
@@ -72,6 +73,8 @@ class _ScaleOut:
         self._upcoming = frozenset(item.registered for item in self._supply.coming if item.registered)
         self._healthy = is_healthy(snapshot, policy, self._upcoming)
         self._probes: dict[str, float] = {}
+        self._known: NDArray[np.int64] = np.zeros(0, np.int64)
+        """Nodes that are there, used ones first."""
 
     def run(self) -> tuple[ScaleOutResult, Simulation]:
         snapshot, policy, simulation = self._snapshot, self._policy, self._simulation
@@ -176,6 +179,7 @@ class _ScaleOut:
         empty: list[int] = []
         for index in known:
             (used if self._is_used(self._snapshot.nodes[simulation.names[index]]) else empty).append(index)
+        self._known = np.array([*used, *empty], dtype=np.int64)
         order = np.array([*used, *empty, *self._coming], dtype=np.int64)
         groups = self._seat_planned(groups)
         for _again in (1, 2):  # what looks at other pods may find them placed the second time
@@ -315,7 +319,7 @@ class _ScaleOut:
             return {}
         groups = self._with_pools(groups)
         groups, probed = self._probe(groups)
-        others = np.array(list(self._coming), dtype=np.int64)
+        others = self._others(groups)
         excluded: set[tuple[str, str]] = set()
         while True:
             asked = [group for group in groups if _gang(group.kind) not in excluded]
@@ -338,6 +342,11 @@ class _ScaleOut:
         for name, number in probed.items():
             counts[name] = counts.get(name, 0) + number
         return self._with_minimum(counts)
+
+    def _others(self, groups: Sequence[Group]) -> NDArray[np.int64]:
+        """Return the nodes that pods may use beside fresh ones: those that come, and where fresh ones let them in."""
+        coming = np.array(list(self._coming), dtype=np.int64)
+        return np.concatenate([beside(self._simulation, groups, self._known), coming])
 
     def _still_holds(
         self, groups: Sequence[Group], counts: dict[str, int], wanted: int, others: NDArray[np.int64]

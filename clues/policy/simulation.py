@@ -341,6 +341,28 @@ class Simulation:
         caps = [*(anti.cap_on(index) for anti in rules.anti), *(spread.cap_on(index) for spread in rules.spread)]
         return min([most, *caps])
 
+    def own_room(self, kind: Kind, among: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many more such pods nodes would take if no rule looked at pods elsewhere; 0 where closed."""
+        plan, count = self._plans[kind.index], len(self.nodes)
+        good = self._where(kind, plan).of(count) & self._table.open[:count] & self._table.alive[:count]
+        most = self._free[0, among]
+        for row, amount in plan.charges[1:]:
+            np.minimum(most, self._free[row, among] // amount, out=most)
+        rules = plan.rules or self._make_rules(kind, plan)
+        if plan.ports or plan.volumes.once_a_node:
+            np.minimum(most, 1, out=most)
+        for anti in rules.anti:
+            cap = anti.cap()
+            if cap is not None:
+                np.minimum(most, cap[among], out=most)
+        result: NDArray[np.int64] = np.where(good[among], np.maximum(most, 0), 0)
+        return result
+
+    def spread_rules(self, kind: Kind) -> list[SpreadRule]:
+        """Return the hard spread constraints of a kind, as they stand now."""
+        plan = self._plans[kind.index]
+        return (plan.rules or self._make_rules(kind, plan)).spread
+
     def charges(self, kind: Kind) -> tuple[tuple[int, int], ...]:
         """Return what one such pod takes: (position in `resources`, amount), the slot first."""
         return self._plans[kind.index].charges

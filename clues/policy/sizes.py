@@ -1,6 +1,7 @@
 """What is left of pools and cluster when nodes go."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from clues.decision import Block
 from clues.policy.schedule import limits_at
@@ -39,12 +40,13 @@ class Sizes:
             if removal.node in snapshot.nodes and removal.pool in self.pools and removal.node not in field.going:
                 self.pools[removal.pool] -= 1
 
-    def refusal(self, pool: str, cpu_m: int) -> tuple[Block, str] | None:
-        """Return which minimum forbids one more node of the pool to go."""
-        least = self.limits.get(pool, (0, 0))[0]
-        if self.pools[pool] <= least:
-            return Block.MIN_SIZE, f"pool {pool} has {self.pools[pool]} nodes, and at least {least} stay"
-        if self._least_m > 0 and self.cores_m - cpu_m < self._least_m:
+    def refusal(self, leaving: Sequence[tuple[str, int]]) -> tuple[Block, str] | None:
+        """Return which minimum forbids these nodes, (pool, cpu in thousandths), to go together."""
+        for pool, number in Counter(pool for pool, _ in leaving).items():
+            least = self.limits.get(pool, (0, 0))[0]
+            if self.pools[pool] - number < least:
+                return Block.MIN_SIZE, f"pool {pool} has {self.pools[pool]} nodes, and at least {least} stay"
+        if self._least_m > 0 and self.cores_m - sum(cpu_m for _, cpu_m in leaving) < self._least_m:
             return Block.MIN_RESOURCE, f"the cluster would fall below {self._least_m / 1000:g} cores"
         return None
 

@@ -254,6 +254,16 @@ class SpreadRule:
         most = self.spread.max_skew + least - int(self.self_match)
         return (numbers >= 0) & (self.counter.counts[numbers] <= most)
 
+    def levels(self) -> dict[str, int]:
+        """Return how many pods every domain has that has a node."""
+        counter = self.counter
+        counter.synced()
+        return {
+            value: int(counter.counts[number])
+            for value, number in counter.column.values.items()
+            if counter.nodes[number]
+        }
+
     def refuses(self, index: int) -> str:
         """Return why not, or ""."""
         number = self.counter.synced()[index]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
 import msgspec
@@ -183,13 +183,17 @@ def _tls_of(configuration: Any) -> dict[str, Any]:
     return tls
 
 
+Line: TypeAlias = tuple[bytes, int, int]
+"""Text, and where in it a line begins and ends: the 4 kB of a pod are copied no more than they must."""
+
+
 class Stream:
     """The lines of a watch as they come."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
 
-    def lines(self, most_bytes: int) -> Iterator[list[bytes]]:
+    def lines(self, most_bytes: int) -> Iterator[list[Line]]:
         """Yield the whole lines of each piece that came, without their ends; a last line that was cut is dropped.
 
         Raises:
@@ -200,17 +204,20 @@ class Stream:
         length = 0
         try:
             for chunk in self._answer.stream(_CHUNK, decode_content=True):
-                found = chunk.split(b"\n")
-                last = found.pop()
-                if not found:
-                    rest.append(last)
-                    length += len(last)
+                end = chunk.find(b"\n")
+                if end < 0:
+                    rest.append(chunk)
+                    length += len(chunk)
                     if length > most_bytes:
                         raise Conflict(f"the API server sent a line of more than {most_bytes} bytes")
                     continue
-                if length:
-                    found[0] = b"".join((*rest, found[0]))
-                rest, length = [last], len(last)
+                first = b"".join((*rest, chunk[:end])) if length else chunk
+                found = [(first, 0, length + end)]
+                at = end + 1
+                while (end := chunk.find(b"\n", at)) >= 0:
+                    found.append((chunk, at, end))
+                    at = end + 1
+                rest, length = [chunk[at:]], len(chunk) - at
                 yield found
         except urllib3.exceptions.ReadTimeoutError as error:
             raise TimedOut("nothing came from the API server within the time limit") from error

@@ -6,6 +6,7 @@ the cache turns into an object set aside.
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -75,37 +76,40 @@ _BEFORE_STATUS: Final = b'},"status":{'
 _SEED: Final = int.from_bytes(os.urandom(8))
 
 
-def glance_of(raw: bytes) -> Glance:
-    """Look at a pod. Safe in any thread: best in the one that got the bytes, while they are in its processor's cache.
+def glance_of(text: bytes, at: int = 0, end: int = sys.maxsize) -> Glance:
+    """Look at a pod that stands in a text, without copying it.
+
+    Safe in any thread: best in the one that got the bytes, while they are in its processor's cache.
 
     Raises msgspec.MsgspecError or ValueError.
     """
-    found = _glance_around(raw)
+    end = min(end, len(text))
+    found = _glance_around(text, at, end)
     if found is None:
-        head = _HEAD.decode(raw)
+        head = _HEAD.decode(text[at:end])
         found = _glance(head.metadata, head.spec, head.status)
     return found
 
 
-def _glance_around(text: bytes) -> Glance | None:
+def _glance_around(text: bytes, at: int, to: int) -> Glance | None:
     """Look at a pod as API servers write it, by its two ends; None where it is written in another way.
 
     That what comes before the spec is whole JSON once its brace is closed shows that the spec stands where it should,
     and likewise of the status. What is between the two is not read but hashed: it was read where its hash is known,
     and is read as a whole where it is not.
     """
-    start, end = text.find(_BEFORE_SPEC), text.rfind(_BEFORE_STATUS)
-    if not 0 < start < end:
+    start, end = text.find(_BEFORE_SPEC, at, to), text.rfind(_BEFORE_STATUS, at, to)
+    if not at < start < end:
         return None
     try:
-        top = _TOP.decode(text[: start + 1] + b"}")
-        status = _STATUS.decode(text[end + len(_BEFORE_STATUS) - 1 : -1])
+        top = _TOP.decode(b"%b}" % text[at : start + 1])
+        status = _STATUS.decode(text[end + len(_BEFORE_STATUS) - 1 : to - 1])
     except msgspec.MsgspecError:
         return None
-    return _glance(top.metadata, text[start:end], status)
+    return _glance(top.metadata, memoryview(text)[start:end], status)
 
 
-def _glance(meta: forms.MetaHead, spec: bytes | msgspec.Raw, status: forms.PodStatusHead | None) -> Glance:
+def _glance(meta: forms.MetaHead, spec: memoryview | msgspec.Raw, status: forms.PodStatusHead | None) -> Glance:
     said, phase, nominated, conditions = b"", Phase.PENDING, "", b""
     if status is not None:
         said, phase, nominated = _said_of_resources(status), _phase(status.phase), status.nominated_node_name or ""
@@ -150,11 +154,18 @@ class Decoder:
         """
         if glance is None:
             glance = glance_of(raw)
-        fingerprint, phase, nominated = glance.fingerprint, glance.phase, glance.nominated
         before = known.get(glance.uid)
-        if before is None or prints.get(glance.uid) != fingerprint:
+        if before is None or prints.get(glance.uid) != glance.fingerprint:
             head = _HEAD.decode(raw)
             before = self._read(raw, head, b"" if head.status is None else _said_of_resources(head.status))
+        return self.seen_again(before, glance), glance.fingerprint
+
+    def seen_again(self, before: Pod, glance: Glance) -> Pod:
+        """Return a pod whose fingerprint is as before as it is now; the same object where nothing changed.
+
+        Raises msgspec.MsgspecError or ValueError.
+        """
+        phase, nominated = glance.phase, glance.nominated
         since = None
         if glance.conditions and not before.node:
             since = _since(self._conditions.decode(glance.conditions), before.created_at)
@@ -165,9 +176,9 @@ class Decoder:
             and nominated == before.nominated
             and deleting is before.deleting
         ):
-            return before, fingerprint
+            return before
         # by position: one for every event, and names cost as much again
-        pod = Pod(
+        return Pod(
             before.namespace,
             before.name,
             before.uid,
@@ -184,7 +195,6 @@ class Decoder:
             before.mirror,
             before.annotations,
         )
-        return pod, fingerprint
 
     def _read(self, raw: bytes, head: forms.PodHead, said: bytes) -> Pod:
         """Return a pod without what changes from event to event."""

@@ -45,7 +45,9 @@ class Intake:
                 self._keys[resource].discard(departed[0])
                 self._gone(resource, departed[0], now, is_over=departed[1])
         else:
-            key = self._cluster.apply(resource.kind, item.event, item.raw, glance)
+            key = self._cluster.seen(glance) if glance is not None else None
+            if key is None:
+                key = self._cluster.apply(resource.kind, item.event, item.raw, glance)
             if key is not None:
                 self._keys[resource].add(key)
                 if self._leaving:

@@ -160,7 +160,7 @@ def _glance(change: Change) -> Glance | None:
     if change.event == DELETED:
         return None
     try:
-        return glance_of(change.raw)
+        return glance_of(change.text, change.start, change.end)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 

@@ -6,6 +6,7 @@ has streaming lists (sendInitialEvents, KEP-3157) the list itself is a watch. Wh
 """
 
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from clues.kubeapi.api import Api, Gone, Stream
+from clues.kubeapi.api import Api, Gone, Line, Stream
 from clues.kubeapi.cut import Cut
 from infracore.clock import Clock
 from infracore.errors import Conflict, InfraError, InvalidUsage, Transient, Unauthorised
@@ -40,7 +41,7 @@ _ENVELOPES: Final = {
 }
 """How every API server begins these lines, by the first letter of the event: taken apart without parsing them once more
 (a fifth of an event's cost)."""
-_LETTER: Final = slice(9, 10)
+_LETTER: Final = 9
 _NO_ENVELOPE: Final = ("", b"\n", 0)
 _INITIAL_END: Final = "k8s.io/initial-events-end"
 
@@ -80,7 +81,15 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     """One object that came, changed or went. There is one for every event: see `clues.model` for what it is made as."""
 
     event: str
-    raw: bytes
+    text: bytes
+    """What the object stands in, from `start` to `end`."""
+    start: int = 0
+    end: int = sys.maxsize
+
+    @property
+    def raw(self) -> bytes:
+        """The object: a copy, where it is not all of the text."""
+        return self.text[self.start : self.end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,20 +382,21 @@ class Watch:
             changes: list[Change] = []
             try:
                 for line in lines:
-                    if line:
+                    if line[1] < line[2]:
                         changes.append(self._change(line))  # noqa: PERF401 (those before an error are kept)
             except InfraError:
                 yield changes
                 raise
             yield changes
 
-    def _change(self, line: bytes) -> Change:
-        if line.endswith(b"}}"):
-            name, start, before = _ENVELOPES.get(line[_LETTER], _NO_ENVELOPE)
-            if line.startswith(start):
-                return Change(name, line[before:-1])
+    def _change(self, line: Line) -> Change:
+        text, start, end = line
+        if text.endswith(b"}}", start, end):
+            name, envelope, before = _ENVELOPES.get(text[start + _LETTER : start + _LETTER + 1], _NO_ENVELOPE)
+            if text.startswith(envelope, start, end):
+                return Change(name, text, start + before, end - 1)
         try:
-            event = self._event.decode(line)
+            event = self._event.decode(text[start:end])
         except (msgspec.MsgspecError, RecursionError) as error:
             raise Conflict(f"a line of the watch is no event: {error}") from error
         if event.type == "ERROR":

@@ -126,6 +126,22 @@ class Cluster:
             self._broken.pop((kind, key), None)
         return key
 
+    def seen(self, glance: Glance) -> Key | None:
+        """Take a pod that was read before and looks so again; None: it is to be read, by `apply`."""
+        key = glance.uid
+        before = self._pods.get(key)
+        if before is None or self._prints.get(key) != glance.fingerprint:
+            return None
+        try:
+            pod = self._decoder.seen_again(before, glance)
+        except (msgspec.MsgspecError, ValueError):
+            return None
+        if pod is not before:
+            self._put_pod(key, pod, glance.fingerprint)
+        if self._broken:
+            self._broken.pop(("Pod", key), None)
+        return key
+
     def replace(self, kind: str, keys: Iterable[Key]) -> None:
         """Forget objects of a kind that a fresh list does not hold any more."""
         stay = set(keys)

@@ -293,7 +293,11 @@ def test_a_database_that_goes_away_and_comes_back_stops_nothing_for_good(
     assert machines.orphans() == set()
     assert ana[1].settle(post(ana[1], 1))["state"] == "done"
     said = worker.said()
-    assert (said.count("cannot be reached"), said.count("answers again"), said.count("Traceback")) == (1, 1, 0), said
+    assert (said.count("trying again until it is back"), said.count("answers again"), said.count("Traceback")) == (
+        1,
+        1,
+        0,
+    ), said
 
 
 def test_an_operation_that_has_lost_its_job_is_carried_out_all_the_same(

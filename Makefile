@@ -14,7 +14,7 @@ PYTHON ?= $(shell sh scripts/find-python.sh)
 # Root's machines are containers, an ordinary user's are virtual.
 KIND := $(shell test "$$(id -u)" = 0 && echo nspawn || echo qemu)
 
-.PHONY: help venv dev system demo demo-down test quick check format bench docs lock clean
+.PHONY: help venv dev system demo demo-down test quick check format bench docs screenshots lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ bench: dev  ## the figures of benchmarks/, as JSON in benchmarks/out/
 
 docs: dev  ## write the parts of docs/ that are generated from the code
 	@for script in scripts/gen_*.py; do echo "$$script" && $(BIN)/python $$script || exit 1; done
+
+screenshots: dev  ## take the pictures of the dashboard in docs/images/ (needs chromium)
+	@$(BIN)/python scripts/screenshots.py
 
 lock:  ## compile requirements/*.in into exact versions with hashes
 	@test -n "$(PYTHON)" || exit 2

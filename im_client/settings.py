@@ -14,6 +14,7 @@ from infracore.settings import Loaded, Option, load, options
 
 __all__ = [
     "OidcSettings",
+    "RemoteSettings",
     "ServerSettings",
     "Settings",
     "Timeouts",
@@ -74,8 +75,24 @@ class ServerSettings:
     fetch_hosts: tuple[str, ...] = ("*",)
     foreign_playbooks: bool = False
     refresh_s: float = 10.0
+    dashboard: bool = True
+    catalogue: tuple[str, ...] = ()
     oidc: OidcSettings = OidcSettings()
     vault: VaultSettings = VaultSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """The server that commands are for, in place of this computer."""
+
+    server: str = ""
+    auth_file: Path = Path()
+    token_file: Path = Path()
+    ca_file: Path = Path()
+    insecure_http: bool = False
+    request_s: float = 600.0
+    wait_s: float = 7200.0
+    poll_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +111,9 @@ class Settings:
     ansible: AnsibleSettings = AnsibleSettings()  # noqa: RUF009 (frozen)
     timeouts: Timeouts = Timeouts()
     server: ServerSettings = ServerSettings()
+    remote: RemoteSettings = RemoteSettings()
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 DOCS: Final[Mapping[str, tuple[str, str]]] = {
@@ -131,6 +150,8 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.fetch_hosts": ("Hosts that templates may import from, as patterns; private addresses never.", ""),
     "server.foreign_playbooks": ("Run playbooks of callers: they can read what this server can.", ""),
     "server.refresh_s": ("How old what a provider said may be when somebody looks.", "s"),
+    "server.dashboard": ("Serve the dashboard at `/dashboard`.", ""),
+    "server.catalogue": ("Folders of templates that the dashboard offers beside ours.", ""),
     "server.oidc.issuer": ("Issuer of the tokens that are taken; empty: none are.", ""),
     "server.oidc.audience": ("Audience that a token must be for.", ""),
     "server.oidc.jwks": ("The issuer's keys: https address or file; empty: asked from the issuer.", ""),
@@ -142,7 +163,16 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.vault.url": ("Address of the HashiCorp Vault.", ""),
     "server.vault.path": ("KV mount and path in it; `{sub}` stands for the caller.", ""),
     "server.vault.role": ("Role of Vault's JWT login.", ""),
+    "remote.server": ("Address of the server that commands are for; empty: none (flag --server).", ""),
+    "remote.auth_file": ("Auth file with the credentials for it and for clouds.", ""),
+    "remote.token_file": ("File with a token for it; `IM_TOKEN` in the environment wins.", ""),
+    "remote.ca_file": ("Certificates (PEM) that vouch for it; none: those of this computer.", ""),
+    "remote.insecure_http": ("Send credentials also without TLS to other computers.", ""),
+    "remote.request_s": ("How long one answer may take.", "s"),
+    "remote.wait_s": ("How long a change is followed at a server that is not ours.", "s"),
+    "remote.poll_s": ("How often such a server is asked how it stands.", "s"),
     "providers": ("Provider -> its own settings; see the provider's page.", ""),
+    "sites": ("Name of a place -> `provider`, and settings that differ from that provider's own.", ""),
 }
 
 
@@ -177,7 +207,18 @@ def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str]
             server,
             tls_certificate=_file(server.tls_certificate, cwd),
             tls_key=_file(server.tls_key, cwd),
+            catalogue=_absolute(server.catalogue, loaded.origins["server.catalogue"], cwd),
             vault=replace(server.vault, key_file=_file(server.vault.key_file, cwd)),
+        ),
+    )
+    remote = settings.remote
+    settings = replace(
+        settings,
+        remote=replace(
+            remote,
+            auth_file=_file(remote.auth_file, cwd),
+            token_file=_file(remote.token_file, cwd),
+            ca_file=_file(remote.ca_file, cwd),
         ),
     )
     ansible = replace(
@@ -213,6 +254,9 @@ _LEAST: Final[Mapping[str, float]] = {
     "server.most_bytes": 1024,
     "server.parse_s": 1,
     "server.refresh_s": 0,
+    "remote.request_s": 1,
+    "remote.wait_s": 1,
+    "remote.poll_s": 0.05,
 }
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Locked",
     "Misconfigured",
     "NoCapacity",
+    "NoSpace",
     "NotFound",
     "PartlyDone",
     "QuotaExceeded",
@@ -55,6 +56,12 @@ class Misconfigured(InfraError):
 
     code = "misconfigured"
     exit_code = ExitCode.INVALID
+
+
+class NoSpace(Misconfigured):
+    """The disk is full."""
+
+    code = "no-space"
 
 
 class NotFound(InfraError):

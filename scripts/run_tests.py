@@ -28,6 +28,7 @@ MARKERS = (
     "im_server",
     "im_client",
     "schemathesis",
+    "browser",
     "controlplane",
     "slurm",
     "postgres",
@@ -46,6 +47,9 @@ TEST_PACKAGES = (
     "slurm-wlm",
     "munge",
     "postgresql",
+    "chromium",
+    "fonts-dejavu-core",
+    "fonts-inter",
 )
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
@@ -89,6 +93,12 @@ def _postgres() -> str:
     return "" if there else _needs("initdb", "postgres")
 
 
+def _browser() -> str:
+    if importlib.util.find_spec("playwright") is None:
+        return "not installed: playwright"
+    return "" if shutil.which("chromium") or shutil.which("chromium-browser") else "not installed: chromium"
+
+
 CONDITIONS: dict[str, Callable[[], str]] = {
     "machines": _machines,
     "vm": lambda: _needs("qemu-system-x86_64", "qemu-img"),
@@ -100,6 +110,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "im_server": _im_server,
     "im_client": _im_client,
     "schemathesis": lambda: "" if importlib.util.find_spec("schemathesis") else "not installed: schemathesis",
+    "browser": _browser,
     "controlplane": _controlplane,
     "slurm": lambda: _needs("slurmctld", "slurmd", "munged", "squeue", "scontrol", "sbatch"),
     "postgres": _postgres,
@@ -119,7 +130,9 @@ def main(words: list[str]) -> int:
     if install:
         _install()
     reasons = dict.fromkeys(MARKERS, "not part of the quick suite")
-    if not quick:
+    if quick:
+        os.environ["IM_CLUES_QUICK"] = "1"  # see tests/laws.py
+    else:
         reasons = {marker: why for marker in MARKERS if (why := CONDITIONS[marker]())}
         for marker, why in reasons.items():
             print(f"skipping tests marked {marker!r}: {why}", flush=True)

@@ -7,12 +7,16 @@ they stay in one process in their order. All others go wherever there is time.
 import hypothesis
 import pytest
 
+from tests.laws import some
+
 # nothing here judges how quick this machine is
-hypothesis.settings.register_profile("im-clues", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "im-clues", deadline=None, max_examples=some(100), suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("im-clues")
 
 _GROUPS = {
-    "servers": ("controlplane", "im_server", "im_client", "schemathesis", "slurm", "postgres"),
+    "servers": ("browser", "controlplane", "im_server", "im_client", "schemathesis", "slurm", "postgres"),
     "machines": ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "install"),
 }
 

@@ -29,11 +29,13 @@ from infracore.errors import (
 )
 from infracore.retry import Backoff
 
-__all__ = ["CLUSTER", "UNSAVED_PAUSE_S", "Engine", "NotLeading"]
+__all__ = ["CLUSTER", "SEE_OPEN_S", "UNSAVED_PAUSE_S", "Engine", "NotLeading"]
 
 CLUSTER: Final = None
 """In place of a driver: a call that asks the API server."""
 UNSAVED_PAUSE_S: Final = 5.0
+SEE_OPEN_S: Final = 30.0
+"""How long a picture may take to show that a node was put back into use."""
 
 
 class NotLeading(Cancelled):

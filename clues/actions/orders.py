@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from clues.actions.drainer import forgiving
-from clues.actions.engine import CLUSTER, UNSAVED_PAUSE_S, Engine, NotLeading
+from clues.actions.engine import CLUSTER, SEE_OPEN_S, UNSAVED_PAUSE_S, Engine, NotLeading
 from clues.actions.state import Live, PoolFailure
 from clues.actions.workers import Outcome
 from clues.decision import PowerOn
@@ -250,7 +250,7 @@ class Orders(Engine):
                 self._move(live, Phase.ADMITTING)
                 self._admit(live)
             else:
-                self._admitted(live, None)
+                self._admitted(live)
         elif live.ends_at is not None and mono >= live.ends_at:
             what = "never became ready" if state is not None else "never registered as a node"
             self._give_up(live, f"{record.machine or record.token} {what} within {self._policy.max_provision_s:g} s")
@@ -269,9 +269,21 @@ class Orders(Engine):
     def _admit(self, live: Live) -> None:
         """Let pods onto the node: it was cordoned and marked when it was parked."""
         node = live.record.node
-        self._call(live, CLUSTER, lambda: self._drain.uncordon(node), self._admitted)
+        self._call(live, CLUSTER, lambda: self._drain.uncordon(node), self._opened)
 
-    def _admitted(self, live: Live, _value: object) -> None:
+    def _opened(self, live: Live, _value: object) -> None:
+        live.opened_until = self._mono() + SEE_OPEN_S
+
+    def _await_open(self, live: Live, snapshot: Snapshot, mono: float) -> None:
+        """Let the machine count as coming until the picture has its node in use: it would be ordered twice."""
+        state = snapshot.nodes.get(live.record.node)
+        seen = state is not None and state.node.ready and not state.node.unschedulable
+        if live.opened_until is None:
+            self._admit(live)
+        elif seen or mono >= live.opened_until:  # somebody else's cordon stays
+            self._admitted(live)
+
+    def _admitted(self, live: Live) -> None:
         record = live.record
         machine = self._book.get(record.pool, record.machine)
         ons = machine.power_ons if machine is not None else 0

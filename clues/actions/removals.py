@@ -3,7 +3,7 @@
 from typing import Final
 
 from clues.actions.drainer import empty, forgiving, verify
-from clues.actions.engine import CLUSTER
+from clues.actions.engine import CLUSTER, SEE_OPEN_S
 from clues.actions.orders import Orders
 from clues.actions.state import Live
 from clues.decision import Removal, RemovalKind
@@ -276,13 +276,24 @@ class Removals(Orders):
             self._move(live, Phase.RETURNING, error=live.why_return)
             self._return(live)
         else:
-            self._returned(live, None)
+            self._returned(live)
 
     def _return(self, live: Live) -> None:
         node = live.record.node
-        self._call(live, CLUSTER, lambda: self._drain.uncordon(node), self._returned)
+        self._call(live, CLUSTER, lambda: self._drain.uncordon(node), self._reopened)
 
-    def _returned(self, live: Live, _value: object) -> None:
+    def _reopened(self, live: Live, _value: object) -> None:
+        live.opened_until = self._mono() + SEE_OPEN_S
+
+    def _await_return(self, live: Live, snapshot: Snapshot, mono: float) -> None:
+        """Let the node count as going until the picture has it in use: its machine would be ordered anew."""
+        state = snapshot.nodes.get(live.record.node)
+        if live.opened_until is None:
+            self._return(live)
+        elif state is None or not state.node.unschedulable or mono >= live.opened_until:
+            self._returned(live)
+
+    def _returned(self, live: Live) -> None:
         why = live.why_return or live.record.error
         if live.failed:
             self.removal_failures.append(f"{live.record.node or live.record.machine}: {why}")

@@ -142,7 +142,7 @@ class Runner(Removals):
             case Phase.BOOTING:
                 self._await_node(live, snapshot, mono)
             case Phase.ADMITTING:
-                self._admit(live)
+                self._await_open(live, snapshot, mono)
             case Phase.GIVING_UP:
                 self._turn_off(live, self._given_up)
             case Phase.QUEUED if record.kind is ActionKind.POWER_OFF:
@@ -162,7 +162,7 @@ class Runner(Removals):
             case Phase.DISCARDING:
                 self._discard(live)
             case Phase.RETURNING:
-                self._return(live)
+                self._await_return(live, snapshot, mono)
             case _:
                 pass
 

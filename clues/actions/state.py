@@ -30,6 +30,8 @@ class Live:
     failed: bool = False
     """Its end will be FAILED, not CANCELLED, once the node is back in use."""
     cancel: threading.Event = field(default_factory=threading.Event)
+    opened_until: float | None = None
+    """The node was put back into use; until then a picture is waited for that shows it."""
     call: int = 0
     """Number of the call that is out: an outcome of an older one is dropped."""
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from clues.drain.base import Evictions
-from clues.model import Phase, Pod, PodRef, PodSpec
+from clues.drain.jobs import pods_of_jobs, refused
+from clues.model import Pod, PodRef
 from clues.slurm_model import SlurmNodeState
 from clues.slurmapi.programs import Programs
 from infracore.errors import NotFound
@@ -28,22 +29,11 @@ class CommandDrain:
 
     def evict(self, pods: Sequence[PodRef], *, force: bool = False) -> Evictions:  # noqa: ARG002 (the contract)
         """Refuse: jobs end by themselves."""
-        return Evictions(refused={pod: f"job {pod.name} runs on it, and no job is ended" for pod in pods})
+        return refused(pods)
 
     def pods_on(self, node: str) -> Sequence[Pod]:
         """Return the jobs that have the node now."""
-        return tuple(
-            Pod(
-                namespace=item.job.partition,
-                name=item.job.name or str(item.job.id),
-                uid=str(item.job.id),
-                spec=PodSpec(),
-                labels={},
-                node=node,
-                phase=Phase.RUNNING,
-            )
-            for item in self._programs.jobs_on(node).jobs
-        )
+        return pods_of_jobs(node, self._programs.jobs_on(node).jobs)
 
     def is_empty(self, node: str) -> bool:
         """Whether no job has the node."""

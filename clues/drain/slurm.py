@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from clues.drain.base import Evictions
-from clues.model import Phase, Pod, PodRef, PodSpec
+from clues.drain.jobs import pods_of_jobs, refused
+from clues.model import Pod, PodRef
 from clues.slurmapi.commands import Slurm
 from clues.slurmapi.listing import MARK, ListedNode
 from clues.slurmapi.words import node_words
@@ -46,23 +47,12 @@ class SlurmDrain:
 
     def evict(self, pods: Sequence[PodRef], *, force: bool = False) -> Evictions:  # noqa: ARG002 (the contract)
         """Refuse: jobs end by themselves, also where `force` is set."""
-        return Evictions(refused={pod: f"job {pod.name} runs on it, and no job is ended" for pod in pods})
+        return refused(pods)
 
     def pods_on(self, node: str) -> Sequence[Pod]:
         """Return the jobs that have the node now, with those that are ending there."""
-        return tuple(
-            Pod(
-                namespace=item.job.partition,
-                name=item.job.name or str(item.job.id),
-                uid=str(item.job.id),
-                spec=PodSpec(),
-                labels={},
-                node=node,
-                phase=Phase.RUNNING,
-            )
-            for item in self._slurm.jobs_on(node).jobs
-            if not item.job.pending
-        )
+        jobs = self._slurm.jobs_on(node).jobs
+        return pods_of_jobs(node, (item for item in jobs if not item.job.pending))
 
     def is_empty(self, node: str) -> bool:
         """Whether no job has the node and none can come: it is still drained (or powered down by Slurm itself)."""

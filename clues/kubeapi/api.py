@@ -189,10 +189,8 @@ class Stream:
     def __init__(self, answer: Any) -> None:
         self._answer = answer
 
-    def lines(self, most_bytes: int) -> Iterator[list[memoryview]]:
+    def lines(self, most_bytes: int) -> Iterator[list[bytes]]:
         """Yield the whole lines of each piece that came, without their ends; a last line that was cut is dropped.
-
-        They are views into what came: a watch of pods is 4 kB an event, and is copied no more than it must.
 
         Raises:
             Transient, TimedOut: the connection ended badly, or nothing came for the read time-out.
@@ -202,20 +200,17 @@ class Stream:
         length = 0
         try:
             for chunk in self._answer.stream(_CHUNK, decode_content=True):
-                end = chunk.find(b"\n")
-                if end < 0:
-                    rest.append(chunk)
-                    length += len(chunk)
+                found = chunk.split(b"\n")
+                last = found.pop()
+                if not found:
+                    rest.append(last)
+                    length += len(last)
                     if length > most_bytes:
                         raise Conflict(f"the API server sent a line of more than {most_bytes} bytes")
                     continue
-                whole = memoryview(chunk)
-                found = [memoryview(b"".join((*rest, whole[:end]))) if rest else whole[:end]]
-                at = end + 1
-                while (end := chunk.find(b"\n", at)) >= 0:
-                    found.append(whole[at:end])
-                    at = end + 1
-                rest, length = [chunk[at:]], len(chunk) - at
+                if length:
+                    found[0] = b"".join((*rest, found[0]))
+                rest, length = [last], len(last)
                 yield found
         except urllib3.exceptions.ReadTimeoutError as error:
             raise TimedOut("nothing came from the API server within the time limit") from error

@@ -4,6 +4,7 @@ Quantities, requests and defaults as kube-scheduler 1.36 counts them. A value th
 the cache turns into an object set aside.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -11,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
+from xxhash import xxh3_64_intdigest
 
 from clues.kubeapi import forms
 from clues.kubeapi.amounts import requests_of, resources_of
@@ -57,7 +59,7 @@ class Glance(msgspec.Struct, frozen=True, gc=False):
 
     uid: str
     fingerprint: int
-    """A keyed hash of 64 bits of all that is read but what follows here."""
+    """A hash of 64 bits, seeded, of all that is read but what follows here; only compared with the same pod's."""
     phase: Phase
     nominated: str
     conditions: bytes
@@ -66,28 +68,52 @@ class Glance(msgspec.Struct, frozen=True, gc=False):
 
 
 _HEAD: Final = msgspec.json.Decoder(forms.PodHead)
+_TOP: Final = msgspec.json.Decoder(forms.PodTop)
+_STATUS: Final = msgspec.json.Decoder(forms.PodStatusHead)
+_BEFORE_SPEC: Final = b'},"spec":{'
+_BEFORE_STATUS: Final = b'},"status":{'
+_SEED: Final = int.from_bytes(os.urandom(8))
 
 
-def glance_of(raw: bytes | memoryview) -> Glance:
+def glance_of(raw: bytes) -> Glance:
     """Look at a pod. Safe in any thread: best in the one that got the bytes, while they are in its processor's cache.
 
     Raises msgspec.MsgspecError or ValueError.
     """
-    return _looked(raw)[0]
+    found = _glance_around(raw)
+    if found is None:
+        head = _HEAD.decode(raw)
+        found = _glance(head.metadata, head.spec, head.status)
+    return found
 
 
-def _looked(raw: bytes | memoryview) -> tuple[Glance, forms.PodHead, bytes]:
-    """Return what a look shows, with the parts of the pod and what its status says of resources."""
-    head = _HEAD.decode(raw)
-    meta, status = head.metadata, head.status
+def _glance_around(text: bytes) -> Glance | None:
+    """Look at a pod as API servers write it, by its two ends; None where it is written in another way.
+
+    That what comes before the spec is whole JSON once its brace is closed shows that the spec stands where it should,
+    and likewise of the status. What is between the two is not read but hashed: it was read where its hash is known,
+    and is read as a whole where it is not.
+    """
+    start, end = text.find(_BEFORE_SPEC), text.rfind(_BEFORE_STATUS)
+    if not 0 < start < end:
+        return None
+    try:
+        top = _TOP.decode(text[: start + 1] + b"}")
+        status = _STATUS.decode(text[end + len(_BEFORE_STATUS) - 1 : -1])
+    except msgspec.MsgspecError:
+        return None
+    return _glance(top.metadata, text[start:end], status)
+
+
+def _glance(meta: forms.MetaHead, spec: bytes | msgspec.Raw, status: forms.PodStatusHead | None) -> Glance:
     said, phase, nominated, conditions = b"", Phase.PENDING, "", b""
     if status is not None:
         said, phase, nominated = _said_of_resources(status), _phase(status.phase), status.nominated_node_name or ""
         if phase is Phase.PENDING and b"Unschedulable" in bytes(status.conditions):
             conditions = bytes(status.conditions)
-    fingerprint = hash(b"\0".join((head.spec, meta.labels, meta.annotations, meta.owner_references, said)))
-    deleting = meta.deletion_timestamp is not None
-    return Glance(meta.uid, fingerprint, phase, nominated, conditions, deleting), head, said
+    rest = b"\0".join((meta.labels, meta.annotations, meta.owner_references, said))
+    fingerprint = xxh3_64_intdigest(rest, xxh3_64_intdigest(spec, _SEED))
+    return Glance(meta.uid, fingerprint, phase, nominated, conditions, meta.deletion_timestamp is not None)
 
 
 class Decoder:
@@ -107,7 +133,7 @@ class Decoder:
         self._owners = msgspec.json.Decoder(list[forms.OwnerForm] | None)
         self._conditions = msgspec.json.Decoder(list[forms.ConditionForm] | None)
 
-    def pod(self, raw: bytes | memoryview) -> Pod:
+    def pod(self, raw: bytes) -> Pod:
         """Decode a pod. Raises msgspec.MsgspecError or ValueError.
 
         Specs, labels and owners are looked up by their bytes: a pod like others costs a third of one that is new.
@@ -115,22 +141,20 @@ class Decoder:
         return self.pod_again(raw, {}, {})[0]
 
     def pod_again(
-        self, raw: bytes | memoryview, known: Mapping[Any, Pod], prints: Mapping[Any, int], glance: Glance | None = None
+        self, raw: bytes, known: Mapping[Any, Pod], prints: Mapping[Any, int], glance: Glance | None = None
     ) -> tuple[Pod, int]:
         """Decode a pod that may be known, by uid, with the fingerprint that it had; return it with its fingerprint.
 
         Nearly all events of a pod change its status alone: a fingerprint that is the same spares reading the rest
         again, and half of the time. Raises like `pod`.
         """
-        looked = None
         if glance is None:
-            looked = _looked(raw)
-            glance = looked[0]
+            glance = glance_of(raw)
         fingerprint, phase, nominated = glance.fingerprint, glance.phase, glance.nominated
         before = known.get(glance.uid)
         if before is None or prints.get(glance.uid) != fingerprint:
-            _, head, said = looked or _looked(raw)
-            before = self._read(raw, head, said)
+            head = _HEAD.decode(raw)
+            before = self._read(raw, head, b"" if head.status is None else _said_of_resources(head.status))
         since = None
         if glance.conditions and not before.node:
             since = _since(self._conditions.decode(glance.conditions), before.created_at)
@@ -162,7 +186,7 @@ class Decoder:
         )
         return pod, fingerprint
 
-    def _read(self, raw: bytes | memoryview, head: forms.PodHead, said: bytes) -> Pod:
+    def _read(self, raw: bytes, head: forms.PodHead, said: bytes) -> Pod:
         """Return a pod without what changes from event to event."""
         meta = head.metadata
         form = self._spec_head.decode(head.spec)
@@ -209,7 +233,7 @@ class Decoder:
 
     def _read_spec(
         self,
-        raw: bytes | memoryview,
+        raw: bytes,
         form: forms.PodSpecHead,
         said: bytes,
         *,
@@ -287,7 +311,7 @@ class Decoder:
             self._words.clear()
         return self._words.setdefault(word, word)
 
-    def node(self, raw: bytes | memoryview) -> Node:
+    def node(self, raw: bytes) -> Node:
         """Decode a node. Raises msgspec.MsgspecError or ValueError."""
         form = msgspec.json.decode(raw, type=forms.NodeForm)
         meta, spec, status = form.metadata, form.spec or forms.NodeSpecForm(), form.status or forms.NodeStatusForm()
@@ -311,7 +335,7 @@ class Decoder:
             annotations=self.annotations(meta.annotations),
         )
 
-    def daemon_set(self, raw: bytes | memoryview) -> DaemonSet:
+    def daemon_set(self, raw: bytes) -> DaemonSet:
         """Decode a DaemonSet; its pods tolerate what the controller lets them. Raises like `pod`."""
         form = msgspec.json.decode(raw, type=forms.DaemonSetForm)
         template = form.spec.template
@@ -326,7 +350,7 @@ class Decoder:
         spec = msgspec.structs.replace(spec, tolerations=(*spec.tolerations, *tolerated))
         return DaemonSet(namespace, form.metadata.name, self._interned(spec), labels)
 
-    def budget(self, raw: bytes | memoryview) -> Budget:
+    def budget(self, raw: bytes) -> Budget:
         """Decode a PodDisruptionBudget. Raises like `pod`."""
         form = msgspec.json.decode(raw, type=forms.BudgetForm)
         selector = selector_of(form.spec.selector) if form.spec else None
@@ -541,7 +565,7 @@ def _host_ports(form: forms.PodSpecForm) -> tuple[HostPort, ...]:
     return tuple(dict.fromkeys(ports))
 
 
-def decoding(kind: type[_T]) -> Callable[[bytes | memoryview], _T]:
+def decoding(kind: type[_T]) -> Callable[[bytes], _T]:
     """Return a decoder of one form."""
     return msgspec.json.Decoder(kind).decode
 

@@ -285,6 +285,12 @@ class PodHead(_Form, frozen=True):
     status: PodStatusHead | None = None
 
 
+class PodTop(_Form, frozen=True):
+    """A pod up to its spec."""
+
+    metadata: MetaHead
+
+
 class TaintForm(_Form, frozen=True):
     key: str
     effect: str

@@ -175,14 +175,19 @@ def _with_machine(node: SlurmNode, machine: Machine, plan: _Plan, memory: Memory
     elif machine.state is MachineState.ON and name in memory.removing:
         plan.leaving.add(name)
         plan.keep[name] = Keep(Block.BEING_DELETED, "it is being drained")
-    elif machine.state is MachineState.ON and node.parked and machine.order:
-        state = SlurmNodeState.POWERING_UP  # it has come, and its drain of the last time is about to end
+    elif machine.state is MachineState.ON and machine.order and (node.parked or _is_silent(node)):
+        # it has come: its drain of the last time is about to end, or Slurm has yet to ask it since that ended
+        state = SlurmNodeState.POWERING_UP
     elif machine.state is MachineState.ON and node.parked:
         # drained by us, and nobody is at it any more: ordering it again puts it back into use
         state = SlurmNodeState.POWERED_DOWN
     if state is SlurmNodeState.POWERED_DOWN and machine.disabled:
         state = SlurmNodeState.DOWN
     return node if state is node.state else msgspec.structs.replace(node, state=state)
+
+
+def _is_silent(node: SlurmNode) -> bool:
+    return node.state is SlurmNodeState.DOWN and not node.answers and not node.kept
 
 
 def _without_machine(node: SlurmNode, pool: Pool, plan: _Plan) -> SlurmNode:

@@ -12,10 +12,9 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
-import urllib3
 import yaml
 
 from clues.options import Pool
@@ -25,21 +24,33 @@ from clues.power.deadline import Deadline
 from clues.power.secret import SecretSource
 from infracore.clock import Clock, SystemClock
 from infracore.errors import (
-    CommandFailed,
+    Conflict,
     InfraError,
     Locked,
     Misconfigured,
     NoCapacity,
     NotFound,
-    QuotaExceeded,
     TimedOut,
     Transient,
     Unauthorised,
 )
+from infracore.http import Http, Unheard, parse_address
+from infracore.im_rest import (
+    TOSCA,
+    Body,
+    ImRest,
+    Said,
+    authorization,
+    id_of,
+    more_machines,
+    path_of,
+    uris,
+    vm_of,
+    vm_states,
+)
 
 __all__ = ["ImDriver", "ImSettings"]
 
-_MOST_BYTES: Final = 32 * 2**20
 _STATES: Final = {
     "pending": PowerState.TURNING_ON,
     "running": PowerState.ON,
@@ -74,10 +85,6 @@ class ImSettings(DriverSettings, frozen=True, forbid_unknown_fields=True, kw_onl
     """Whether the others are configured anew after a removal."""
 
 
-class _Unheard(Transient):
-    """The request never reached the server."""
-
-
 class _Intent(msgspec.Struct):
     pool: str
     before: list[str]
@@ -103,18 +110,15 @@ class ImDriver:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[str, str, dict[str, str]]] = {}
         settings.auth.check(f"drivers.{name}.auth")
-        if not re.fullmatch(r"https?://[^\s/]+(/[^\s]*)?", settings.url):
-            raise Misconfigured(f"drivers.{name}.url: {settings.url!r} is no http(s) address")
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", settings.infrastructure):
             raise Misconfigured(f"drivers.{name}.infrastructure: {settings.infrastructure!r} is no id")
         for pool in self._pools:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", self._group(pool)):
                 raise Misconfigured(f"drivers.{name}.groups: {self._group(pool)!r} is no name of a system")
-        self._http = urllib3.PoolManager(
-            cert_reqs="CERT_REQUIRED" if settings.verify else "CERT_NONE",
-            ca_certs=settings.ca_file or None,
-            retries=False,
-            maxsize=settings.parallel,
+        self._http = Http(
+            parse_address(settings.url, f"drivers.{name}.url"),
+            ca_file=Path(settings.ca_file) if settings.ca_file else None,
+            verify=settings.verify,
         )
 
     def on(self, orders: Sequence[Order]) -> Sequence[Receipt]:
@@ -166,7 +170,7 @@ class ImDriver:
 
     def close(self) -> None:
         self._closing.set()
-        self._http.clear()
+        self._http.close()
 
     # orders
 
@@ -177,10 +181,10 @@ class ImDriver:
             book.intents[order.token] = _Intent(pool, [*before], self._clock.now())
         self._write(book)
         try:
-            body, kind = self._request(pool, len(orders), len(before), deadline)
-            answer = self._ask("POST", "", deadline, body, kind)
+            body = self._request(pool, len(orders), len(before), deadline)
+            answer = self._ask("POST", "", deadline, body)
         except (Transient, TimedOut) as error:
-            if not isinstance(error, _Unheard):
+            if not isinstance(error, Unheard):
                 raise  # it may have been done
             for order in orders:
                 book.intents.pop(order.token, None)
@@ -189,7 +193,7 @@ class ImDriver:
             for order in orders:
                 book.intents.pop(order.token, None)
             raise
-        ids = [_last(uri) for uri in _uris(answer)]
+        ids = [id_of(uri) for uri in uris(answer)]
         for order, vm in zip(orders, ids, strict=False):
             book.vms[vm] = order.token
         for order in orders:
@@ -199,30 +203,24 @@ class ImDriver:
             raise NoCapacity(f"IM made {len(ids)} of {len(orders)} VMs of {self._group(pool)}")
         return [Receipt(order.token, vm, self._about(vm, deadline)[1]) for order, vm in zip(orders, ids, strict=False)]
 
-    def _request(self, pool: str, count: int, there: int, deadline: Deadline) -> tuple[bytes, str]:
+    def _request(self, pool: str, count: int, there: int, deadline: Deadline) -> Body:
         group = self._group(pool)
         if self._settings.language == "radl":
-            said = self._ask("GET", "/radl", deadline)  # IM checks the names of networks before it looks its own up
-            names = dict.fromkeys(re.findall(r"^\s*network\s+([\w.-]+)", str(said.get("radl", "")), re.MULTILINE))
-            networks = "".join(f"network {name}\n" for name in names)
-            return f"{networks}system {group}\ndeploy {group} {count}\n".encode(), "text/plain"
+            return more_machines(self._ask("GET", "/radl", deadline).member("radl"), group, count)
         said = self._ask("GET", "/tosca", deadline)
         try:
-            template = yaml.load(said["tosca"], Loader=yaml.CSafeLoader)
+            template = yaml.load(said.member("tosca"), Loader=yaml.CSafeLoader)
             node = template["topology_template"]["node_templates"][group]
             scalable = node.setdefault("capabilities", {}).setdefault("scalable", {}).setdefault("properties", {})
             scalable["count"] = there + count
             scalable.pop("removal_list", None)
         except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise Misconfigured(f"the infrastructure's template has no node {group!r}", "see `groups`") from error
-        return yaml.safe_dump(template, sort_keys=False).encode(), "text/yaml"
+        return Body(yaml.safe_dump(template, sort_keys=False), TOSCA)
 
     def _look(self, pool: str, book: _Book, deadline: Deadline) -> Sequence[MachineReport]:
         """Read states (one request) and what is not known of VMs yet; give lost orders their VMs."""
-        said = self._ask("GET", "/state", deadline).get("state")
-        states = said.get("vm_states") if isinstance(said, dict) else None
-        if not isinstance(states, dict):
-            raise Transient("IM's answer on the state holds no vm_states")
+        _, states = vm_states(self._ask("GET", "/state", deadline))
         for vm in [vm for vm in book.vms if vm not in states]:
             del book.vms[vm]
         found = []
@@ -249,18 +247,12 @@ class ImDriver:
         known = self._known.get(vm)
         if known is not None and known[2]:
             return known
-        radl = self._ask("GET", f"/vms/{vm}", deadline).get("radl")
-        systems = (
-            [part for part in radl if isinstance(part, dict) and part.get("class") == "system"]
-            if isinstance(radl, list)
-            else []
-        )
-        if not systems:
+        found = vm_of(vm, self._ask("GET", f"/vms/{vm}", deadline))
+        if found is None:
             return "", "", {}
-        system = systems[0]
-        name = str(system.get("net_interface.0.dns_name") or "vnode-#N#").replace("#N#", vm).split(".")[0].lower()
-        facts = {key: str(value) for key, value in system.items() if re.fullmatch(r"net_interface\.\d+\.ip", key)}
-        self._known[vm] = str(system.get("id", "")), name, facts
+        name = (found.node or "vnode-#N#").replace("#N#", vm).split(".")[0].lower()
+        facts = {f"net_interface.{card}.ip": address for card, address in found.cards.items()}
+        self._known[vm] = found.system, name, facts
         return self._known[vm]
 
     # the book
@@ -314,38 +306,17 @@ class ImDriver:
 
     # HTTP
 
-    def _ask(
-        self, method: str, path: str, deadline: Deadline, body: bytes | None = None, kind: str = ""
-    ) -> dict[str, Any]:
-        url = f"{self._settings.url.rstrip('/')}/infrastructures/{self._settings.infrastructure}{path}"
-        text = self._settings.auth.read("auth").reveal()
-        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-        headers = {"Authorization": "\\n".join(lines).encode().decode("latin-1"), "Accept": "application/json"}
-        if kind:
-            headers["Content-Type"] = kind
-        limit = urllib3.Timeout(total=min(self._settings.request_s, deadline.left()))
+    def _ask(self, method: str, path: str, deadline: Deadline, body: Body | None = None) -> Said:
+        rest = ImRest(self._http, authorization(self._settings.auth.read("auth").reveal()))
+        limit_s = min(self._settings.request_s, deadline.left())
         try:
-            answer = self._http.request(method, url, body=body, headers=headers, timeout=limit, preload_content=False)
-            try:
-                raw = answer.read(_MOST_BYTES)
-            finally:
-                answer.release_conn()
-        except (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError) as error:
-            raise _Unheard(f"IM at {self._settings.url} does not answer") from error
-        except urllib3.exceptions.TimeoutError as error:
-            raise TimedOut(f"IM did not answer {method} within its time") from error
-        except urllib3.exceptions.SSLError as error:
-            raise Misconfigured(f"IM's certificate is not trusted: {str(error)[:200]}", "see `ca_file`") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise Transient(f"IM at {self._settings.url}: {type(error).__name__}") from error
-        try:
-            said = msgspec.json.decode(raw) if raw.strip() else {}
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            said = {"message": raw[:300].decode(errors="replace")}
-        said = said if isinstance(said, dict) else {}
-        if answer.status < 300:
-            return said
-        raise _error(answer.status, str(said.get("message", ""))[:300])
+            return rest.ask(method, path_of(self._settings.infrastructure) + path, limit_s=limit_s, body=body)
+        except Conflict as error:  # it was not done; later it may be
+            raise Transient(error.message, error.hint) from error
+        except (Unauthorised, NotFound) as error:
+            setting = "auth" if isinstance(error, Unauthorised) else "infrastructure"
+            error.hint = error.hint or f"see `{setting}` of the driver"
+            raise
 
     def _deadline(self, what: str) -> Deadline:
         return Deadline(what, self.limits.call_s, self._closing)
@@ -361,31 +332,6 @@ class ImDriver:
 def list_of(intents: Mapping[str, _Intent]) -> tuple[tuple[str, _Intent], ...]:
     """Return the intents, oldest first, so that they may be taken out meanwhile."""
     return tuple(sorted(intents.items(), key=lambda item: item[1].at))
-
-
-def _error(status: int, said: str) -> InfraError:
-    what = f"IM answered HTTP {status}: {said}"
-    low = said.lower()
-    if status in {401, 403}:
-        return Unauthorised(what, "see `auth` of the driver")
-    if status == 404:
-        return NotFound(what, "see `infrastructure` of the driver")
-    if "quota" in low or "limit exceeded" in low:
-        return QuotaExceeded(what)
-    if any(word in low for word in ("capacity", "no valid host", "not enough", "insufficient")):
-        return NoCapacity(what)
-    if status in {409, 429} or status >= 500:
-        return Transient(what)
-    return Misconfigured(what) if status in {415, 422} else CommandFailed(what, status=status)
-
-
-def _uris(said: Mapping[str, Any]) -> list[str]:
-    found = said.get("uri-list")
-    return [str(part.get("uri", "")) for part in found if isinstance(part, dict)] if isinstance(found, list) else []
-
-
-def _last(uri: str) -> str:
-    return uri.rstrip("/").rsplit("/", 1)[-1]
 
 
 def _receipt(report: MachineReport) -> Receipt:

@@ -49,7 +49,7 @@ class Batch(Protocol):
 
 
 class SlurmSource:
-    """See `clues.loop.Source`. `start`, `stop`, `look` and `poke` from any thread, all else by the loop's."""
+    """See `clues.loop.Source`. `start`, `stop` and `look` from any thread, all else by the loop's."""
 
     def __init__(
         self,
@@ -70,7 +70,6 @@ class SlurmSource:
         self._what = what
         self._wake: Callable[[], None] = lambda: None
         self._stop = threading.Event()
-        self._poke = threading.Event()
         self._thread = threading.Thread(target=self._run, name="clues-slurm", daemon=True)
         self._look = SlurmLook()
         self._looked_at: float | None = None
@@ -89,14 +88,9 @@ class SlurmSource:
     def stop(self) -> None:
         """Stop asking; a command that runs is ended."""
         self._stop.set()
-        self._poke.set()
         self._slurm.stopping.set()
         if self._thread.is_alive():
             self._thread.join(_STOP_S)
-
-    def poke(self) -> None:
-        """Ask at once: something is known to have changed."""
-        self._poke.set()
 
     def look(self) -> bool:
         """Ask Slurm once; returns whether the picture is another one. Blocks for as long as its commands take."""
@@ -162,11 +156,10 @@ class SlurmSource:
     def _run(self) -> None:
         while not self._stop.is_set():
             began = self._clock.monotonic()
-            self._poke.clear()
             if self.look():
                 self._wake()
             pause = max(self._poll_s, _MOST_SHARE * (self._clock.monotonic() - began))
-            self._clock.wait(self._poke, pause)
+            self._clock.wait(self._stop, pause)
 
     def _are_old(self, jobs: Sequence[ListedJob], nodes: Sequence[ListedNode]) -> bool:
         if self._partitions_at is None or self._clock.monotonic() - self._partitions_at >= self._partitions_s:

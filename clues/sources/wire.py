@@ -110,7 +110,7 @@ class Cluster:
 
     # in
 
-    def apply(self, kind: str, event: str, raw: bytes | memoryview, glance: Glance | None = None) -> Key | None:
+    def apply(self, kind: str, event: str, raw: bytes, glance: Glance | None = None) -> Key | None:
         """Take one object as a watch sends it; `event` is ADDED, MODIFIED or DELETED. Unknown kinds are passed over.
 
         `glance` is that of a pod, where another thread has looked at it.
@@ -153,7 +153,7 @@ class Cluster:
         known = self._pods.get(key)
         return known is not None and bool(known.node)
 
-    def departed(self, kind: str, raw: bytes | memoryview) -> tuple[Key, bool] | None:
+    def departed(self, kind: str, raw: bytes) -> tuple[Key, bool] | None:
         """Return the key of an object that left a watch, and whether it does not exist any more for certain.
 
         What leaves a watch by its selector is sent as it was before; only what was deleted says so. None where the key
@@ -169,7 +169,7 @@ class Cluster:
         """Return a pod that is known."""
         return self._pods.get(key)
 
-    def _apply(self, kind: str, event: str, raw: bytes | memoryview, glance: Glance | None) -> Key | None:
+    def _apply(self, kind: str, event: str, raw: bytes, glance: Glance | None) -> Key | None:
         key: Key
         if event == DELETED:  # whatever else is wrong with it
             key = _key(kind, self._decode_meta(raw).metadata)
@@ -189,7 +189,7 @@ class Cluster:
             return key
         return self._apply_other(kind, raw)
 
-    def _apply_other(self, kind: str, raw: bytes | memoryview) -> Key | None:
+    def _apply_other(self, kind: str, raw: bytes) -> Key | None:
         meta = self._decode_meta(raw).metadata
         key = (meta.namespace, meta.name)
         table, by_name = self._table(kind)
@@ -324,7 +324,7 @@ class Cluster:
         table, by_name = self._table(kind)
         return [("", item) if by_name else item for item in table or ()]
 
-    def _set_aside(self, kind: str, raw: bytes | memoryview, error: Exception) -> Key | None:
+    def _set_aside(self, kind: str, raw: bytes, error: Exception) -> Key | None:
         said = " ".join(str(error).split())[:_LONGEST_PROBLEM]
         try:
             meta = self._decode_meta(raw).metadata

@@ -5,9 +5,10 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 
+from im_client.api.late import DASHBOARD, LateDashboard
 from im_client.api.measures import Counting, Measures
 from im_client.api.problems import Refused, answer
 from im_client.api.routes import infrastructures, operations, properties, service, vault, vms
@@ -44,6 +45,10 @@ def make_app(house: House) -> FastAPI:
     app.add_exception_handler(Exception, _defect)
     for module in (service, operations, vms, infrastructures, properties, vault):
         app.include_router(module.router)
+    if house.ctx.settings.server.dashboard:
+        app.mount(DASHBOARD, LateDashboard(house))
+        for path in ("/", DASHBOARD):
+            app.add_route(path, _to_dashboard, methods=["GET"], include_in_schema=False)
     plain = app.openapi
 
     def described() -> dict[str, Any]:
@@ -51,6 +56,13 @@ def make_app(house: House) -> FastAPI:
 
     app.openapi = described  # type: ignore[method-assign]
     return app
+
+
+async def _to_dashboard(request: Request) -> Response:
+    """Send a browser to the pages; other clients find nothing here, as ever."""
+    if "text/html" in _accept(request):
+        return RedirectResponse(f"{DASHBOARD}/", 303)
+    raise HTTPException(404, "Not Found")
 
 
 def _accept(request: Request) -> str:

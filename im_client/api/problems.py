@@ -19,6 +19,7 @@ from infracore.errors import (
     InfraError,
     Locked,
     Misconfigured,
+    NoSpace,
     NotFound,
     QuotaExceeded,
     Several,
@@ -40,6 +41,7 @@ _STATUS: Final[tuple[tuple[type[InfraError], int], ...]] = (
     (QuotaExceeded, 400),
     (Transient, 503),
     (TimedOut, 400),
+    (NoSpace, 507),
     (Misconfigured, 400),
 )
 _MOST_PROBLEMS: Final = 100

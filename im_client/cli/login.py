@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ from infracore.errors import InvalidUsage, Misconfigured
 
 if TYPE_CHECKING:
     from im_client.remote.access import Access
+    from im_client.remote.options import Files
+    from im_client.remote.scp import Place
 
-__all__ = ["log_in", "ssh_command_line"]
+__all__ = ["copy_files", "log_in", "ssh_command_line"]
 
 
 def log_in(access: "Access", remote: tuple[str, ...]) -> int:
@@ -18,23 +21,56 @@ def log_in(access: "Access", remote: tuple[str, ...]) -> int:
 
     The words after `--` reach the machine's shell as they are, as with ssh: quote twice what shall stay one word.
     """
+    from im_client.remote.openssh import interactive_argv
+
+    return _on_this_terminal("ssh", access, lambda files: interactive_argv(access, files, remote))
+
+
+def copy_files(access: "Access", sources: "Sequence[Place]", target: "Place", *, recursive: bool) -> int:
+    """Run scp on this terminal and return its exit code: 0, or 1 where something was not copied."""
+    from im_client.remote.scp import scp_argv
+
+    return _on_this_terminal("scp", access, lambda files: scp_argv(access, files, sources, target, recursive=recursive))
+
+
+def _on_this_terminal(program: str, access: "Access", make_argv: "Callable[[Files], tuple[str, ...]]") -> int:
+    import contextlib
     import shutil
     import signal
     import subprocess
+    import tempfile
 
-    from im_client.remote.openssh import interactive_argv
     from im_client.remote.options import Files
     from im_client.remote.private import private_folder
 
-    if shutil.which("ssh") is None:
-        raise Misconfigured("the program 'ssh' is not installed", "apt-get install openssh-client; or run: im doctor")
-    with private_folder() as folder:
-        argv = interactive_argv(access, Files(folder), remote)
+    if shutil.which(program) is None:
+        raise Misconfigured(
+            f"the program {program!r} is not installed", "apt-get install openssh-client; or run: im doctor"
+        )
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(private_folder())
+        argv = make_argv(Files(folder))
+        programs = folder
+        if os.statvfs(folder).f_flag & os.ST_NOEXEC:  # /dev/shm in containers
+            programs = stack.enter_context(private_folder(Path(tempfile.gettempdir())))
+        environ = {**os.environ, **_answering(access, folder, programs)}
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the machine
         try:
-            return subprocess.Popen(argv, preexec_fn=_default_interrupt).wait()  # noqa: PLW1509 - no thread runs yet
+            return subprocess.Popen(argv, env=environ, preexec_fn=_default_interrupt).wait()  # noqa: PLW1509 - no thread runs yet
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def _answering(access: "Access", folder: Path, programs: Path) -> dict[str, str]:
+    """Return the variables by which ssh(1) gets a password that is no key: from a program, never from its words."""
+    from im_client.remote.private import write_private
+
+    if access.password is None or access.private_key is not None or access.private_key_file is not None:
+        return {}
+    secret = write_private(folder / "password", access.password.reveal() + "\n")
+    program = write_private(programs / "askpass", f"#!/bin/sh\ncat {shlex.quote(str(secret))}\n")
+    program.chmod(0o700)
+    return {"SSH_ASKPASS": str(program), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": os.environ.get("DISPLAY", ":0")}
 
 
 def _default_interrupt() -> None:

@@ -14,17 +14,21 @@ from infracore.errors import InfraError
 __all__ = ["SUMMARIES", "cli", "main"]
 
 SUMMARIES = {
+    "templates": "List, search and show templates.",
     "validate": "Check a template and say all that is wrong with it.",
     "plan": "Show what deploying a template would do, and change nothing.",
     "deploy": "Make the machines of a template and configure them.",
+    "clone": "Make another infrastructure from the template and inputs of one.",
     "list": "List the infrastructures.",
     "show": "Show one infrastructure and its machines.",
     "outputs": "Print the outputs of an infrastructure.",
     "ssh": "Log in to a machine, or run a command on it.",
+    "scp": "Copy files to a machine, or from one.",
     "logs": "Print what happened in a run, with Ansible's own log.",
     "inventory": "Print the machines as an Ansible inventory.",
     "scale": "Change how many machines of a kind there are.",
     "reconfigure": "Run the configuration of machines again.",
+    "image": "Keep configured machines as images that others start from.",
     "start": "Start machines that are stopped.",
     "stop": "Stop machines; their disks and addresses stay.",
     "reboot": "Restart machines.",
@@ -40,14 +44,30 @@ SUMMARIES = {
 _DEBUG_VARIABLE = "IM_DEBUG"
 
 
+class ImGroup(LazyGroup):
+    """Gives commands to the server that is named, where there is one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for a server, the one of the same words that asks the server."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is None or command is None or ctx.resilient_parsing or {"-h", "--help"} & set(rest):
+            return name, command, rest
+        from im_client.cli.remote import for_server
+
+        return name, for_server(ctx, name, command), rest
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=ImGroup,
     package="im_client.cli.commands",
     summaries=SUMMARIES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     examples=(
         ("im deploy tosca_templates/slurm_cluster.yaml --name demo", "Make a cluster on this computer."),
         ("im ssh demo front", "Log in to its front-end."),
+        ("im --server https://im.example.org:8800 --auth-file auth.dat list", "Ask a server instead."),
     ),
 )
 @version_option("im")
@@ -60,10 +80,13 @@ _DEBUG_VARIABLE = "IM_DEBUG"
     metavar="KEY=VALUE",
     help="Set a setting for this command only; `im config show` lists them.",
 )
-@click.pass_context
-def cli(ctx: click.Context, debug: bool, options: tuple[str, ...]) -> None:
+@click.option("--server", metavar="URL", envvar="IM_SERVER", help="Let a server do it: any Infrastructure Manager.")
+@click.option("--auth-file", metavar="FILE", help="With a server: the credentials for it and for clouds.")
+@click.option("--token-file", metavar="FILE", help="With a server: a token for it (also IM_TOKEN).")
+@click.option("--ca-file", metavar="FILE", help="With a server: certificates (PEM) that vouch for it.")
+@click.option("--insecure-http", is_flag=True, help="With a server: send credentials without TLS too.")
+def cli(debug: bool, **_settings: object) -> None:
     """Make a TOSCA template into running, configured machines."""
-    ctx.obj = {"debug": debug, "options": options}
     if debug:
         from infracore.logs import configure_logs
 

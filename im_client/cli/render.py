@@ -9,8 +9,10 @@ from rich.text import Text
 
 from im_client.cli.values import spec_text
 from im_client.configure.model import Failure
+from im_client.plan.explain import places
 from im_client.plan.model import Action, Plan, Step
 from im_client.services.model import ApplyReport, NodeReport, Prepared, Timing, ValidateReport
+from im_client.services.remote.model import RemotePlan
 from im_client.state.store import RunState
 from infracore.cli.tables import bare_table, cell, counted, first_line
 from infracore.cli.text import clean
@@ -33,7 +35,7 @@ SYMBOLS: Mapping[Action, tuple[str, str]] = {
 # The plan
 
 
-def plan_view(prepared: Prepared) -> RenderableType:
+def plan_view(prepared: Prepared | RemotePlan) -> RenderableType:
     """Return the steps of a plan, machine by machine, each with its reason, and their number."""
     plan = prepared.plan
     name = clean(prepared.infrastructure.name)
@@ -69,6 +71,7 @@ def _steps_table(steps: Sequence[Step]) -> Table:
         ]
         if step.action is Action.CREATE and step.spec is not None and (wanted := spec_text(step.spec)):
             why.append(cell(wanted, "dim"))
+        why += [cell(text, "dim") for text in places(step)]
         if step.action in {Action.DELETE, Action.REPLACE} and step.operations:
             why.append(cell(f"before: {', '.join(step.operations)}", "dim"))
         if step.action is Action.CONFIGURE and step.operations:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -12,6 +12,14 @@ from infracore.errors import InfraError, InvalidUsage, NotFound
 if TYPE_CHECKING:
     from im_client.services.context import Context
     from im_client.services.model import InfrastructureView
+
+_FLAGS: Final = {
+    "server": "remote.server",
+    "auth_file": "remote.auth_file",
+    "token_file": "remote.token_file",
+    "ca_file": "remote.ca_file",
+}
+"""Options of `im` itself that stand for a setting."""
 
 __all__ = [
     "complete_infrastructure",
@@ -40,10 +48,16 @@ def opened() -> "Iterator[Context]":
 
 
 def setting_overrides() -> dict[str, str]:
-    """Return the settings that `im -o KEY=VALUE` gives."""
+    """Return the settings that `im -o KEY=VALUE` and the flags of `im` give; a flag is the nearer one."""
     root = click.get_current_context().find_root()  # its params: while words are completed, no command has run yet
-    options: tuple[str, ...] = (root.obj or root.params).get("options", ())
-    return split_pairs(options, "-o")
+    params = root.params
+    options: tuple[str, ...] = params.get("options", ())
+    flags = {setting: params[name] for name, setting in _FLAGS.items() if params.get(name)}
+    return {**split_pairs(options, "-o"), **flags, **({"remote.insecure_http": "yes"} if _insecure(params) else {})}
+
+
+def _insecure(params: dict[str, Any]) -> bool:
+    return bool(params.get("insecure_http"))
 
 
 def which(ctx: "Context", named: str | None) -> str:
@@ -81,11 +95,17 @@ def complete_infrastructure(click_ctx: click.Context, _param: click.Parameter, i
     """Complete the name of an infrastructure."""
     from click.shell_completion import CompletionItem
 
+    from im_client.cli.remote import is_elsewhere
     from im_client.services.reading import listing
 
     try:
-        with click_ctx.scope(cleanup=False), opened() as ctx:
-            views = listing(ctx)
+        with click_ctx.scope(cleanup=False):
+            if is_elsewhere():
+                from im_client.cli.remote.completing import infrastructures
+
+                return [CompletionItem(name) for name in infrastructures() if name.startswith(incomplete)]
+            with opened() as ctx:
+                views = listing(ctx)
     except InfraError:  # completion stays silent where a command would explain
         return []
     return [
@@ -99,14 +119,22 @@ def complete_node(click_ctx: click.Context, _param: click.Parameter, incomplete:
     """Complete the name of a machine of the infrastructure that the command line names already."""
     from click.shell_completion import CompletionItem
 
+    from im_client.cli.remote import is_elsewhere
     from im_client.services.reading import show
 
+    named = click_ctx.params.get("infra")
     try:
-        with click_ctx.scope(cleanup=False), opened() as ctx:
-            nodes = show(ctx, which(ctx, click_ctx.params.get("infra"))).nodes
+        with click_ctx.scope(cleanup=False):
+            if is_elsewhere():
+                from im_client.cli.remote.completing import machines
+
+                names = machines(named)
+            else:
+                with opened() as ctx:
+                    names = [node.name for node in show(ctx, which(ctx, named)).nodes]
     except InfraError:
         return []
-    return [CompletionItem(node.name) for node in nodes if node.name.startswith(incomplete)]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 stream_option = click.option(

@@ -17,6 +17,7 @@ from im_client.services.model import (
     Prepared,
     ValidateReport,
 )
+from im_client.services.remote.model import RemotePlan
 from im_client.state.store import NodeRecord, RunRecord, RunState
 from im_client.template.problems import Problem
 from infracore.events import Event
@@ -31,6 +32,7 @@ __all__ = [
     "problem_shape",
     "report_shape",
     "run_as_seen",
+    "time_shape",
     "validate_shape",
     "value_shape",
 ]
@@ -93,10 +95,12 @@ def _step_shape(step: Step) -> Shape:
         "needs": list(step.needs),
         "operations": list(step.operations),
         "spec": None if step.spec is None else value_shape(step.spec),
+        "sites": list(step.sites),
+        "images": dict(step.images),
     }
 
 
-def plan_shape(prepared: Prepared) -> Shape:
+def plan_shape(prepared: Prepared | RemotePlan) -> Shape:
     """Return what `im plan --json` prints."""
     plan: Plan = prepared.plan
     return {
@@ -191,6 +195,7 @@ def _node_shape(node: NodeRecord) -> Shape:
         "index": node.index,
         "phase": node.phase.value,
         "provider": node.provider,
+        "golden_image": node.spec.golden_image,
         "provider_id": node.provider_id,
         "private_address": node.private_address,
         "public_address": node.public_address,

@@ -18,7 +18,16 @@ from infracore.cli.tables import bare_table, cell, counted, first_line
 from infracore.cli.text import clean, clean_lines
 from infracore.units import format_duration
 
-__all__ = ["doctor_table", "infrastructure_table", "outputs_table", "runs_table", "settings_table", "show_view"]
+__all__ = [
+    "doctor_table",
+    "infrastructure_table",
+    "outputs_table",
+    "phase_style",
+    "phases_text",
+    "runs_table",
+    "settings_table",
+    "show_view",
+]
 
 _PHASE_STYLES: Mapping[Phase, str] = {
     Phase.CONFIGURED: "green",
@@ -38,7 +47,7 @@ def infrastructure_table(views: Sequence[InfrastructureView], now: float) -> Tab
         table.add_row(
             cell(record.name, "bold"),
             cell(record.provider),
-            _phases_text(view.counts),
+            phases_text(view.counts),
             Text(_ago(now - record.created_at)),
             cell(_last_run(view)),
             Text(clean(record.id), "dim"),
@@ -46,7 +55,13 @@ def infrastructure_table(views: Sequence[InfrastructureView], now: float) -> Tab
     return table
 
 
-def _phases_text(counts: Mapping[Phase, int]) -> Text:
+def phase_style(phase: Phase) -> str:
+    """Return the style that a phase is written in."""
+    return _PHASE_STYLES.get(phase, "")
+
+
+def phases_text(counts: Mapping[Phase, int]) -> Text:
+    """Return how many machines are in which phase."""
     parts: list[tuple[str, str]] = []
     for phase, count in counts.items():
         if count:
@@ -85,19 +100,22 @@ def show_view(view: InfrastructureView) -> RenderableType:
         head.add_row(Text(key, "bold"), cell(value))
     if not view.nodes:
         return Group(head, Text(""), Text("no machines"))
-    table = bare_table("MACHINE", "STATE", "ADDRESS", "PUBLIC", "SIZE", "AT THE PROVIDER", "FAILURE")
+    several = any(node.provider != record.provider for node in view.nodes)
+    at = ("SITE", "AT THE SITE") if several else ("AT THE PROVIDER",)
+    table = bare_table("MACHINE", "STATE", "ADDRESS", "PUBLIC", "SIZE", *at, "FAILURE")
     for node in view.nodes:
-        table.add_row(*_node_cells(node))
+        table.add_row(*_node_cells(node, with_site=several))
     return Group(head, Text(""), table)
 
 
-def _node_cells(node: NodeRecord) -> tuple[Text, ...]:
+def _node_cells(node: NodeRecord, *, with_site: bool) -> tuple[Text, ...]:
     return (
         cell(node.name, "bold"),
         Text(node.phase.value, _PHASE_STYLES.get(node.phase, "")),
         cell(node.private_address or ""),
         cell(node.public_address or ""),
         cell(spec_text(node.spec)),
+        *([cell(node.provider)] if with_site else []),
         cell(node.provider_id or "", "dim"),
         cell(first_line(node.failure), "red"),
     )

@@ -38,4 +38,6 @@ def spec_text(spec: Spec) -> str:
     system = spec.image or " ".join(filter(None, (spec.os_distribution, spec.os_version)))
     if system:
         words.append(system)
+    if spec.golden_image:
+        words.append(f"from {spec.golden_image}")
     return ", ".join(words)

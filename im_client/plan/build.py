@@ -1,6 +1,6 @@
 """The plan: from the desired topology and what is known to the steps between them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from im_client.plan.configuring import World, operations_of, work
@@ -20,10 +20,11 @@ from im_client.plan.model import (
     Step,
 )
 from im_client.plan.order import creation_order, deleted_before
-from im_client.plan.specs import asked_fields, describe_field, is_shared, spec_of, title
+from im_client.plan.places import places_of
+from im_client.plan.specs import is_shared, spec_of, title
 from im_client.topology.model import Group, OperationPhase, Topology
 from im_client.topology.naming import stems
-from infracore.errors import InfraError, InvalidUsage, Several, Unsupported
+from infracore.errors import InvalidUsage
 
 __all__ = ["build"]
 
@@ -39,6 +40,8 @@ def build(
     destroy: bool = False,
     reconfigure: frozenset[str] | None = None,
     remove: frozenset[str] = frozenset(),
+    sites: Mapping[str, Limits] | None = None,
+    images: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Plan:
     """Plan the way from what is known to what the topology asks for. Equal arguments give equal plans.
 
@@ -47,19 +50,22 @@ def build(
     the final list. `reconfigure` names machines on which all operations run again; `remove` names machines that
     go whatever the count is. A machine recorded as DELETING has its hooks behind it: they do not run again.
 
+    `limits` are those of the site where the infrastructure is, `sites` of all others that its machines are at or may
+    be made at. `images` is group -> site -> golden image.
+
     Raises:
         InvalidUsage: `reconfigure` or `remove` names no machine, or the machines live at another provider.
         Unsupported: the provider cannot honour what the template asks for (`Several` where it is more than one).
     """
     _check_names(known, reconfigure or frozenset(), remove)
-    draft = _Draft(topology, known, limits)
+    draft = _Draft(topology, known, limits, sites or {}, images or {})
     if destroy:
         draft.delete(sorted(known.nodes.values(), key=_newest_first), ReasonCode.DESTROY, "everything is destroyed")
         return draft.finish(infrastructure)
-    _check_provider(known, limits)
-    _check_supported(topology, limits)
+    _check_provider(known, draft.sites)
+    draft.places = places_of(topology, limits, draft.sites)
     draft.populate(remove)
-    if limits.reachable:
+    if any(site.reachable for site in draft.sites.values()):
         draft.configure(reconfigure or frozenset())
     return draft.finish(infrastructure)
 
@@ -71,6 +77,11 @@ class _Draft:
     topology: Topology
     known: Known
     limits: Limits
+    sites: Mapping[str, Limits] = field(default_factory=dict)
+    """Site -> what it can do; that of the infrastructure among them."""
+    images: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Group -> the sites that can give its machines, in order; none where the template names none."""
     order: list[str] = field(default_factory=list)
     deletes: dict[str, list[Step]] = field(default_factory=dict)
     """Group -> steps, in the order in which they are read."""
@@ -86,8 +97,22 @@ class _Draft:
 
     def __post_init__(self) -> None:
         self.order = creation_order(self.topology.groups)
-        if self.limits.reachable:
-            self.hooks = operations_of(self.topology, OperationPhase.STOP, OperationPhase.DELETE)
+        self.sites = {**self.sites, self.limits.provider: self.limits}
+        self.hooks = operations_of(self.topology, OperationPhase.STOP, OperationPhase.DELETE)
+
+    def _limits_of(self, node: KnownNode) -> Limits:
+        return self.sites.get(node.provider, self.limits)
+
+    def _hooks_of(self, node: KnownNode) -> tuple[str, ...]:
+        can_run = node.phase in _CAN_RUN_HOOKS and self._limits_of(node).reachable
+        return self.hooks.get(node.group, ()) if can_run else ()
+
+    def _can_configure(self, group: str, name: str, fresh: Collection[str]) -> bool:
+        """Say whether a machine can be logged in to, as far as it is known where it will be."""
+        if name not in fresh and name in self.known.nodes:
+            return self._limits_of(self.known.nodes[name]).reachable
+        places = self.places.get(group) or (self.limits.provider,)
+        return any(self.sites[site].reachable for site in places)
 
     def delete(self, nodes: Collection[KnownNode], code: ReasonCode, text: str) -> None:
         """Plan to delete machines, in this order."""
@@ -95,7 +120,7 @@ class _Draft:
             reason = Reason(code, text)
             if node.phase is Phase.DELETING and code is not ReasonCode.DESTROY:
                 reason = Reason(ReasonCode.INTERRUPTED, "an earlier run began to delete it")
-            hooks = self.hooks.get(node.group, ()) if node.phase in _CAN_RUN_HOOKS else ()
+            hooks = self._hooks_of(node)
             step = Step(
                 id=f"{Action.DELETE}:{node.name}",
                 action=Action.DELETE,
@@ -133,11 +158,18 @@ class _Draft:
             scaled = bool(by_group.get(name))
             for index, node_name in found.missing:
                 spec = shared or spec_of(group, self.topology, index)
-                steps.append(_create(group, index, node_name, spec, scaled=scaled))
+                steps.append(self._placed(_create(group, index, node_name, spec, scaled=scaled)))
             everyone = sorted([(n.index, n.name) for n in found.kept] + list(found.missing))
             self.indices.update((n, i) for i, n in everyone)
             self.present[name] = tuple(n for _, n in everyone)
             self.makes[name] = sorted(steps, key=lambda s: s.index)
+
+    def _placed(self, step: Step) -> Step:
+        """Say where the machine of a step is made, and from which golden image."""
+        places = self.places.get(step.group, ())
+        images = self.images.get(step.group, {})
+        there = {site: images[site] for site in places or (self.limits.provider,) if site in images}
+        return replace(step, sites=places, images=there) if places or there else step
 
     def _kept(self, node: KnownNode, spec: Spec) -> Step | None:
         """Return what a machine that stays needs, or None."""
@@ -145,7 +177,8 @@ class _Draft:
             self.silent.add(node.name)
             self.warnings.append(f"the provider could not be asked about {node.name}: it is left alone")
             return None
-        changes = spec_changes(node.spec, spec, self.limits)
+        limits = self._limits_of(node)
+        changes = spec_changes(node.spec, spec, limits)
         forced = [c for c in changes if c.forces_replace]
         reason: Reason | None = None
         match node.phase:
@@ -167,7 +200,7 @@ class _Draft:
             case _ if forced:
                 action = Action.REPLACE
                 what = ", ".join(title(c.property) for c in forced)
-                text = f"{what} cannot be changed on a machine of {self.limits.provider}"
+                text = f"{what} cannot be changed on a machine of {limits.provider}"
                 reason = Reason(ReasonCode.CHANGED, text)
             case _ if changes:
                 action, reason = Action.UPDATE, Reason(ReasonCode.CHANGED, self._in_place_text(node, changes))
@@ -177,8 +210,7 @@ class _Draft:
                 action, reason = Action.START, Reason(ReasonCode.INTERRUPTED, "it has not finished starting")
             case _:
                 return None
-        runs_hooks = action is Action.REPLACE and node.phase in _CAN_RUN_HOOKS
-        return Step(
+        step = Step(
             id=f"{action}:{node.name}",
             action=action,
             node=node.name,
@@ -187,14 +219,15 @@ class _Draft:
             reason=reason,
             spec=None if action is Action.START else spec,
             changes=changes,
-            operations=self.hooks.get(node.group, ()) if runs_hooks else (),
+            operations=self._hooks_of(node) if action is Action.REPLACE else (),
         )
+        return self._placed(step) if action in {Action.CREATE, Action.REPLACE} else step
 
     def _in_place_text(self, node: KnownNode, changes: Collection[Change]) -> str:
         properties = {c.property for c in changes}
         if node.phase is Phase.STOPPED:
             return "changed in place, then started"
-        if properties - self.limits.in_place:
+        if properties - self._limits_of(node).in_place:
             return "changed in place: the machine restarts"
         return "changed in place"
 
@@ -215,7 +248,7 @@ class _Draft:
         for group in self.order:
             for name in self.present.get(group, ()):
                 job = jobs.get(name)
-                if job is not None:
+                if job is not None and self._can_configure(group, name, world.fresh):
                     self.configures.append(
                         Step(
                             id=f"{Action.CONFIGURE}:{name}",
@@ -295,33 +328,10 @@ def _check_names(known: Known, reconfigure: Collection[str], remove: Collection[
         raise InvalidUsage(f"there is no machine {', '.join(repr(n) for n in unknown)}", f"machines: {there}")
 
 
-def _check_provider(known: Known, limits: Limits) -> None:
-    others = sorted({n.provider for n in known.nodes.values() if n.provider != limits.provider})
+def _check_provider(known: Known, sites: Mapping[str, Limits]) -> None:
+    others = sorted({n.provider for n in known.nodes.values() if n.provider not in sites})
     if others:
         raise InvalidUsage(
-            f"this infrastructure has machines at {', '.join(others)} and cannot be planned for {limits.provider}",
+            f"this infrastructure has machines at {', '.join(others)} and cannot be planned for {', '.join(sites)}",
             "destroy it first, or deploy the template under another name",
         )
-
-
-def _check_supported(topology: Topology, limits: Limits) -> None:
-    errors: list[InfraError] = []
-    if not limits.unsupported:
-        return
-    for group in topology.groups.values():
-        if group.count < 1:
-            continue
-        spec = spec_of(group, topology, 1)
-        for name in asked_fields(spec):
-            if name in limits.unsupported:
-                value = describe_field(name, getattr(spec, name))
-                errors.append(
-                    Unsupported(
-                        f"{group.name} asks for {title(name)} {value}, which {limits.provider} cannot give",
-                        f"remove it from {group.name} in the template, or choose another provider",
-                    )
-                )
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise Several(errors)

@@ -6,7 +6,7 @@ from typing import Final
 from im_client.plan.model import Action, Change, Plan, Step
 from im_client.plan.specs import describe_spec, title
 
-__all__ = ["MARKS", "details", "explain_change", "rows", "sentence", "sentences", "summary"]
+__all__ = ["MARKS", "details", "explain_change", "places", "rows", "sentence", "sentences", "summary"]
 
 MARKS: Final = {
     Action.CREATE: "+",
@@ -63,10 +63,17 @@ def details(step: Step) -> list[str]:
     found = [explain_change(change) for change in step.changes]
     if step.action is Action.CREATE and step.spec is not None:
         found.append(describe_spec(step.spec))
+    found += places(step)
     if step.operations:
         when = "runs" if step.action is Action.CONFIGURE else "before that runs"
         found.append(f"{when} {', '.join(step.operations)}")
     return found
+
+
+def places(step: Step) -> list[str]:
+    """Say where a machine is made, and from which golden image."""
+    at = [f"at {step.sites[0]}" + "".join(f", else at {site}" for site in step.sites[1:])] if step.sites else []
+    return at + [f"from the golden image {image}" for image in dict.fromkeys(step.images.values())]
 
 
 def explain_change(change: Change) -> str:

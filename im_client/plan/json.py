@@ -116,6 +116,10 @@ def _plain_step(step: Step, needs: list[str] | str) -> dict[str, Any]:
         plain["needs"] = needs
     if step.operations:
         plain["operations"] = list(step.operations)
+    if step.sites:
+        plain["sites"] = list(step.sites)
+    if step.images:
+        plain["images"] = dict(step.images)
     return plain
 
 

@@ -93,6 +93,8 @@ class Spec:
     tags: Mapping[str, str] = field(default_factory=dict)
     cloud_id: str | None = None
     availability_zone: str | None = None
+    golden_image: str | None = None
+    """Id of the saved machine that it starts from: how it came to be, which no plan asks for or compares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class KnownNode:
     """The recorded phase, corrected by the provider's report (GONE where it no longer exists there)."""
     spec: Spec
     provider: str
+    """The site where it is: a name of the settings, or of a provider."""
     provider_id: str | None = None
     configured_digest: str | None = None
     """Digest of the operations that last succeeded on it; None: never, or the last try failed."""
@@ -135,6 +138,9 @@ class Limits:
     can_stop: bool = True
     reachable: bool = True
     """Whether its machines can be logged in to; where not, nothing is configured and no hook runs."""
+    direct: bool = True
+    """Whether this computer reaches private addresses; where not, a machine without a public address is logged in to
+    through one of its infrastructure that has one."""
     unsupported: frozenset[str] = frozenset()
     """Fields of `Spec` that it cannot honour: a template that asks for one is refused by the plan."""
 
@@ -211,6 +217,10 @@ class Step:
     """Ids of the steps that end before this one starts."""
     operations: tuple[str, ...] = ()
     """For CONFIGURE: the ids of the operations that run; for DELETE and REPLACE: the hooks before it."""
+    sites: tuple[str, ...] = ()
+    """For CREATE and REPLACE: the sites to ask, in order; none: where the infrastructure is."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """For CREATE and REPLACE: site -> id of the golden image that the machine starts from there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,11 +78,14 @@ class Instance:
     private_address: str | None = None
     public_address: str | None = None
     access: Access | None = None
-    """How to log in; None while it is not known. Carries no private key of the infrastructure."""
+    """How to log in; None while it is not known. Carries no private key of the infrastructure; one that the place
+    has made for this very machine may be in it."""
     spec: Mapping[str, int | str] = field(default_factory=dict)
     """What it really got, where the provider says so: `num_cpus`, `mem_bytes`, `disk_bytes`, `image`."""
     fault: str = ""
     """Why it is FAILED, in the provider's words."""
+    has_no_room: bool = False
+    """Whether it is FAILED because the place has no room for it, as some clouds say only after `create`."""
 
 
 class Provider(Protocol):

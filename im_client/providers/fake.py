@@ -15,7 +15,8 @@ import msgspec
 
 from im_client.plan.model import Limits, Phase, Spec
 from im_client.providers.base import Finding, Instance, MachineRequest, Progress, Severity
-from im_client.providers.fake_world import FolderWorld, Machine, MemoryWorld, World
+from im_client.providers.fake_world import FolderWorld, Image, Machine, MemoryWorld, World
+from im_client.providers.images import ImageRequest, SavedImage
 from im_client.providers.registry import decode_settings
 from im_client.remote.access import Access
 from infracore.clock import Clock, SystemClock
@@ -35,7 +36,9 @@ from infracore.errors import (
 
 __all__ = ["Call", "FakeProvider", "FakeSettings", "Fault", "open_provider"]
 
-Op: TypeAlias = Literal["prepare", "create", "boot", "get", "list", "start", "stop", "reboot", "resize", "delete"]
+Op: TypeAlias = Literal[
+    "prepare", "create", "boot", "get", "list", "start", "stop", "reboot", "resize", "delete", "save"
+]
 
 _ERRORS: Final[Mapping[str, type[InfraError]]] = {
     kind.__name__: kind
@@ -81,6 +84,10 @@ class FakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unsupported: tuple[str, ...] = ()
     reachable: bool = False
     """Whether to say that its machines can be logged in to."""
+    direct: bool = True
+    """Whether to say that private addresses are reached from here."""
+    capacity: int | None = None
+    """How many machines there is room for; None: any number."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -108,6 +115,7 @@ class FakeProvider:
             raise Misconfigured(f"fake knows no error {', '.join(unknown)}", f"known: {', '.join(sorted(_ERRORS))}")
         self._world: World = FolderWorld(Path(self._settings.state_dir)) if self._settings.state_dir else MemoryWorld()
         self._never = threading.Event()
+        self._room = threading.Lock()
         self.calls: list[Call] = []
         """Every call in the order of its beginning."""
 
@@ -118,6 +126,7 @@ class FakeProvider:
             in_place_stopped=frozenset(self._settings.in_place_stopped),
             unsupported=frozenset(self._settings.unsupported),
             reachable=self._settings.reachable,
+            direct=self._settings.direct,
         )
 
     def check(self) -> Sequence[Finding]:
@@ -133,7 +142,8 @@ class FakeProvider:
         fault = self._begin("create", request.name, keep=True)
         if fault is not None and not fault.made:
             raise _error(fault, request.name)
-        machine = self._world.by_id(_id_of(request.token)) or self._world.add(self._new(request))
+        with self._room:
+            machine = self._world.by_id(_id_of(request.token)) or self._world.add(self._new(request))
         self._pause("created")
         if fault is not None:
             raise _error(fault, request.name)
@@ -171,7 +181,7 @@ class FakeProvider:
     def resize(self, provider_id: str, spec: Spec) -> None:
         machine = self._find(provider_id)
         self._begin("resize", machine.name)
-        wanted = {k: v for k, v in _really(spec).items() if k != "image"}
+        wanted = {k: v for k, v in _really(spec).items() if k not in {"image", "golden_image"}}
         if any(machine.got.get(key) != value for key, value in wanted.items()):
             self._world.put(msgspec.structs.replace(machine, got={**machine.got, **wanted}))
 
@@ -183,6 +193,38 @@ class FakeProvider:
     def console(self, provider_id: str) -> str:
         machine = self._find(provider_id)
         return f"{machine.name} is only written down\n" + (f"{machine.fault}\n" if machine.fault else "")
+
+    def save_image(self, request: ImageRequest) -> SavedImage:
+        machine = self._find(request.provider_id)
+        self._begin("save", machine.name)
+        if not machine.stopped:
+            raise Conflict(f"{machine.name} runs", "stop it, then save it")
+        image = Image(
+            f"fake-{request.name}",
+            request.name,
+            request.group,
+            request.infrastructure,
+            request.machine,
+            request.now,
+        )
+        if any(other.id == image.id for other in self._world.images()):
+            raise Conflict(f"there is an image {request.name!r} already", "choose another name, or delete it")
+        self._world.put_image(image)
+        return _saved(image)
+
+    def list_images(self) -> Sequence[SavedImage]:
+        return [_saved(image) for image in sorted(self._world.images(), key=lambda i: -i.created_at)]
+
+    def check_image(self, image_id: str) -> str:
+        if all(image.id != image_id for image in self._world.images()):
+            raise NotFound(f"there is no image {image_id}")
+        return ""
+
+    def delete_image(self, image_id: str) -> None:
+        used = [machine.name for machine in self._world.all() if machine.got.get("golden_image") == image_id]
+        if used:
+            raise Conflict(f"{', '.join(used)} started from the image {image_id}", "delete these machines first")
+        self._world.remove_image(image_id)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -223,6 +265,11 @@ class FakeProvider:
         return machine
 
     def _new(self, request: MachineRequest) -> Machine:
+        capacity, golden = self._settings.capacity, request.spec.golden_image
+        if capacity is not None and len(self._world.all()) >= capacity:
+            raise NoCapacity(f"there is room for {capacity} machines, and they are there")
+        if golden is not None and all(image.id != golden for image in self._world.images()):
+            raise NotFound(f"there is no image {golden}", "make the plan again")
         number = self._world.next_number()
         fault = self._due("boot", request.name)
         return Machine(
@@ -238,6 +285,7 @@ class FakeProvider:
             host_key=request.host_key.public if request.host_key else None,
             got=_really(request.spec),
             fault=_error(fault, request.name).message if fault else "",
+            has_no_room=fault is not None and fault.error in {"NoCapacity", "QuotaExceeded"},
         )
 
     def _instance(self, machine: Machine) -> Instance:
@@ -261,6 +309,7 @@ class FakeProvider:
             access=Access(address=address, user=machine.user, host_key=machine.host_key, become=machine.user != "root"),
             spec=machine.got,
             fault=machine.fault,
+            has_no_room=machine.has_no_room,
         )
 
 
@@ -280,9 +329,23 @@ def _really(spec: Spec) -> dict[str, int | str]:
         "mem_bytes": spec.mem_bytes,
         "disk_bytes": spec.disk_bytes,
         "image": spec.image,
+        "golden_image": spec.golden_image,
     }
     return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _error(fault: Fault, node: str) -> InfraError:
     return _ERRORS[fault.error](f"a scripted fault of {fault.op} of {node}" if node else f"a scripted {fault.op} fault")
+
+
+def _saved(image: Image) -> SavedImage:
+    return SavedImage(
+        id=image.id,
+        name=image.name,
+        group=image.group,
+        infrastructure=image.infrastructure,
+        machine=image.machine,
+        created_at=image.created_at,
+        size_bytes=0,
+        system="written down",
+    )

@@ -14,7 +14,7 @@ import msgspec
 
 from infracore.errors import Misconfigured
 
-__all__ = ["FolderWorld", "Machine", "MemoryWorld", "World"]
+__all__ = ["FolderWorld", "Image", "Machine", "MemoryWorld", "World"]
 
 _ID: Final = re.compile(r"fake-[A-Za-z0-9._-]{1,128}")
 
@@ -37,6 +37,18 @@ class Machine(msgspec.Struct, frozen=True):
     got: dict[str, int | str]
     stopped: bool = False
     fault: str = ""
+    has_no_room: bool = False
+
+
+class Image(msgspec.Struct, frozen=True):
+    """What is written down of a saved machine."""
+
+    id: str
+    name: str
+    group: str
+    infrastructure: str
+    machine: str
+    created_at: float
 
 
 class World(Protocol):
@@ -58,6 +70,14 @@ class World(Protocol):
 
     def all(self) -> Sequence[Machine]: ...
 
+    def images(self) -> Sequence[Image]: ...
+
+    def put_image(self, image: Image) -> None: ...
+
+    def remove_image(self, image_id: str) -> None:
+        """Absent: succeeds."""
+        ...
+
     def next_number(self) -> int: ...
 
     def count(self, fault: int, times: int) -> bool:
@@ -70,6 +90,7 @@ class MemoryWorld:
 
     def __init__(self) -> None:
         self._machines: dict[str, Machine] = {}
+        self._images: dict[str, Image] = {}
         self._numbers = itertools.count()
         self._faults: Counter[int] = Counter()
         self._lock = threading.Lock()
@@ -93,6 +114,15 @@ class MemoryWorld:
         with self._lock:
             return list(self._machines.values())
 
+    def images(self) -> Sequence[Image]:
+        return list(self._images.values())
+
+    def put_image(self, image: Image) -> None:
+        self._images[image.id] = image
+
+    def remove_image(self, image_id: str) -> None:
+        self._images.pop(image_id, None)
+
     def next_number(self) -> int:
         with self._lock:
             return next(self._numbers)
@@ -113,10 +143,12 @@ class FolderWorld:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._machines = folder / "machines"
+        self._images = folder / "images"
         self._lock = threading.Lock()
         self._fresh = itertools.count()
         try:
-            self._machines.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for place in (self._machines, self._images):
+                place.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise Misconfigured(
                 f"cannot use {folder} for fake machines: {error}",
@@ -147,6 +179,16 @@ class FolderWorld:
         found = (_read(path) for path in self._machines.iterdir() if path.suffix == ".json")
         return [machine for machine in found if machine is not None]
 
+    def images(self) -> Sequence[Image]:
+        return [msgspec.json.decode(path.read_bytes(), type=Image) for path in self._images.iterdir()]
+
+    def put_image(self, image: Image) -> None:
+        self._write(image).replace(self._images / f"{image.id}.json")
+
+    def remove_image(self, image_id: str) -> None:
+        if _ID.fullmatch(image_id):
+            (self._images / f"{image_id}.json").unlink(missing_ok=True)
+
     def next_number(self) -> int:
         return self._add_one("next")
 
@@ -156,9 +198,9 @@ class FolderWorld:
     def _path(self, machine_id: str) -> Path:
         return self._machines / f"{machine_id}.json"
 
-    def _write(self, machine: Machine) -> Path:
+    def _write(self, thing: Machine | Image) -> Path:
         fresh = self._folder / f"fresh.{os.getpid()}.{next(self._fresh)}"
-        fresh.write_bytes(msgspec.json.encode(machine))
+        fresh.write_bytes(msgspec.json.encode(thing))
         return fresh
 
     def _add_one(self, counter: str) -> int:

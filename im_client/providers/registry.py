@@ -49,9 +49,14 @@ def _fake(settings: Mapping[str, Any]) -> Provider:
     return _opened("fake", settings)
 
 
+def _im(settings: Mapping[str, Any]) -> Provider:
+    return _opened("im", settings)
+
+
 _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Provider]]] = {
     "existing": _existing,
     "fake": _fake,
+    "im": _im,
     "local": _local,
 }
 

@@ -9,12 +9,12 @@ from im_client.execute.engine import Outcome, OutcomeState, run_graph
 from im_client.execute.task import Task, TaskContext
 from im_client.plan.digest import OperationDigests, configured_digest
 from im_client.plan.model import Action, Phase, Step
-from im_client.providers.base import Instance
 from im_client.services.configuring import Configured, configure
 from im_client.services.context import Context
-from im_client.services.known import facts_of, observe
+from im_client.services.known import Stray, facts_of, observe
 from im_client.services.machines import Machines
 from im_client.services.model import ApplyReport, NodeReport, Prepared, Timing, Verb
+from im_client.services.sites import Sites
 from im_client.services.story import Story
 from im_client.state.store import RunState
 from im_client.topology.facts import Facts
@@ -80,16 +80,23 @@ class _Run:
         self._cancel = cancel
         self._record = prepared.infrastructure
         self._topology = prepared.topology
-        self._provider = ctx.provider(self._record.provider, self._record.provider_settings)
+        sites = Sites(ctx, self._record)
         self._story = Story(ctx, self._record, prepared.verb, listener)
         nodes = ctx.store.nodes(self._record.id)
-        self._strays: tuple[Instance, ...] = ()
+        self._strays: tuple[Stray, ...] = ()
         records = {node.name: node for node in nodes}
         if nodes:
-            observed = observe(self._record, nodes, self._topology, self._provider)
+            observed = observe(self._record, nodes, self._topology, sites)
             records = dict(observed.records)
             self._strays = observed.strays if prepared.verb is Verb.DESTROY else ()
-        self._machines = Machines(ctx, self._record, self._provider, records, cancel)
+        self._machines = Machines(
+            ctx,
+            self._record,
+            sites,
+            records,
+            cancel=cancel,
+            note=self._note,
+        )
         self._operations = {operation.id: operation for operation in self._topology.operations}
         self._operated = {o.group for o in self._topology.operations if o.phase is OperationPhase.CONFIGURE}
         self._configured: dict[str, Configured] = {}
@@ -160,17 +167,17 @@ class _Run:
             for step in self._prepared.plan.steps
             if step.action is Action.CONFIGURE and step.node not in self._steps
         ]
-        tasks += [self._stray_task(machine) for machine in self._strays]
+        tasks += [self._stray_task(stray) for stray in self._strays]
         if self._to_configure:
             everything = tuple(task.id for task in tasks)
             tasks.append(Task(id="configure", phase="configure", after=everything, run=self._run_configure))
         return tasks
 
-    def _stray_task(self, machine: Instance) -> Task:
+    def _stray_task(self, stray: Stray) -> Task:
         return Task(
-            id=f"stray:{machine.provider_id}",
+            id=f"stray:{stray.instance.provider_id}",
             phase="delete",
-            run=lambda _: self._machines.delete_stray(machine),
+            run=lambda _: self._machines.delete_stray(stray),
         )
 
     def _ready_task(self, task_id: str, step: Step, needs: tuple[str, ...] = ()) -> Task:
@@ -213,8 +220,19 @@ class _Run:
 
         return act
 
+    def _note(self, node: str, text: str) -> None:
+        """Tell what a machine's way has come to, or what is prepared for all."""
+        kind, phase = (EventKind.RETRY, "") if node else (EventKind.NOTE, "prepare")
+        self._story.tell(kind, node, phase, text)
+
     def _prepare(self, _: TaskContext) -> None:
-        self._provider.prepare(lambda text: self._story.tell(EventKind.NOTE, phase="prepare", text=text))
+        """Make what all machines share, at the first site of each; another is made ready when it is needed."""
+        records = self._machines.records
+        first = {step.sites[0] for step in self._steps.values() if step.sites}
+        rest = [step for step in self._steps.values() if step.action in _MAKING and not step.sites]
+        first |= {records[s.node].provider if s.node in records else self._record.provider for s in rest}
+        for site in sorted(first):
+            self._machines.make_ready(site)
 
     def _check_hooks(self, step: Step) -> None:
         """Refuse to delete a machine whose hooks did not all succeed, unless everything is to go."""
@@ -336,7 +354,8 @@ class _Run:
         for name in dict.fromkeys([*self._steps, *self._to_configure]):
             error = failed.get(name)
             result = self._configured.get(name)
-            if error is None and name in self._to_configure and result is None:
+            is_configured = name in self._to_configure and name in records and self._machines.is_reachable(name)
+            if error is None and is_configured and result is None:
                 error = shared or Cancelled(f"{name} was not reached", "run the same command to go on")
             if error is None and not self._settled(outcomes, name):
                 error = shared or Cancelled(f"{name} was not reached", "run the same command to go on")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from im_client.providers.base import Provider
+from im_client.providers.registry import names
 from im_client.providers.registry import provider as make_provider
 from im_client.services.analysis import analyse
 from im_client.services.templates import FileReader
@@ -20,13 +21,13 @@ from im_client.state.store import Store
 from im_client.template.analysis import Analysis, Reader
 from im_client.topology.values import Value
 from infracore.clock import Clock, SystemClock
-from infracore.errors import Misconfigured
+from infracore.errors import InvalidUsage, Misconfigured
 from infracore.secrets import Seal
 
-__all__ = ["Context", "open_context", "provider_settings"]
+__all__ = ["Context", "open_context", "provider_kind", "provider_settings"]
 
 
-_IN_STATE_DIR: Final = frozenset({"existing", "fake"})
+_IN_STATE_DIR: Final = frozenset({"existing", "fake", "im"})
 """Providers that keep their own records with ours; `local` has one folder (and one bridge) a computer."""
 
 
@@ -61,16 +62,17 @@ class Context:
         return FileReader(self.settings.cache_dir, offline=self.settings.ansible.offline)
 
     def provider(self, name: str, settings: Mapping[str, Value] | None = None) -> Provider:
-        """Return a provider: the settings' table for it, overlaid with the infrastructure's own settings.
+        """Return the provider of a name, or of a site: the settings for it, overlaid with the infrastructure's own.
 
         Raises:
-            InvalidUsage: no provider has this name. Misconfigured: a setting is wrong.
+            InvalidUsage: no provider and no site has this name. Misconfigured: a setting is wrong.
         """
+        kind = provider_kind(self.settings, name)
         merged = provider_settings(self.settings, name, settings)
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:
-                self._providers[key] = make_provider(name, merged)
+                self._providers[key] = make_provider(kind, merged)
             return self._providers[key]
 
     def close(self) -> None:
@@ -81,10 +83,33 @@ class Context:
         self.store.close()
 
 
+def provider_kind(settings: Settings, name: str) -> str:
+    """Return the provider that stands behind a name: of a site, else of the provider itself.
+
+    Raises:
+        InvalidUsage: no provider and no site has this name. Misconfigured: a site is set up wrongly.
+    """
+    known = names()
+    site = settings.sites.get(name)
+    if site is None:
+        if name in known:
+            return name
+        sites = f"; sites: {', '.join(sorted(settings.sites))}" if settings.sites else ""
+        raise InvalidUsage(f"there is no provider {name!r}", f"known: {', '.join(known)}{sites}")
+    hint = "run: im config show --origin"
+    if name in known:
+        raise Misconfigured(f"the site {name!r} has the name of a provider", hint)
+    if site.get("provider") not in known:
+        raise Misconfigured(f"the site {name!r} needs a provider: {', '.join(known)}", hint)
+    return str(site["provider"])
+
+
 def provider_settings(settings: Settings, name: str, own: Mapping[str, Value] | None = None) -> dict[str, Value]:
-    """Return what a provider is opened with: the settings' table for it, overlaid with an infrastructure's own."""
-    merged = {**settings.providers.get(name, {}), **(own or {})}
-    if name in _IN_STATE_DIR:
+    """Return what a provider is opened with: the settings' table for it, then the site's, then an infrastructure's."""
+    kind = provider_kind(settings, name)
+    site = {key: value for key, value in settings.sites.get(name, {}).items() if key != "provider"}
+    merged = {**settings.providers.get(kind, {}), **site, **(own or {})}
+    if kind in _IN_STATE_DIR:
         merged.setdefault("state_dir", str(settings.state_dir / "providers" / name))
     return merged
 

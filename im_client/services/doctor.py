@@ -10,7 +10,7 @@ from pathlib import Path
 from im_client.configure.program import find_program, look_at
 from im_client.providers.base import Finding, Severity
 from im_client.providers.registry import provider
-from im_client.services.context import Context, open_context, provider_settings
+from im_client.services.context import Context, open_context, provider_kind, provider_settings
 from im_client.services.model import DoctorReport
 from im_client.settings import Settings, database_url
 from infracore.errors import InfraError
@@ -36,7 +36,7 @@ def doctor(
 
 def _provider(settings: Settings, name: str) -> tuple[Finding, ...]:
     try:
-        found = provider(name, provider_settings(settings, name))
+        found = provider(provider_kind(settings, name), provider_settings(settings, name))
         try:
             return tuple(found.check())
         finally:

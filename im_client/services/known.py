@@ -5,15 +5,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from im_client.plan.model import Known, KnownNode, Phase
-from im_client.providers.base import Instance, Provider
+from im_client.providers.base import Instance
 from im_client.remote.access import Access
+from im_client.services.sites import Sites
 from im_client.state.store import InfrastructureRecord, NodeRecord
 from im_client.topology.facts import Facts, NodeFacts
 from im_client.topology.model import Topology
+from infracore.errors import InfraError
 
-__all__ = ["Observed", "access_of", "corrected_phase", "facts_of", "observe"]
+__all__ = ["Observed", "Stray", "access_of", "corrected_phase", "facts_of", "observe"]
 
 _OURS = frozenset({Phase.CONFIGURED, Phase.UNCONFIGURED})
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A machine of the infrastructure that no record knows, and where it is."""
+
+    site: str
+    instance: Instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,9 @@ class Observed:
     """Node name -> record, with addresses and provider ids that the provider reports."""
     instances: Mapping[str, Instance] = field(default_factory=dict)
     """Node name -> the machine."""
-    strays: tuple[Instance, ...] = ()
+    strays: tuple[Stray, ...] = ()
+    silent: Mapping[str, InfraError] = field(default_factory=dict)
+    """Site that could not be asked -> why. Its machines are UNKNOWN."""
 
 
 def corrected_phase(record: NodeRecord, instance: Instance | None) -> Phase:
@@ -42,21 +54,41 @@ def corrected_phase(record: NodeRecord, instance: Instance | None) -> Phase:
 
 
 def observe(
-    record: InfrastructureRecord, nodes: Sequence[NodeRecord], topology: Topology | None, provider: Provider
+    record: InfrastructureRecord, nodes: Sequence[NodeRecord], topology: Topology | None, sites: Sites
 ) -> Observed:
-    """Ask the provider for the infrastructure's machines, by one call, and match them by their tokens."""
-    machines = {machine.token: machine for machine in provider.list_machines(record.id)}
+    """Ask each site that has machines, by one call, for the infrastructure's machines; match them by their tokens.
+
+    A site that cannot be asked does not stop what is done at the others.
+
+    Raises:
+        InfraError: the only site cannot be asked.
+    """
+    asked = tuple(dict.fromkeys((sites.own, *(node.provider for node in nodes))))
+    silent: dict[str, InfraError] = {}
+    machines: dict[str, dict[str, Instance]] = {}
+    """Token -> site -> machine: two names may stand for one place."""
+    for site in asked:
+        try:
+            for listed in sites.at(site).list_machines(record.id):
+                machines.setdefault(listed.token, {})[site] = listed
+        except InfraError as error:
+            if len(asked) == 1:
+                raise
+            silent[site] = error
     records: dict[str, NodeRecord] = {}
     instances: dict[str, Instance] = {}
     known: dict[str, KnownNode] = {}
     for node in nodes:
-        machine = machines.pop(node.token, None)
+        places = machines.pop(node.token, {})
+        site = node.provider if node.provider in places else next(iter(places), node.provider)
+        machine = places.get(site)
         if machine is not None and machine.phase is Phase.GONE:
             machine = None
         if machine is not None:
             instances[node.name] = machine
             node = dataclasses.replace(  # noqa: PLW2901
                 node,
+                provider=site,
                 provider_id=machine.provider_id,
                 private_address=machine.private_address or node.private_address,
                 public_address=machine.public_address or node.public_address,
@@ -66,7 +98,7 @@ def observe(
             name=node.name,
             group=node.group,
             index=node.index,
-            phase=corrected_phase(node, machine),
+            phase=Phase.UNKNOWN if node.provider in silent else corrected_phase(node, machine),
             spec=node.spec,
             provider=node.provider,
             provider_id=node.provider_id,
@@ -79,7 +111,12 @@ def observe(
         known=Known(revision=record.revision, nodes=known, facts=facts),
         records=records,
         instances=instances,
-        strays=tuple(m for m in machines.values() if m.phase is not Phase.GONE),
+        strays=tuple(
+            Stray(site, left)
+            for site, left in (next(iter(places.items())) for places in machines.values())
+            if left.phase is not Phase.GONE
+        ),
+        silent=silent,
     )
 
 

@@ -13,9 +13,19 @@ from im_client.remote.hostkeys import new_host_key
 from im_client.remote.wait import wait_reachable
 from im_client.services.configuring import Target
 from im_client.services.context import Context
-from im_client.services.known import access_of
+from im_client.services.known import Stray, access_of
+from im_client.services.sites import Sites
 from im_client.state.store import InfrastructureRecord, NodeRecord
-from infracore.errors import Cancelled, CommandFailed, Conflict, NotFound, TimedOut
+from infracore.errors import (
+    Cancelled,
+    CommandFailed,
+    Conflict,
+    InfraError,
+    NoCapacity,
+    NotFound,
+    QuotaExceeded,
+    TimedOut,
+)
 from infracore.ids import new_token
 
 __all__ = ["Machines"]
@@ -32,18 +42,26 @@ class Machines:
         self,
         ctx: Context,
         infrastructure: InfrastructureRecord,
-        provider: Provider,
+        sites: Sites,
         records: Mapping[str, NodeRecord],
+        *,
         cancel: threading.Event,
+        note: Callable[[str, str], None],
     ) -> None:
+        """`note(node, text)` tells what the user should know; the node is "" where it is about all."""
         self._ctx = ctx
         self._infrastructure = infrastructure
-        self._provider = provider
+        self._sites = sites
         self._cancel = cancel
+        self._note = note
         self._lock = threading.Lock()
+        self._site_lock = threading.Lock()
+        self._ready: set[str] = set()
+        """Sites that are prepared."""
+        self._full: set[tuple[str, str]] = set()
+        """Site and group for whose machines it had no room during this run."""
         self._records = dict(records)
         self._targets: dict[str, Target] = {}
-        self._reachable = provider.limits().reachable
 
     @property
     def records(self) -> Mapping[str, NodeRecord]:
@@ -65,21 +83,83 @@ class Machines:
         self._ctx.store.put_node(record)
         return record
 
+    def make_ready(self, site: str) -> None:
+        """Make what the machines of a site share, once a run. May take minutes."""
+        with self._site_lock:
+            if site not in self._ready:
+                self._sites.at(site).prepare(lambda text: self._note("", text))
+                self._ready.add(site)
+
     def create(self, step: Step, *, has_operations: bool) -> None:
-        """Make the machine of a step, or find the one that an interrupted run has made; wait until it runs."""
+        """Make the machine of a step, or find the one that an interrupted run has made; wait until it runs.
+
+        Where a site has no room, the next one of the step is asked, for this machine and those of its group that
+        come later in this run.
+
+        Raises:
+            NoCapacity, QuotaExceeded: no site of the step has room.
+        """
         spec = step.spec or Spec()
         known = self._records.get(step.node)
-        machine: Instance | None = None
-        if known is not None and known.phase is Phase.CREATING and known.spec == spec:
+        if known is not None:
             # the same token: the provider returns what it made for it, unless that was broken off half-way
-            machine = self._provider.create(self._request(known))
-        if machine is None or machine.phase is Phase.FAILED:
-            if known is not None:
-                self._delete_at_provider(known)
-            machine = self._provider.create(self._request(self._intent(step, spec)))
-        is_end = not self._reachable and not has_operations
-        self._took(step.node, machine, is_end=is_end)
-        self._until_running(step.node, machine, is_end=is_end)
+            is_begun = known.phase is Phase.CREATING and dataclasses.replace(known.spec, golden_image=None) == spec
+            if is_begun and self._is_made(known, has_operations=has_operations):
+                return
+            self._delete_at_provider(known)
+        refusals: dict[str, InfraError] = {}
+        for site in self._order(step):
+            if refusals:
+                self._note(step.node, f"{'; '.join(_refusals(refusals))}: {site} is asked")
+            self.make_ready(site)
+            record = self._intent(step, dataclasses.replace(spec, golden_image=step.images.get(site)), site)
+            try:
+                self._make(record, self._at(record).create(self._request(record)), has_operations=has_operations)
+                return
+            except (NoCapacity, QuotaExceeded) as error:
+                refusals[site] = error
+                with self._lock:
+                    self._full.add((site, step.group))
+                if len(step.sites) > 1:
+                    self._delete_at_provider(self._records[step.node])
+        if len(refusals) == 1:
+            raise next(iter(refusals.values()))
+        self._intent(step, spec, step.sites[0])  # the next run asks in the same order
+        raise NoCapacity(
+            f"no site has room for {step.node}: {'; '.join(_refusals(refusals))}",
+            "run it again later, or give the group another site",
+        )
+
+    def _order(self, step: Step) -> list[str]:
+        """Return the sites to ask; where all are full, all of them once more."""
+        sites = list(step.sites or (self._infrastructure.provider,))
+        with self._lock:
+            return [site for site in sites if (site, step.group) not in self._full] or sites
+
+    def _is_made(self, known: NodeRecord, *, has_operations: bool) -> bool:
+        """Go on with what an interrupted run began; False where it must be begun anew."""
+        self.make_ready(known.provider)
+        try:
+            machine = self._at(known).create(self._request(known))
+            if machine.phase is Phase.FAILED:
+                return False
+            self._make(known, machine, has_operations=has_operations)
+        except (NoCapacity, QuotaExceeded, NotFound):  # NotFound: its golden image is gone
+            return False
+        return True
+
+    def _make(self, record: NodeRecord, machine: Instance, *, has_operations: bool) -> None:
+        is_end = not self.is_reachable(record.name) and not has_operations
+        self._took(record.name, machine, is_end=is_end)
+        self._until_running(record.name, machine, is_end=is_end)
+
+    def is_reachable(self, name: str) -> bool:
+        """Whether a recorded machine can be logged in to."""
+        return self._at(self.records[name]).limits().reachable
+
+    def _at(self, record: NodeRecord) -> Provider:
+        """Return the provider of the site where a machine is."""
+        return self._sites.at(record.provider)
 
     def replace(self, step: Step, *, has_operations: bool) -> None:
         """Delete the machine and make it anew under the same name."""
@@ -92,28 +172,30 @@ class Machines:
         if step.spec is None or record.provider_id is None:
             raise Conflict(f"{step.node} has nothing to be changed")
         self._sure()
-        self._provider.resize(record.provider_id, step.spec)
-        self.save(step.node, spec=step.spec)
+        self._at(record).resize(record.provider_id, step.spec)
+        self.save(step.node, spec=dataclasses.replace(step.spec, golden_image=record.spec.golden_image))
 
     def start(self, name: str) -> None:
         """Start a stopped machine and wait until it runs."""
         record = self._existing(name)
         self._sure()
-        self._provider.start(record.provider_id or "")
-        self._until_running(name, self._provider.get(record.provider_id or ""))
+        provider = self._at(record)
+        provider.start(record.provider_id or "")
+        self._until_running(name, provider.get(record.provider_id or ""))
 
     def stop(self, name: str) -> None:
         """Stop a machine and wait until it is off. It must be configured again when it is started."""
         record = self._existing(name)
         self._sure()
-        self._provider.stop(record.provider_id or "")
+        self._at(record).stop(record.provider_id or "")
         self._until(name, lambda machine: machine.phase is Phase.STOPPED, "stop", self._ctx.settings.timeouts.stop_s)
         self.save(name, phase=Phase.STOPPED, configured_digest=None, operation_digests={})
 
     def reboot(self, name: str) -> None:
         """Restart a machine; `ready` waits for it."""
         self._sure()
-        self._provider.reboot(self._existing(name).provider_id or "")
+        record = self._existing(name)
+        self._at(record).reboot(record.provider_id or "")
 
     def ready(self, name: str, *, has_operations: bool) -> None:
         """Wait until the machine runs and answers on SSH with the host key that it must have.
@@ -122,12 +204,12 @@ class Machines:
             TimedOut: with the last reason. Conflict: it shows another host key.
         """
         record = self._records[name]
-        machine = self._provider.get(record.provider_id or "")
+        machine = self._at(record).get(record.provider_id or "")
         if machine.phase is not Phase.RUNNING:
             machine = self._until_running(name, machine)
             record = self._records[name]
         access = access_of(self._infrastructure, record, machine)
-        if not self._reachable or access is None:
+        if not self.is_reachable(name) or access is None:
             if not has_operations and record.phase is not Phase.CONFIGURED:
                 self._nothing_to_configure(name)
             return
@@ -142,11 +224,18 @@ class Machines:
     def find(self, name: str) -> None:
         """Note how to log in to a machine that runs, without waiting for it."""
         record = self._records[name]
-        if record.provider_id is None or not self._reachable:
+        if record.provider_id is None:
             return
         try:
-            machine = self._provider.get(record.provider_id)
+            if not self.is_reachable(name):
+                return
+            machine = self._at(record).get(record.provider_id)
         except NotFound:
+            return
+        except InfraError as error:
+            if record.provider == self._sites.own:
+                raise
+            self._note(name, f"{record.provider} cannot be asked: {error.message}")
             return
         access = access_of(self._infrastructure, record, machine)
         if machine.phase is Phase.RUNNING and access is not None:
@@ -165,27 +254,28 @@ class Machines:
         if forget:
             self._ctx.store.remove_node(self._infrastructure.id, name, self._ctx.clock.now())
 
-    def delete_stray(self, machine: Instance) -> None:
+    def delete_stray(self, stray: Stray) -> None:
         """Remove a machine of the infrastructure that no record knows."""
         self._sure()
-        self._provider.delete(machine.provider_id)
+        self._sites.at(stray.site).delete(stray.instance.provider_id)
 
     def _delete_at_provider(self, record: NodeRecord) -> None:
+        provider = self._at(record)
         ids = {record.provider_id} if record.provider_id else set()
         if not ids:  # an interrupted creation: only the token tells whether a machine was made
-            listed = self._provider.list_machines(self._infrastructure.id)
+            listed = provider.list_machines(self._infrastructure.id)
             ids = {machine.provider_id for machine in listed if machine.token == record.token}
         for provider_id in ids:
             self._sure()
-            self._provider.delete(provider_id)
-            self._until_gone(record.name, provider_id)
+            provider.delete(provider_id)
+            self._until_gone(record.name, provider, provider_id)
 
     def _nothing_to_configure(self, name: str) -> None:
         self.save(
             name, phase=Phase.CONFIGURED, configured_digest=configured_digest({}), operation_digests={}, failure=""
         )
 
-    def _intent(self, step: Step, spec: Spec) -> NodeRecord:
+    def _intent(self, step: Step, spec: Spec, site: str) -> NodeRecord:
         now = self._ctx.clock.now()
         key = new_host_key()
         record = NodeRecord(
@@ -194,7 +284,7 @@ class Machines:
             group=step.group,
             index=step.index,
             token=new_token(),
-            provider=self._infrastructure.provider,
+            provider=site,
             phase=Phase.CREATING,
             spec=spec,
             created_at=now,
@@ -260,15 +350,18 @@ class Machines:
     def _until(self, name: str, done: Callable[[Instance], bool], verb: str, limit_s: float) -> Instance:
         """Poll the provider, quickly at first, until a machine is as wanted."""
         clock = self._ctx.clock
-        provider_id = self._existing(name).provider_id or ""
+        record = self._existing(name)
+        provider, provider_id = self._at(record), record.provider_id or ""
         deadline = clock.monotonic() + limit_s
         pause = POLL_FIRST_S
         while True:
-            machine = self._provider.get(provider_id)
+            machine = provider.get(provider_id)
             if done(machine):
                 return machine
+            if machine.phase is Phase.FAILED and machine.has_no_room:
+                raise NoCapacity(f"{name}: {machine.fault}", "run it again later, or give the group another site")
             if machine.phase is Phase.FAILED:
-                console = self._provider.console(provider_id).strip().splitlines()[-3:]
+                console = provider.console(provider_id).strip().splitlines()[-3:]
                 raise CommandFailed(
                     f"{name} failed at the provider: {machine.fault or 'it says no reason'}",
                     "the end of its console: " + " | ".join(console) if console else "run the command again",
@@ -279,13 +372,13 @@ class Machines:
                 raise Cancelled(f"interrupted while waiting for {name} to {verb}", "run the same command to go on")
             pause = min(pause * 1.5, POLL_MOST_S)
 
-    def _until_gone(self, name: str, provider_id: str) -> None:
+    def _until_gone(self, name: str, provider: Provider, provider_id: str) -> None:
         clock = self._ctx.clock
         deadline = clock.monotonic() + DELETE_LIMIT_S
         pause = POLL_FIRST_S
         while True:
             try:
-                machine = self._provider.get(provider_id)
+                machine = provider.get(provider_id)
             except NotFound:
                 return
             if machine.phase is Phase.GONE:
@@ -300,3 +393,7 @@ class Machines:
         if record.provider_id is None:
             raise Conflict(f"{name} was never made", "run: im deploy")
         return record
+
+
+def _refusals(refusals: Mapping[str, InfraError]) -> list[str]:
+    return [f"{site} has no room ({error.message})" for site, error in refusals.items()]

@@ -5,14 +5,16 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from im_client.plan.model import Action, Plan, Reason, ReasonCode, Step
+from im_client.plan.model import Action, Phase, Plan, Reason, ReasonCode, Step
 from im_client.services.apply import apply
 from im_client.services.context import Context
 from im_client.services.known import observe
 from im_client.services.model import ApplyReport, InfrastructureView, Verb
 from im_client.services.prepare import check_machines, find, prepare_present
 from im_client.services.reading import show
+from im_client.services.sites import Sites
 from im_client.topology.model import OperationPhase
+from infracore.errors import Several
 from infracore.events import Listener
 
 __all__ = ["power", "refresh"]
@@ -67,13 +69,20 @@ def power(
 
 
 def refresh(ctx: Context, infra: str, *, cancel: threading.Event, wait_s: float = 0.0) -> InfrastructureView:
-    """Ask the provider for every machine and record what it says: phases, addresses, machines that are gone."""
+    """Ask the sites for every machine and record what they say: phases, addresses, machines that are gone.
+
+    Raises:
+        Several: sites that could not be asked; what the others said is recorded.
+    """
     record = find(ctx, infra)
     with ctx.locks.hold(record.id, Verb.REFRESH.value, wait_s=wait_s, clock=ctx.clock, cancel=cancel, name=record.name):
         nodes = ctx.store.nodes(record.id)
-        observed = observe(record, nodes, None, ctx.provider(record.provider, record.provider_settings))
+        observed = observe(record, nodes, None, Sites(ctx, record))
         for node in nodes:
-            seen = dataclasses.replace(observed.records[node.name], phase=observed.known.nodes[node.name].phase)
-            if seen != node:
+            phase = observed.known.nodes[node.name].phase
+            seen = dataclasses.replace(observed.records[node.name], phase=phase)
+            if seen != node and phase is not Phase.UNKNOWN:
                 ctx.store.put_node(dataclasses.replace(seen, updated_at=ctx.clock.now()))
+        if observed.silent:
+            raise Several(list(observed.silent.values()))
     return show(ctx, infra)

@@ -9,8 +9,10 @@ from im_client.plan.build import build
 from im_client.plan.model import Action, Known, Plan
 from im_client.remote.hostkeys import new_key_pair
 from im_client.services.context import Context
+from im_client.services.golden import choose_images, require_images
 from im_client.services.known import Observed, facts_of, observe
 from im_client.services.model import DeployRequest, Prepared, Verb
+from im_client.services.sites import Sites, site_names
 from im_client.services.templates import StoredReader, absolute, settle
 from im_client.state.store import InfrastructureRecord, RunState, Source
 from im_client.template.analysis import Analysis
@@ -23,6 +25,7 @@ from infracore.ids import new_infrastructure_id
 
 __all__ = [
     "check_machines",
+    "check_name",
     "check_size",
     "find",
     "prepare_changed",
@@ -55,17 +58,15 @@ def prepare_deploy(
     add_ons = tuple(absolute(add_on, ctx.cwd) for add_on in request.add_ons)
     reader = StoredReader(source.files, ctx.reader()) if source else ctx.reader()
     analysis = ctx.analyse(template, reader, add_ons=add_ons, require_inputs=False)
-    if request.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", request.name):
-        raise InvalidUsage(
-            f"{request.name!r} is no name for an infrastructure",
-            "a letter or digit, then up to 62 letters, digits, dots, dashes or underscores",
-        )
+    if request.name is not None:
+        check_name(request.name)
     name = request.name or _slug(analysis.topology.name if analysis.topology else template.rsplit("/", 1)[-1])
     if request.fresh:
         name = f"{name}-{(infrastructure_id or new_infrastructure_id())[:8]}"
     record = _by_name(ctx, name)
     inputs: Mapping[str, Value] = request.inputs
     counts: Mapping[str, int] = {}
+    images: Mapping[str, str] = {}
     if record is not None:
         if request.name is None and record.source.template != template:
             raise InvalidUsage(
@@ -73,16 +74,17 @@ def prepare_deploy(
                 f"to update it say --name {name}; to make another one say --name OTHER",
             )
         inputs = {**record.source.inputs, **inputs}
-        counts = record.source.counts
+        counts, images = record.source.counts, record.source.images
     if source is not None:
-        inputs, counts = source.inputs, source.counts
+        inputs, counts, images = source.inputs, source.counts, source.images
     inputs = settle(inputs, analysis.inputs)
     if inputs or analysis.inputs:
         analysis = ctx.analyse(template, reader, add_ons=add_ons, inputs=inputs)
     topology, warnings = _checked(analysis)
     if record is not None and source is None:
         counts = _counts_still_wanted(ctx, record, topology)
-    wanted = Source(template=template, add_ons=add_ons, files=analysis.files, inputs=inputs, counts=counts)
+    images = {group: image for group, image in images.items() if group in topology.groups}
+    wanted = Source(template, add_ons, files=analysis.files, inputs=inputs, counts=counts, images=images)
     if record is None:
         record = _new_record(ctx, name, request, wanted, infrastructure_id)
         is_new = True
@@ -110,6 +112,15 @@ def prepare_deploy(
     )
 
 
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of an infrastructure. Raises InvalidUsage."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
+        raise InvalidUsage(
+            f"{name!r} is no name for an infrastructure",
+            "a letter or digit, then up to 62 letters, digits, dots, dashes or underscores",
+        )
+
+
 def prepare_scale(
     ctx: Context,
     infra: str,
@@ -117,11 +128,15 @@ def prepare_scale(
     remove: Sequence[str] = (),
     *,
     skip_hooks: bool = False,
+    images: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Plan other numbers of machines. `remove` names machines that go first; without a count each lowers its group.
 
+    `images` is group -> golden image that its new machines start from, from now on ("": none).
+
     Raises:
         InvalidUsage: a group or machine that is not there, a count outside of its limits.
+        NotFound, Unsupported: no site of a group has the image, or can have any.
     """
     record = find(ctx, infra)
     topology, warnings = recorded_topology(ctx, record)
@@ -134,7 +149,12 @@ def prepare_scale(
         group = nodes[name].group
         if group not in counts:
             wanted[group] = wanted.get(group, present.groups[group].count) - 1
-    source = dataclasses.replace(record.source, counts={**record.source.counts, **wanted})
+    source = dataclasses.replace(
+        record.source,
+        counts={**record.source.counts, **wanted},
+        images={**record.source.images, **(images or {})},
+    )
+    require_images(Sites(ctx, record), topology, images or {})
     return _prepared(
         ctx,
         Verb.SCALE,
@@ -295,23 +315,40 @@ def _prepared(
     reconfigure: frozenset[str] | None = None,
     remove: frozenset[str] = frozenset(),
 ) -> Prepared:
-    provider = ctx.provider(record.provider, record.provider_settings)
-    limits = provider.limits()
+    nodes = () if is_new else ctx.store.nodes(record.id)
+    sites = Sites(ctx, record)
+    limits = sites.limits(site_names(topology, nodes))
+    is_reachable = any(site.reachable for site in limits.values())
     notes: list[str] = []
     if is_new:
         observed = Observed(known=Known(facts=facts_of(record, (), topology)), records={})
     else:
-        observed = observe(record, ctx.store.nodes(record.id), topology, provider)
+        observed = observe(record, nodes, topology, sites)
         notes += _interrupted(ctx, record)
-        notes += [f"the provider has {m.name} ({m.provider_id}), which is not recorded" for m in observed.strays]
+        notes += [
+            f"{s.site} has {s.instance.name} ({s.instance.provider_id}), which is not recorded" for s in observed.strays
+        ]
+        notes += [f"{site} cannot be asked: {error.message}" for site, error in observed.silent.items()]
     check_size(topology)
-    plan = build(record.id, topology, observed.known, limits, destroy=destroy, reconfigure=reconfigure, remove=remove)
+    images, missing = ({}, ()) if destroy else choose_images(sites, topology, source.images)
+    notes += missing
+    plan = build(
+        record.id,
+        topology,
+        observed.known,
+        limits[record.provider],
+        destroy=destroy,
+        reconfigure=reconfigure,
+        remove=remove,
+        sites=limits,
+        images=images,
+    )
     if verb in {Verb.RECONFIGURE, Verb.START, Verb.STOP, Verb.REBOOT}:
         plan = _only(plan, {Action.CONFIGURE})
-    if not configure or not limits.reachable:
+    if not configure or not is_reachable:
         plan = _only(plan, set(Action) - {Action.CONFIGURE})
-        if not limits.reachable and topology.operations and not destroy:
-            notes.append(f"machines of {limits.provider!r} cannot be logged in to: nothing is configured")
+        if not is_reachable and topology.operations and not destroy:
+            notes.append(f"machines of {record.provider!r} cannot be logged in to: nothing is configured")
     notes += _hookless(plan, topology, observed) if not skip_hooks else []
     return Prepared(
         verb=verb,
@@ -322,9 +359,9 @@ def _prepared(
         source=source,
         warnings=warnings,
         notes=tuple(notes),
-        configure=configure and limits.reachable,
+        configure=configure and is_reachable,
         source_changed=source_changed,
-        skip_hooks=skip_hooks or not limits.reachable,
+        skip_hooks=skip_hooks or not is_reachable,
     )
 
 

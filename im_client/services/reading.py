@@ -1,5 +1,6 @@
 """What is known, for those who look: listings, one infrastructure, outputs, logs, and how to log in."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,12 +9,13 @@ from im_client.services.context import Context
 from im_client.services.known import access_of, observe
 from im_client.services.model import InfrastructureView, LogView, SshTarget
 from im_client.services.prepare import find
+from im_client.services.sites import Sites
 from im_client.state.store import InfrastructureRecord, NodeRecord, RunRecord
 from im_client.topology.values import Value
 from infracore.errors import Conflict, InvalidUsage, NotFound, Unsupported
 from infracore.secrets import Secret
 
-__all__ = ["access_of_all", "listing", "logs", "outputs", "runs", "show", "ssh_target"]
+__all__ = ["access_of_all", "choose_node", "listing", "logs", "outputs", "runs", "show", "ssh_target"]
 
 
 def listing(ctx: Context) -> tuple[InfrastructureView, ...]:
@@ -85,9 +87,9 @@ def ssh_target(ctx: Context, infra: str, node: str | None, *, connect: bool = Tr
     nodes = ctx.store.nodes(record.id)
     if not nodes:
         raise Conflict(f"{record.name} has no machines", f"run: im deploy, or im show {record.name}")
-    chosen = _node(record, nodes, node)
-    if connect and not ctx.provider(record.provider, record.provider_settings).limits().reachable:
-        raise Unsupported(f"machines of {record.provider!r} cannot be logged in to", "deploy on another provider")
+    chosen = choose_node(record, nodes, node)
+    if connect and not Sites(ctx, record).at(chosen.provider).limits().reachable:
+        raise Unsupported(f"machines of {chosen.provider!r} cannot be logged in to", "deploy on another provider")
     access = access_of_all(ctx, record, [chosen]).get(chosen.name)
     if access is None:
         raise Conflict(f"{chosen.name} of {record.name} has no address yet", f"look at: im refresh {record.name}")
@@ -95,13 +97,38 @@ def ssh_target(ctx: Context, infra: str, node: str | None, *, connect: bool = Tr
 
 
 def access_of_all(ctx: Context, record: InfrastructureRecord, nodes: list[NodeRecord]) -> Mapping[str, Access]:
-    """Ask the provider how to log in to these machines; those without an address are left out."""
-    observed = observe(record, nodes, None, ctx.provider(record.provider, record.provider_settings))
-    found = {name: access_of(record, node, observed.instances.get(name)) for name, node in observed.records.items()}
-    return {name: access for name, access in found.items() if access is not None}
+    """Ask the sites how to log in to these machines; those without an address are left out.
+
+    Where this computer does not reach private addresses, the way to a machine that has no other leads through the
+    first machine of its site that has a public one.
+    """
+    sites = Sites(ctx, record)
+    limits = sites.limits(node.provider for node in nodes)
+    hidden = {node.name for node in nodes if not limits[node.provider].direct and not node.public_address}
+    wanted = {node.name for node in nodes}
+    observed = observe(record, ctx.store.nodes(record.id) if hidden else nodes, None, sites)
+    found = {
+        name: access
+        for name, node in observed.records.items()
+        if (access := access_of(record, node, observed.instances.get(name))) is not None
+    }
+    gates = {
+        node.provider: found[name]
+        for name, node in reversed(tuple(observed.records.items()))
+        if node.public_address and name in found
+    }
+    return {
+        name: _through(access, gates.get(observed.records[name].provider)) if name in hidden else access
+        for name, access in found.items()
+        if name in wanted
+    }
 
 
-def _node(record: InfrastructureRecord, nodes: Sequence[NodeRecord], wanted: str | None) -> NodeRecord:
+def _through(access: Access, gate: Access | None) -> Access:
+    return access if gate is None or access.jump is not None else dataclasses.replace(access, jump=gate)
+
+
+def choose_node(record: InfrastructureRecord, nodes: Sequence[NodeRecord], wanted: str | None) -> NodeRecord:
     if wanted is None:
         return nodes[0]
     for node in nodes:

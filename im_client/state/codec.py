@@ -156,6 +156,7 @@ def encode_source(source: Source) -> str:
             "files": {storable(name): storable(text) for name, text in source.files.items()},
             "inputs": _named(source.inputs),
             "counts": dict(source.counts),
+            **({"images": dict(source.images)} if source.images else {}),
         }
     )
 
@@ -169,6 +170,7 @@ def decode_source(text: str) -> Source:
         files=plain["files"],
         inputs={name: from_plain(item) for name, item in plain["inputs"].items()},
         counts=plain["counts"],
+        images=plain.get("images", {}),
     )
 
 

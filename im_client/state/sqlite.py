@@ -13,7 +13,7 @@ from typing import Final
 
 from im_client.state.migrations import known_migrations, migrate
 from im_client.state.sql_store import SqlStore
-from infracore.errors import InfraError, Misconfigured, Transient
+from infracore.errors import InfraError, Misconfigured, NoSpace, Transient
 from infracore.secrets import Seal
 
 __all__ = ["SqliteDatabase", "SqliteStore", "open_store"]
@@ -130,7 +130,7 @@ def _translated(error: sqlite3.Error | OSError, path: Path) -> InfraError:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Transient(f"the state file {path} is kept busy by another process", "try again")
         case sqlite3.SQLITE_FULL:
-            return Misconfigured(
+            return NoSpace(
                 f"no room on the disk for the state file {path}", "free some space, then run the same command again"
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:

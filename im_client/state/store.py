@@ -49,6 +49,8 @@ class Source:
     """Inputs that the user gave."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Counts set by `im scale`; they win over the template's."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Group -> golden image set by `im scale --image`; wins over the template's. "" is none."""
 
 
 @dataclass(frozen=True, slots=True)

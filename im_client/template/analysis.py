@@ -40,6 +40,13 @@ class InputDefinition:
     secret: bool = False
     random: int | None = None
     """The default says `random(N)`: whoever deploys makes a text of N characters once, and gives it ever after."""
+    constraints: tuple[tuple[str, Value], ...] = ()
+    """TOSCA's clauses with their arguments as they are written: `("in_range", (1, 10))`."""
+    entry: str = ""
+    """The type of the entries of a list or map."""
+    file: str = ""
+    line: int = 0
+    """Where it is defined, from 1: problems of the value that is given for it stand there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,10 +128,13 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A Placement policy: which cloud (the id of a credential line) and which zone."""
+    """A Placement policy: which cloud (the id of a credential line), which zone, and which sites."""
 
     cloud_id: str | None = None
     availability_zone: str | None = None
+    sites: tuple[str, ...] = ()
+    """Names of sites (settings) or providers, in order: when one has no room, the next is asked. None: where the
+    infrastructure is."""
 
 
 class GroupKind(StrEnum):
@@ -159,6 +162,8 @@ class Group:
     tags: Mapping[str, str] = field(default_factory=dict)
     instance_name: str | None = None
     placement: Placement = Placement()
+    golden_image: str | None = None
+    """Name of a saved machine that new ones start from (`im image`); those that are there stay as they are."""
     removal_list: tuple[str, ...] = ()
     """Instances that go first at scale-in: names, indices or provider ids."""
     scalable: bool = True

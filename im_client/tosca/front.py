@@ -110,6 +110,10 @@ def _definitions(inputs: Inputs) -> dict[str, InputDefinition]:
             has_default=schema.default is not None,
             secret=inputs.is_secret(name),
             random=random_length(schema.default),
+            constraints=tuple((c.clause.value, plain(c.argument)) for c in schema.constraints),
+            entry=schema.entry.type if schema.entry is not None else "",
+            file=schema.place.source.file,
+            line=schema.place.line,
         )
         for name, schema in inputs.schemas.items()
     }

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from infracore.content import content_folder, content_path
 
-__all__ = ["INSIDE", "Origin", "Refused", "Target", "folder_of_types", "locate", "locate_artifact", "own_types"]
+__all__ = ["INSIDE", "SENT", "Origin", "Refused", "Target", "folder_of_types", "locate", "locate_artifact", "own_types"]
 
 INSIDE: Final = "!/"
 """Separates an archive's location from a name inside of it: `app.csar!/definitions/app.yaml`."""
@@ -25,6 +25,10 @@ _CATALOGUE: Final = re.compile(
     r"(?P<branch>[^/?#]+)/(?P<path>[^?#]+?)(?:\?[^#]*)?"
 )
 _TYPES: Final = "tosca_templates/types"
+SENT: Final = "https://template.invalid/"
+"""Where templates stand that somebody sent to a server; RFC 2606 keeps `.invalid` free of hosts."""
+_OUR_PLAYBOOK: Final = re.compile(r"(?:\.\./){1,3}playbooks/[\w-]+\.yml", re.ASCII)
+"""A playbook as our own templates say it: these are sent to servers too, without what lies beside them."""
 
 
 class Origin(Enum):
@@ -86,6 +90,10 @@ def locate_artifact(said: str, base: str) -> Target:
     if "://" not in said and base.startswith(folder_of_types()):
         ours = content_path(said)
         return Target(str(ours or content_folder() / said), Origin.CONTENT)
+    if base.startswith(SENT) and _OUR_PLAYBOOK.fullmatch(said):
+        ours = content_path(said.lstrip("./"))
+        if ours is not None:
+            return Target(str(ours), Origin.CONTENT)
     return _resolve(said, base)
 
 

@@ -81,6 +81,7 @@ class Machines:
             tags=self._tags(node),
             instance_name=self._text(self._property(node, "instance_name")),
             placement=limits.placement or Placement(),
+            golden_image=self._text(self._property(node, "golden_image")),
             removal_list=self._removal_list(node),
             scalable=scalable,
             needs=tuple(

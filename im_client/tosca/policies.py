@@ -161,8 +161,11 @@ class Policies:
 
     def _place(self, targets: tuple[str, ...], properties: Mapping[str, Value], limits: dict[str, Limits]) -> None:
         cloud, zone = properties.get("cloud_id"), properties.get("availability_zone")
+        listed = properties.get("sites")
         placement = Placement(
-            cloud if isinstance(cloud, str) and cloud else None, zone if isinstance(zone, str) and zone else None
+            cloud if isinstance(cloud, str) and cloud else None,
+            zone if isinstance(zone, str) and zone else None,
+            tuple(dict.fromkeys(s for s in listed if isinstance(s, str) and s)) if isinstance(listed, tuple) else (),
         )
         for target in targets:
             limits[target] = replace(limits.get(target, Limits()), placement=placement)

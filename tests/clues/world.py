@@ -61,6 +61,10 @@ class World:
     pods: dict[tuple[str, str], Pod] = field(default_factory=dict)
     boxes: dict[str, Box] = field(default_factory=dict)
     parked: set[str] = field(default_factory=set)
+    lag: bool = False
+    """Pictures show nodes as they were at the last picture without lag."""
+    lag_from: str = ""
+    """Call that begins the lag."""
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     """Tokens of machines that were made anew, ever."""
@@ -133,7 +137,9 @@ class World:
         by_node = {m.node: m for found in machines.values() for m in found if m.node}
         old = getattr(self, "_states", {})
         states = {}
-        for name, node in self.nodes.items():
+        if not self.lag:
+            self._shown = dict(self.nodes)
+        for name, node in self._shown.items():
             pods = tuple(pod for pod in self.pods.values() if pod.node == name)
             machine = by_node.get(name)
             pool = machine.pool if machine else self.boxes[name].pool if name in self.boxes else ""
@@ -151,6 +157,7 @@ class World:
     def _called(self, *words: Any) -> None:
         self.at_boundary()
         self.calls.append(words)
+        self.lag = self.lag or words[0] == self.lag_from
         errors = self.faults.get(words[0])
         if errors:
             raise errors.pop(0)

@@ -51,6 +51,10 @@ class Harness(Protocol):
     can_reboot: bool
     injects_host_key: bool
     """Whether a machine shows the host key of its request."""
+    brings_keys: bool
+    """Whether the place makes the keys by which its machines are logged in to."""
+    has_addresses: bool
+    """Whether each machine has an address of its own."""
     has_ssh: bool
     """Whether a RUNNING machine can be connected to."""
     concurrent: int

@@ -39,6 +39,8 @@ class ExistingHarness:
     can_stop = False
     can_reboot = True
     injects_host_key = False
+    brings_keys = False
+    has_addresses = True
     has_ssh = True
     concurrent = 3
     settle_s = 20.0

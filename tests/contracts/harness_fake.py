@@ -27,6 +27,8 @@ class FakeHarness:
     can_stop = True
     can_reboot = True
     injects_host_key = True
+    brings_keys = False
+    has_addresses = True
     has_ssh = False
     concurrent = 50
     settle_s = 5.0

@@ -41,6 +41,8 @@ class LocalHarness:
     can_stop = True
     can_reboot = True
     injects_host_key = True
+    brings_keys = False
+    has_addresses = True
     has_ssh = True
     concurrent = 4
     settle_s = 60.0

@@ -91,6 +91,7 @@ def test_what_is_refused_changes_nothing(power: PowerHarness) -> None:
         opened.close()
 
 
+@pytest.mark.slow
 def test_a_call_ends_in_time_where_nothing_answers(power: PowerHarness) -> None:
     if not power.hang():
         pytest.skip("it never hangs")

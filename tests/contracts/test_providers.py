@@ -1,5 +1,6 @@
 """The contract of `im_client/providers/base.py`, clause by clause."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,8 @@ import pytest
 
 from im_client.plan.model import Phase
 from im_client.providers.base import Instance, MachineRequest, Provider
-from infracore.errors import NotFound, Unsupported
+from im_client.providers.images import ImageKeeper, ImageRequest
+from infracore.errors import Conflict, NotFound, Unsupported
 from infracore.ids import new_token
 from tests.contracts.harness import Harness, new_key_pair
 
@@ -62,7 +64,7 @@ def test_a_created_machine_comes_to_run_with_address_and_access(harness: Harness
     machine = _reach(harness, provider, provider.create(_request(harness, harness.names(1)[0])), Phase.RUNNING)
     assert machine.private_address or machine.public_address
     assert machine.access is not None
-    assert machine.access.private_key is None
+    assert machine.access.private_key is None or harness.brings_keys
 
 
 def test_the_same_token_gives_the_same_machine(harness: Harness, provider: Provider) -> None:
@@ -158,7 +160,7 @@ def test_machines_asked_for_at_once_are_distinct(harness: Harness, provider: Pro
     listed = provider.list_machines(INFRASTRUCTURE)
     assert sorted(machine.token for machine in listed) == sorted(request.token for request in requests)
     addresses = [(m.private_address, m.access.port if m.access else 0) for m in listed]
-    assert len(set(addresses)) == len(requests)
+    assert len(set(addresses)) == len(requests) or not harness.has_addresses
 
 
 def test_the_same_token_at_once_gives_one_machine(harness: Harness, provider: Provider) -> None:
@@ -207,3 +209,46 @@ def test_the_check_says_how_to_mend_what_is_wrong(provider: Provider) -> None:
 def test_the_console_is_text(harness: Harness, provider: Provider) -> None:
     machine = provider.create(_request(harness, harness.names(1)[0]))
     assert len(provider.console(machine.provider_id).encode()) <= 64 * 1024 * 3
+
+
+# Golden images, where a provider keeps them: `im_client/providers/images.py`.
+
+
+def _image(machine: Instance, name: str) -> ImageRequest:
+    return ImageRequest(name, machine.provider_id, INFRASTRUCTURE, machine.name, "workers", 1.0)
+
+
+def test_a_saved_machine_is_one_that_others_start_from(harness: Harness, provider: Provider) -> None:
+    if not isinstance(provider, ImageKeeper):
+        pytest.skip(f"{harness.name} keeps no images")
+    names = harness.names(2)
+    first = _reach(harness, provider, provider.create(_request(harness, names[0])), Phase.RUNNING)
+    with pytest.raises(Conflict):
+        provider.save_image(_image(first, "contract"))
+    provider.stop(first.provider_id)
+    _reach(harness, provider, first, Phase.STOPPED)
+    saved = provider.save_image(_image(first, "contract"))
+    try:
+        assert [image.id for image in harness.provider().list_images()] == [saved.id]  # type: ignore[attr-defined]
+        assert (saved.name, saved.group, saved.machine) == ("contract", "workers", names[0])
+        assert provider.check_image(saved.id) == ""
+        with pytest.raises(Conflict):
+            provider.save_image(_image(first, "contract"))
+        request = _request(harness, names[1])
+        request = dataclasses.replace(request, spec=dataclasses.replace(request.spec, golden_image=saved.id))
+        second = _reach(harness, provider, provider.create(request), Phase.RUNNING)
+        if harness.has_ssh:
+            assert request.host_key is not None
+            _until(harness, lambda: harness.shown_host_key(second) == request.host_key.public, "its own host key")
+        with pytest.raises(Conflict, match=names[1]):
+            provider.delete_image(saved.id)
+        provider.delete(second.provider_id)
+    finally:
+        for machine in provider.list_machines(INFRASTRUCTURE):
+            provider.delete(machine.provider_id)
+        provider.delete_image(saved.id)
+    provider.delete_image(saved.id)
+    assert provider.list_images() == []
+    request = _request(harness, names[1])
+    with pytest.raises(NotFound):
+        provider.create(dataclasses.replace(request, spec=dataclasses.replace(request.spec, golden_image=saved.id)))

@@ -135,7 +135,7 @@ def test_virtual_machines_of_a_real_infrastructure_manager_follow_the_pods(plane
             site.scale("web", 1)  # one machine can take what is left
             until("one VM is left", lambda: len(server.vms(infrastructure)) == 1, story=site.story)
             until("one pod still runs", lambda: site.running() == 1, story=site.story)
-            assert len(site.nodes()) == 1
+            until("one node is left", lambda: len(site.nodes()) == 1, story=site.story)
 
             site.plane.delete("/apis/policy/v1/namespaces/imvm/poddisruptionbudgets/web")
             site.scale("web", 0)

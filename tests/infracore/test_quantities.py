@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infracore.quantities import quantity_milli, quantity_units
+from tests.laws import some
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_what_is_no_quantity_is_refused(text: object) -> None:
         quantity_units(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=some(200), deadline=None)
 @given(st.integers(-(2**62), 2**62))
 def test_whole_numbers_are_themselves(number: int) -> None:
     assert quantity_units(str(number)) == quantity_units(number) == number

@@ -42,7 +42,7 @@ def test_nodes_follow_the_jobs_and_come_back_for_the_next(rig: SlurmRig, tmp_pat
 
         second = rig.submit("-N", "3")  # parked nodes and one that was never on
         wait_until(lambda: rig.jobs().get(second) == "COMPLETED", f"the second job has run: {clues.said()}", 60)
-        assert sorted(clues.orders("on")) == ["wn1", "wn1", "wn2", "wn2", "wn3"]
+        assert sorted(clues.orders("on")) == ["wn1", "wn1", "wn2", "wn2", "wn3"], clues.said()
 
 
 def test_what_power_does_not_help_orders_nothing(plain: SlurmRig, tmp_path: Path) -> None:

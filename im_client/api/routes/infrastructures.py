@@ -29,7 +29,7 @@ from im_client.services.server.changes import Accepted
 from im_client.services.server.house import House
 from im_client.services.server.moving import import_infrastructure
 from im_client.services.server.preview import dry_run_answer
-from im_client.services.server.rights import visible
+from im_client.services.server.rights import require_creator, visible
 from im_client.services.server.searching import matching
 from im_client.services.server.views import listed, look
 from im_client.state.server import OperationKind, Role
@@ -80,8 +80,7 @@ async def create(
     asynchronous: Annotated[YesNo | None, Query(alias="async")] = None,
 ) -> Response:
     """Make an infrastructure. The answer comes when it is recorded; its machines come by and by."""
-    if caller.infrastructure is not None or not caller.most.allows(Role.OPERATOR):
-        raise Refused(403, "this token makes no infrastructures")
+    require_creator(caller)
 
     async def work() -> Response:
         choose(request, ("text/uri-list", TEXT, "application/json"))

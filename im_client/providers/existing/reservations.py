@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import msgspec
 
 from im_client.providers.existing.hosts import ExistingHost
 from infracore.errors import Misconfigured
+from infracore.files import write_durably
 
 __all__ = ["Reservation", "Reservations", "slot_of"]
 
@@ -80,7 +80,7 @@ class Reservations:
 
     def put(self, slot: str, reservation: Reservation) -> None:
         """Write a reservation whole, or not at all."""
-        _write(self._folder / f"{slot}.json", msgspec.json.encode(reservation))
+        write_durably(self._folder / f"{slot}.json", msgspec.json.encode(reservation))
 
     def remove(self, token: str) -> None:
         """Release the host that carries a token."""
@@ -99,7 +99,7 @@ class Reservations:
     def leave(self, slot: str, tokens: tuple[str, ...]) -> None:
         """Note which keys are still on a host; none: forget it."""
         if tokens:
-            _write(self._left / slot, "\n".join(dict.fromkeys(tokens)).encode())
+            write_durably(self._left / slot, "\n".join(dict.fromkeys(tokens)).encode())
         else:
             (self._left / slot).unlink(missing_ok=True)
 
@@ -109,18 +109,3 @@ class Reservations:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise Misconfigured(f"cannot make {error.filename}: {error.strerror}", "set state_dir") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -10,8 +10,9 @@ from typing import Final
 
 import msgspec
 
-from im_client.providers.local.records import file_lock, write_durably
+from im_client.providers.local.records import file_lock
 from infracore.errors import CommandFailed, InfraError, Misconfigured, NoCapacity, NotFound, Unsupported
+from infracore.files import write_durably
 from infracore.process import run
 
 __all__ = ["Bridge", "BridgeRecord", "link_name"]

@@ -10,20 +10,22 @@ from msgspec.structs import replace
 
 from im_client.plan.model import Limits, Spec
 from im_client.providers.base import Finding, MachineRequest, Progress
+from im_client.providers.images import ImageRequest, SavedImage
 from im_client.providers.local import nspawn
 from im_client.providers.local.base_image import ensure_base
 from im_client.providers.local.cgroups import GroupTree, find_groups
 from im_client.providers.local.checks import check_nspawn
+from im_client.providers.local.golden import GoldenImages
 from im_client.providers.local.kernel import raise_limits
 from im_client.providers.local.mirror import choose_release, host_release, read_sources
 from im_client.providers.local.network import Bridge, BridgeRecord, link_name
 from im_client.providers.local.outbound import Outbound, WayOut
-from im_client.providers.local.process import signal_holder
+from im_client.providers.local.process import is_running, signal_holder
 from im_client.providers.local.provider import UNSUPPORTED, LocalProvider
 from im_client.providers.local.records import Manifest, VolumeRecord, boot_id
 from im_client.providers.local.settings import LocalSettings
 from im_client.remote.access import HostKey
-from infracore.errors import NotFound, Unsupported
+from infracore.errors import Conflict, NotFound, Unsupported
 
 __all__ = ["NspawnProvider", "wanted_volumes"]
 
@@ -59,6 +61,7 @@ class NspawnProvider(LocalProvider):
         super().__init__(settings)
         self._bridge = Bridge(settings.root, settings.bridge, settings.network)
         self._outbound = Outbound(settings.root, settings)
+        self._golden = GoldenImages(settings.root)
         self._connection: tuple[BridgeRecord, WayOut] | None = None
         self._tree: GroupTree | None = None
         self._lock = threading.Lock()
@@ -109,7 +112,14 @@ class NspawnProvider(LocalProvider):
         if request.user_data:
             raise Unsupported("local systemd-nspawn machines have no cloud-init", "set kind = qemu, or use a playbook")
         wanted_volumes(request.spec)
-        choose_release(request.spec, self._settings, host_release())
+        release = choose_release(request.spec, self._settings, host_release())
+        if request.spec.golden_image is not None:
+            system = self._golden.load(request.spec.golden_image).system
+            if system != str(release):
+                raise Unsupported(
+                    f"{request.name} shall run {release}, and the golden image {request.spec.golden_image} is {system}",
+                    "save a machine of that release, or go without: im scale --image none",
+                )
 
     def _reserve(self, request: MachineRequest, host_key: str) -> Manifest:
         """Choose the address and write the manifest, before anything of the machine is made."""
@@ -141,9 +151,40 @@ class NspawnProvider(LocalProvider):
     def _furnish(self, manifest: Manifest, request: MachineRequest, key: HostKey) -> Manifest:
         with self._records.network_lock():
             _, way_out = self._connect()
-        base, image = self._base(request.spec, way_out, _silent)
+        if request.spec.golden_image is not None:
+            with self._golden.lock():  # recorded before anybody could delete it
+                golden = self._golden.load(request.spec.golden_image)
+                layers = self._golden.layers(golden)
+                manifest = replace(manifest, base=layers, image=golden.system, golden=golden.name)
+                self._records.save(manifest)
+        else:
+            base, image = self._base(request.spec, way_out, _silent)
+            manifest = replace(manifest, base=str(base), image=image)
         nspawn.put_files(self._folder(manifest), manifest, request, key)
-        return replace(manifest, base=str(base), image=image)
+        return manifest
+
+    def save_image(self, request: ImageRequest) -> SavedImage:
+        """Save a stopped machine: its own layer, copied and scrubbed. Its further disks are not in it."""
+        with self._records.machine_lock(request.provider_id):
+            manifest = self._finished(request.provider_id)
+            folder = self._folder(manifest)
+            if is_running(folder):
+                raise Conflict(f"{manifest.name} runs, and its files may change meanwhile", "stop it, then save it")
+            return self._golden.save(request, manifest, folder / "upper").saved()
+
+    def list_images(self) -> Sequence[SavedImage]:
+        """List the images of the state folder, the newest first."""
+        return [image.saved() for image in self._golden.all()]
+
+    def check_image(self, image_id: str) -> str:
+        """Compare all files of an image with the digest that was taken when it was saved."""
+        return self._golden.check(image_id)
+
+    def delete_image(self, image_id: str) -> None:
+        """Delete an image that no machine and no other image stands on."""
+        with self._golden.lock():
+            users = [manifest.name for manifest in self._records.all() if manifest.golden == image_id]
+            self._golden.delete(image_id, users)
 
     def _launch(self, manifest: Manifest) -> None:
         folder = self._folder(manifest)

@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 
 from infracore.errors import InvalidUsage, Locked, NotFound
+from infracore.files import write_durably
 
-__all__ = ["Manifest", "Records", "VolumeRecord", "boot_id", "file_lock", "is_locked", "write_durably"]
+__all__ = ["Manifest", "Records", "VolumeRecord", "boot_id", "file_lock", "is_locked"]
 
 _TOKEN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _MANIFEST: Final = "machine.json"
@@ -36,7 +37,9 @@ class Manifest(msgspec.Struct, frozen=True):
     name: str
     kind: str
     base: str = ""
-    """Folder (nspawn) or file (qemu) of the base image."""
+    """Folder (nspawn; several with colons between, the uppermost first) or file (qemu) of the base image."""
+    golden: str = ""
+    """Name of the golden image that it started from; `base` then names the image's layers too."""
     image: str = ""
     """For people: `debian bookworm`."""
     address: str = ""
@@ -67,22 +70,6 @@ class Manifest(msgspec.Struct, frozen=True):
 def boot_id() -> str:
     """Return the id of this computer's present boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file whole; after return it survives a crash of this computer."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextmanager

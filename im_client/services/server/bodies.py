@@ -20,13 +20,14 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from im_client.services.templates import FETCH_TIMEOUT_S, MAX_FILE_BYTES, FileReader
+from im_client.tosca.locations import SENT
 from infracore.content import content_folder
 from infracore.errors import Misconfigured, NotFound, Transient, Unauthorised
 
 __all__ = ["TEMPLATES", "GuardedReader", "public_addresses"]
 
-TEMPLATES: Final = "https://template.invalid/"
-"""Where the templates of callers stand; RFC 2606 keeps `.invalid` free of hosts."""
+TEMPLATES: Final = SENT
+"""Where the templates of callers stand."""
 _OURS: Final = ("tosca_templates", "playbooks")
 _MOST_REDIRECTS: Final = 5
 _EMBEDDING: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))

@@ -23,10 +23,23 @@ from im_client.services.server.strangers import refuse_where_run
 from im_client.services.server.vault import with_vault
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, Outdated, Role
 from im_client.state.store import InfrastructureRecord, Source
+from im_client.topology.values import Value
 from infracore.errors import Conflict, InvalidUsage, NotFound
 from infracore.ids import new_infrastructure_id, new_run_id
 
-__all__ = ["Accepted", "Body", "Language", "create", "destroy", "power", "preview", "reconfigure", "remove", "update"]
+__all__ = [
+    "Accepted",
+    "Body",
+    "Language",
+    "create",
+    "destroy",
+    "power",
+    "preview",
+    "reconfigure",
+    "remove",
+    "scale",
+    "update",
+]
 
 from enum import StrEnum
 
@@ -41,10 +54,15 @@ class Language(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A template as a caller sent it."""
+    """A template as a caller sent it; the rest counts for a new infrastructure only."""
 
     text: str
     language: Language = Language.TOSCA
+    add_ons: tuple[str, ...] = ()
+    """Texts of templates that are merged onto it."""
+    inputs: Mapping[str, Value] = field(default_factory=dict)
+    name: str | None = None
+    """Begins the infrastructure's name, behind which comes a part of its id; None: the template's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +217,35 @@ def remove(
     return Accepted(infra, ticket)
 
 
+def scale(
+    house: House, caller: Caller, infra: str, counts: Mapping[str, int], *, if_version: int | None = None
+) -> Accepted:
+    """Bring groups to other numbers of machines; those that go are chosen as `im scale` does.
+
+    Raises:
+        InvalidUsage: a group that is not there, a number outside of its limits. Conflict: somebody else was quicker.
+    """
+    with house.operations.guard(infra):
+        record = house.ctx.store.infrastructure(infra)
+        numbers = house.records.vm_numbers(infra)
+        source = dataclasses.replace(record.source, counts={**record.source.counts, **counts})
+        prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE)
+        if _is_of_caller(record):
+            _check(house, prepared)
+        names = _made(prepared.plan)
+        ticket = house.operations.submit(
+            Acceptance(
+                operation=_operation(house, caller, infra, OperationKind.UPDATE),
+                source=source,
+                source_before=record.source,
+                if_version=if_version,
+                new_nodes=names,
+            )
+        )
+        after = house.records.vm_numbers(infra)
+    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers])
+
+
 def reconfigure(
     house: House, caller: Caller, infra: str, vms: Sequence[int], *, if_version: int | None = None
 ) -> Accepted:
@@ -277,12 +324,19 @@ def _simple(
 
 def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepared:
     location = f"{TEMPLATES}{infra}/template.{body.language}"
+    more = {f"{TEMPLATES}{infra}/add-on-{number}.yaml": text for number, text in enumerate(body.add_ons, start=1)}
     caller = with_vault(house.vault, caller)
     prepared = prepare_deploy(
         house.ctx,
-        DeployRequest(template=location, provider=chosen_provider(house.ctx, caller), fresh=True),
+        DeployRequest(
+            template=location,
+            add_ons=tuple(more),
+            name=body.name,
+            provider=chosen_provider(house.ctx, caller),
+            fresh=True,
+        ),
         infrastructure_id=infra,
-        source=Source(template=location, files={location: body.text}),
+        source=Source(template=location, files={location: body.text, **more}, inputs=body.inputs),
     )
     _check(house, prepared)
     return prepared

@@ -23,6 +23,7 @@ _PARTS: Final = (
     "im_client.tosca.front",
     "im_client.providers.existing.provider",
     "im_client.providers.fake",
+    "im_client.providers.im.provider",
     "im_client.providers.local.choose",
     "im_client.providers.local.settings",
 )

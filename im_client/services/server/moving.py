@@ -22,6 +22,7 @@ from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
 from im_client.services.server.strangers import refuse_where_run
+from im_client.services.sites import Sites
 from im_client.state.codec import (
     decode_digests,
     decode_node_part,
@@ -161,8 +162,9 @@ def import_infrastructure(house: House, caller: Caller, text: str) -> str:
             f"this is no exported infrastructure: {str(error)[:200]}", "GET .../data makes one"
         ) from error
     offered = ctx.settings.server.providers or (ctx.settings.provider,)
-    if record.provider not in offered or record.provider not in names():
-        raise Unauthorised(f"this server offers no provider {record.provider[:40]!r}")
+    for site in dict.fromkeys((record.provider, *(node.provider for node in nodes))):
+        if site not in offered or site not in (*names(), *ctx.settings.sites):
+            raise Unauthorised(f"this server offers no provider {site[:40]!r}")
     if decode_values(whole.provider_settings):
         raise InvalidUsage("it has settings of its provider, which are not taken from strangers")
     _check_names(whole)
@@ -219,8 +221,7 @@ def _read_anew(house: House, record: InfrastructureRecord) -> Source:
 def _found(house: House, record: InfrastructureRecord, nodes: Sequence[NodeRecord]) -> list[NodeRecord]:
     """Return the nodes with what the provider says of them; one that it does not find has no machine."""
     nowhere = [dataclasses.replace(n, provider_id=None, private_address=None, public_address=None) for n in nodes]
-    provider = house.ctx.provider(record.provider, record.provider_settings)
-    return list(observe(record, nowhere, None, provider).records.values())
+    return list(observe(record, nowhere, None, Sites(house.ctx, record)).records.values())
 
 
 def _node(node: NodeRecord, number: int) -> _Node:

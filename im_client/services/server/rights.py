@@ -6,7 +6,7 @@ from im_client.services.server.callers import Caller
 from im_client.state.server import Role, ServerStore
 from infracore.errors import NotFound, Unauthorised
 
-__all__ = ["Forbidden", "require", "visible"]
+__all__ = ["Forbidden", "may_create", "require", "require_creator", "visible"]
 
 
 class Forbidden(Unauthorised):
@@ -35,6 +35,17 @@ def require(records: ServerStore, caller: Caller, infrastructure: str, needed: R
     if not role.allows(needed):
         raise Forbidden(f"this asks for the role {needed}, and yours is {role}", "its owner can give you that role")
     return role
+
+
+def may_create(caller: Caller) -> bool:
+    """Return whether a caller may make infrastructures."""
+    return caller.infrastructure is None and caller.most.allows(Role.OPERATOR)
+
+
+def require_creator(caller: Caller) -> None:
+    """Raises Forbidden where the caller's token makes no infrastructures."""
+    if not may_create(caller):
+        raise Forbidden("this token makes no infrastructures")
 
 
 def visible(records: ServerStore, caller: Caller) -> Mapping[str, Role] | None:

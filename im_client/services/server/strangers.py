@@ -12,6 +12,7 @@ from typing import Final
 from im_client.services.context import Context
 from im_client.services.expressions import JINJA
 from im_client.services.server.reserved import is_file_of_this_computer, is_reserved
+from im_client.services.sites import Sites, site_names
 from im_client.state.store import InfrastructureRecord
 from im_client.topology.model import Topology
 from im_client.topology.values import Concat, Join, Token, Value
@@ -25,12 +26,23 @@ _EDGE: Final = re.compile(r"\{$")
 
 
 def refuse_where_run(ctx: Context, record: InfrastructureRecord, topology: Topology) -> None:
-    """Do as `refuse_foreign` where the provider's machines are configured at all and callers are not trusted.
+    """Do as `refuse_foreign` where a site's machines are configured at all and callers are not trusted.
 
     Raises:
-        Unsupported: as `refuse_foreign`.
+        Unsupported: as `refuse_foreign`; or the template names a site or a golden image that is not the caller's.
     """
-    is_run = ctx.provider(record.provider, record.provider_settings).limits().reachable
+    offered = ctx.settings.server.providers or (ctx.settings.provider,)
+    named = site_names(topology, ())
+    for site in named:
+        if site not in (record.provider, *offered):
+            raise Unsupported(f"this server offers no site {site[:40]!r}", f"it has: {', '.join(offered)}")
+    for group in topology.groups.values():
+        if group.golden_image:
+            raise Unsupported(
+                f"{group.name} asks for the golden image {group.golden_image[:40]!r}, and images belong to the server",
+                "the server's owner can say it: im scale INFRA --image NAME",
+            )
+    is_run = any(limits.reachable for limits in Sites(ctx, record).limits(named).values())
     if is_run and not ctx.settings.server.foreign_playbooks:
         refuse_foreign(topology)
 

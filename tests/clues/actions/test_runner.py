@@ -42,6 +42,32 @@ def test_a_machine_is_ordered_awaited_and_admitted(rig: Rig, world: World) -> No
     assert (machine.state, machine.power_ons, machine.order, machine.failures) == (MachineState.ON, 1, "", 0)
 
 
+def test_a_machine_counts_as_coming_until_a_picture_shows_its_node_in_use(rig: Rig, world: World) -> None:
+    world.add_node("m1")
+    rig.turn()
+    rig.runner.submit(off(world, "m1"))
+    rig.until(rig.quiet)
+    rig.runner.submit(on("rack", "m1"))
+    world.lag_from = "uncordon"
+    rig.until(lambda: world.count("uncordon") > 0)
+    for _ in range(5):
+        rig.turn()
+        assert rig.book.get("rack", "m1").order, "it would be ordered again"
+    world.lag, world.lag_from = False, ""
+    rig.until(rig.quiet, turns=3)
+    assert (rig.book.get("rack", "m1").order, world.count("uncordon")) == ("", 1)
+
+
+def test_a_node_that_stays_cordoned_is_not_waited_for_without_end(rig: Rig, world: World) -> None:
+    rig.runner.submit(on("rack", "m2"))
+    rig.until(lambda: "m2" in world.nodes)
+    world.nodes["m2"] = msgspec.structs.replace(world.nodes["m2"], unschedulable=True)
+    world.lag = True
+    rig.snapshot()
+    rig.until(rig.quiet, turns=100)
+    assert rig.turns[-1].record.phase == "done"
+
+
 def test_machines_made_anew_go_by_their_token_until_the_driver_names_them(rig: Rig, world: World) -> None:
     rig.runner.submit(on("cloud", count=3))
     booting = rig.book.machines()["cloud"]

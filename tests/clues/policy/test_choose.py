@@ -14,6 +14,7 @@ from clues.policy.pack import Group
 from clues.policy.simulation import Simulation
 from clues.policy.supply import supply_of
 from tests.clues.build import GIB, match, near, node, pod, snapshot, spec
+from tests.laws import some
 
 _NONE = np.array([], dtype=np.int64)
 _POOLS = {
@@ -58,7 +59,7 @@ _SPECS = st.builds(lambda cpu, memory: spec(cpu * 250, memory * GIB), st.integer
 _WANTS = st.lists(st.tuples(_SPECS, st.integers(1, 12)), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(_WANTS)
 def test_first_fit_of_many_is_near_the_least(wants: list[tuple[PodSpec, int]]) -> None:
     simulation, costs = setting(wants, [pool("large")])
@@ -67,7 +68,7 @@ def test_first_fit_of_many_is_near_the_least(wants: list[tuple[PodSpec, int]]) -
     assert quick.counts["large"] <= best.counts["large"] * 11 / 9 + 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(_WANTS)
 def test_runs_of_nodes_hold_what_nodes_one_by_one_do(wants: list[tuple[PodSpec, int]]) -> None:
     simulation, costs = setting(wants, [pool("large"), pool("fat", 0.9)])
@@ -82,7 +83,7 @@ def test_runs_of_nodes_hold_what_nodes_one_by_one_do(wants: list[tuple[PodSpec, 
     assert sum(one.price * counted.counts.get(one.name, 0) for one in costs.pools) <= by_hand + 1.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(_WANTS, st.integers(0, 6), st.integers(0, 60), st.sampled_from(list(Expander)))
 def test_limits_hold_and_no_node_is_empty(
     wants: list[tuple[PodSpec, int]], nodes: int, cores: int, expander: Expander

@@ -12,6 +12,7 @@ from clues.policy.demand import ScaleOutResult
 from clues.policy.idle import ScaleInResult, scale_in
 from clues.policy.simulation import Simulation
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
+from tests.laws import some
 
 NOW = 1_772_625_600.0
 GIB = 1 << 30
@@ -287,7 +288,7 @@ def clusters(draw: st.DrawFn) -> list[NodeState]:
     return nodes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(clusters(), st.integers(0, 3), st.integers(0, 2), st.integers(1, 4))
 def test_laws_of_removal(nodes: list[NodeState], allowed: int, least: int, drains: int) -> None:
     policy = Policy(max_drain=drains, ok_unready=10)
@@ -311,7 +312,7 @@ def test_laws_of_removal(nodes: list[NodeState], allowed: int, least: int, drain
         assert (verdict.block is None) == (verdict.node in gone(result))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(clusters(), st.booleans())
 def test_a_stale_picture_never_scales_in(nodes: list[NodeState], complete: bool) -> None:
     result = decided(nodes, complete=complete, stale_s=0.0 if not complete else 1e9)
@@ -319,7 +320,7 @@ def test_a_stale_picture_never_scales_in(nodes: list[NodeState], complete: bool)
     assert Block.STALE.value in set(blocks(result).values())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(clusters(), st.data())
 def test_a_node_that_pending_pods_need_stays_and_no_other_goes_for_it(
     nodes: list[NodeState], data: st.DataObject

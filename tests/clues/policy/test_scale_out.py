@@ -13,6 +13,7 @@ from clues.options import BackOff, Headroom, Policy, Pool
 from clues.policy.template import fresh_node
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
 from tests.clues.build import GIB, pod, spec
+from tests.laws import some
 
 NOW = 1e9
 _SIZE = {"cpu": 4000, "memory": 16 * GIB, "pods": 110}
@@ -61,7 +62,7 @@ def crowd(asked: list[tuple[int, int]]) -> list[Pod]:
     return [waiting(f"p{i}", cpu, priority=priority) for i, (cpu, priority) in enumerate(asked)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(_PODS, st.integers(0, 20))
 def test_a_decision_that_was_carried_out_is_quiet(asked: list[tuple[int, int]], most: int) -> None:
     pools = [worker(max=most)]
@@ -78,7 +79,7 @@ def test_a_decision_that_was_carried_out_is_quiet(asked: list[tuple[int, int]], 
         assert set(outcomes(later).values()) == {"fits"}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(_PODS, st.integers(0, 89))
 def test_fewer_pods_never_need_more_nodes_than_one_besides(asked: list[tuple[int, int]], cut: int) -> None:
     pools = [worker(max=100)]
@@ -87,7 +88,7 @@ def test_fewer_pods_never_need_more_nodes_than_one_besides(asked: list[tuple[int
     assert part <= whole + 1  # first fit is not monotone to the last node
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(_PODS, st.integers(0, 8), st.integers(0, 8), st.integers(0, 30), st.integers(0, 5))
 def test_limits_are_never_exceeded(asked: list[tuple[int, int]], most: int, nodes: int, cores: int, boots: int) -> None:
     policy = Policy(max_nodes=nodes, max_cores=float(cores), max_booting=boots)
@@ -95,14 +96,14 @@ def test_limits_are_never_exceeded(asked: list[tuple[int, int]], most: int, node
     assert number <= min(most, nodes, cores // 4, boots)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 @given(_PODS)
 def test_the_same_picture_has_the_same_decision(asked: list[tuple[int, int]]) -> None:
     known, pools = picture(crowd(asked)), [worker(), worker(name="x", price=0.9, allocatable={**_SIZE, "cpu": 2000})]
     assert decide(known, pools, Policy(), Memory()) == decide(known, pools, Policy(), Memory())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 @given(_PODS)
 def test_every_pod_has_one_verdict(asked: list[tuple[int, int]]) -> None:
     done = decide(picture(crowd(asked)), [worker(max=5)], Policy(), Memory())

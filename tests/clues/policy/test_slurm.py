@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from clues.options import Policy
 from clues.policy.slurm import SlurmDecision, decide_slurm, judge_jobs, satisfies
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
+from tests.laws import some
 
 NOW = 10_000.0
 _IDLE, _OFF = SlurmNodeState.IDLE, SlurmNodeState.POWERED_DOWN
@@ -107,7 +108,7 @@ def test_power_ups_are_limited_by_whole_jobs() -> None:
 _STATES = st.sampled_from([_IDLE, _OFF, _OFF, SlurmNodeState.POWERING_UP, SlurmNodeState.DOWN])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=some(120), deadline=None)
 @given(st.lists(st.tuples(_STATES, st.sampled_from([2, 4])), max_size=6), st.integers(1, 4), st.sampled_from([1, 3]))
 def test_one_job_wakes_as_few_as_brute_force_says(
     nodes: list[tuple[SlurmNodeState, int]], want: int, cpus: int

@@ -13,6 +13,7 @@ from clues.policy.constraints import counted_terms
 from clues.policy.slurm import decide_slurm
 from clues.policy.slurm_jobs import Limits, judge
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
+from tests.laws import some
 
 _IDLE, _OFF, _ALLOC = SlurmNodeState.IDLE, SlurmNodeState.POWERED_DOWN, SlurmNodeState.ALLOCATED
 
@@ -186,7 +187,7 @@ _NODE = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=some(150), deadline=None)
 @given(st.lists(_NODE, max_size=6), st.lists(_JOB, max_size=6), _JOB)
 def test_one_more_job_at_the_end_removes_no_node_and_no_place_is_used_twice(
     shapes: list[SlurmNode], jobs: list[SlurmJob], more: SlurmJob

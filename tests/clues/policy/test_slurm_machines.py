@@ -185,3 +185,13 @@ def test_a_machine_whose_drain_of_the_last_time_is_about_to_end_is_not_ordered_a
     decision = decided(snapshot(nodes, (SlurmJob(3, "p"),), (came, there)), CLOUD)
     assert decision.power_on == ()
     assert (decision.pods[0].outcome, decision.pods[0].place) == ("upcoming", "n1")
+
+
+def test_a_machine_that_slurm_has_yet_to_ask_after_its_drain_is_not_ordered_again() -> None:
+    """After RESUME a node is IDLE+NOT_RESPONDING until slurmctld has asked its slurmd."""
+    came, off = machine("n1", MachineState.ON, order="token"), machine("n2", MachineState.OFF)
+    nodes = {"n1": _DOWN, "n2": _DOWN}
+    assert decided(snapshot(nodes, (SlurmJob(3, "p"),), (came, off))).power_on == ()
+    settled = msgspec.structs.replace(came, order="")
+    (order,) = decided(snapshot(nodes, (SlurmJob(3, "p"),), (settled, off))).power_on
+    assert order.machines == ("n2",)

@@ -16,6 +16,7 @@ CORPUS = Path(os.environ.get("IMCLUES_SHARED") or _ROOT.parent / "shared") / (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CORPUS.is_file(), reason=f"{CORPUS} is not here")
 def test_every_shared_verdict_is_the_schedulers() -> None:
     differences, compared = [], 0

@@ -197,7 +197,7 @@ def test_fewer_than_asked_for_is_no_capacity_and_what_came_is_kept(site: Site) -
     def short(method: str, path: str, *rest: Any) -> Any:
         said = ask(method, path, *rest)
         if method == "POST":
-            last = said["uri-list"].pop()["uri"].rsplit("/", 1)[-1]
+            last = said.data["uri-list"].pop()["uri"].rsplit("/", 1)[-1]
             site.server.ask("DELETE", f"/infrastructures/{site.infrastructure}/vms/{last}")
         return said
 

@@ -28,6 +28,7 @@ def test_the_one_right_answer(scenario: Scenario) -> None:
     assert differences(scenario.expect, answer(scenario).shape()) == [], scenario.title
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not VERDICTS.is_file(), reason=f"{VERDICTS} is not there (set IMCLUES_SHARED)")
 def test_every_verdict_is_the_schedulers() -> None:
     from clues.offline.verdicts import Fits, read_fits

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from clues.options import Budgets, Expander, Pool
 from clues.settings import DOCS, HOOKS, Settings, describe, load_settings, reference
 from infracore.errors import Misconfigured
+from tests.laws import some
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -193,7 +194,7 @@ def test_credentials_become_paths(tmp_path: Path) -> None:
         load(tmp_path, "drivers: {im: {auth: 'credential:../x'}}", CREDENTIALS_DIRECTORY="/run")
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=some(60), deadline=None)
 @given(st.text(max_size=30))
 def test_no_cron_text_crashes_the_check(text: str) -> None:
     from clues.settings.checks import cron_problem

@@ -11,6 +11,7 @@ from clues.slurm_model import SlurmJob, SlurmNodeState
 from clues.slurmapi.documents import read_job_document, read_node_document
 from clues.slurmapi.listing import ListedNode
 from clues.slurmapi.text import JOB_FORMAT, read_jobs, read_nodes, read_partitions
+from tests.laws import some
 
 NODE = (
     "NodeName=wn1 Arch=x86_64 CoresPerSocket=1  CPUAlloc={used} CPUEfctv=4 CPUTot=4 CPULoad=3.49 "
@@ -194,7 +195,7 @@ def test_nodes_as_json_are_the_nodes_as_text() -> None:
     assert old == new == node("MIXED+PLANNED", used=1)
 
 
-@settings(max_examples=60)
+@settings(max_examples=some(60))
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_set_aside(text: str) -> None:
     for read in (read_nodes, read_jobs, read_partitions):

@@ -11,6 +11,7 @@ from clues.sources.intake import Intake
 from clues.sources.kubernetes import RESOURCES
 from clues.sources.listwatch import Change, Listed
 from clues.sources.wire import Cluster
+from tests.laws import some
 
 PENDING, BOUND, NODES = RESOURCES[:3]
 
@@ -93,7 +94,7 @@ DOINGS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=some(300), deadline=None)
 @given(st.lists(DOINGS, max_size=40))
 def test_any_order_of_events_and_lists_ends_as_a_fresh_list(doings: list[tuple[str, Any]]) -> None:
     world, (cluster, it), seen = World(), intake(), set[str]()
@@ -176,7 +177,7 @@ def test_a_broken_object_that_is_deleted_is_no_problem_any_more() -> None:
     assert cluster.snapshot(0.0, (), {}).problems == ()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text() | st.integers(),

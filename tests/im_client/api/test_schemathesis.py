@@ -14,7 +14,7 @@ import pytest
 from tests.im_client.api.templates import tosca
 from tests.rigs.im_serve import im_serve
 
-pytestmark = pytest.mark.schemathesis
+pytestmark = [pytest.mark.schemathesis, pytest.mark.timeout(900)]
 
 _CONFIG = """\
 [checks]
@@ -45,7 +45,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
             ],
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=850,
             cwd=tmp_path,
             check=False,
         )

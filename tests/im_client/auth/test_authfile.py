@@ -13,6 +13,7 @@ from im_client.auth.authfile import parse_auth, read_auth_file
 from im_client.auth.credentials import Credential, by_id, of_type
 from infracore.errors import Misconfigured, NotFound
 from infracore.secrets import Secret
+from tests.laws import some
 
 
 def credential(ident: str, kind: str, **fields: str) -> Credential:
@@ -130,7 +131,7 @@ def can_be_written(value: str) -> bool:
     return re.search(r"\\+\n|\\+n|\r", value) is None and not {"'", '"'} <= set(value)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(entries)
 def test_what_was_written_in_lines_is_read(given_entries: list) -> None:
     wanted = [(i, t, {k: v for k, v in f.items() if can_be_written(v)}) for i, t, f in given_entries]
@@ -141,7 +142,7 @@ def test_what_was_written_in_lines_is_read(given_entries: list) -> None:
     assert parse_auth("\n".join(lines)) == tuple(credential(i, t, **f) for i, t, f in wanted)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(entries)
 def test_what_was_written_as_json_is_read(given_entries: list) -> None:
     text = json.dumps([{"id": i, "type": t, **f} for i, t, f in given_entries])

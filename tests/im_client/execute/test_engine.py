@@ -12,6 +12,7 @@ from im_client.execute.task import Backoff, Task, TaskContext
 from infracore.clock import FakeClock, SystemClock
 from infracore.errors import Cancelled, CommandFailed, InfraError, NoCapacity, TimedOut, Transient
 from infracore.events import Event, EventKind
+from tests.laws import some
 
 DONE, FAILED, SKIPPED, CANCELLED = OutcomeState
 
@@ -72,7 +73,7 @@ def test_outcomes_stand_in_the_order_of_the_tasks_with_what_was_returned() -> No
     assert (outcomes["z"].node, outcomes["z"].phase, outcomes["z"].attempts) == ("n", "p", 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.data())
 def test_every_task_runs_once_after_all_that_it_waits_for(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 12))

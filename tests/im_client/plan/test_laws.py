@@ -11,6 +11,7 @@ from im_client.plan.json import decode, encode
 from im_client.plan.model import Action, Known, Phase, Plan
 from im_client.topology.model import Topology
 from tests.im_client.plan.world import LIMITS, apply, cluster, with_phase
+from tests.laws import some
 
 topologies = st.builds(
     cluster,
@@ -46,7 +47,7 @@ def plan_of(topology: Topology, known: Known) -> Plan:
     return build("inf", topology, known, LIMITS)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some(80), deadline=None)
 @given(topologies, worlds())
 def test_the_plan_of_an_applied_plan_is_empty(topology: Topology, known: Known) -> None:
     after = apply(plan_of(topology, known), known, topology)
@@ -56,7 +57,7 @@ def test_the_plan_of_an_applied_plan_is_empty(topology: Topology, known: Known) 
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(topologies, worlds(), st.randoms(use_true_random=False))
 def test_equal_arguments_give_an_equal_plan_in_whatever_order_machines_are_listed(
     topology: Topology, known: Known, random: object
@@ -67,7 +68,7 @@ def test_equal_arguments_give_an_equal_plan_in_whatever_order_machines_are_liste
     assert plan_of(topology, shuffled) == plan_of(topology, known)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(topologies, worlds(), st.booleans())
 def test_every_step_waits_only_for_steps_before_it_and_each_machine_is_acted_on_once(
     topology: Topology, known: Known, destroy: bool
@@ -83,7 +84,7 @@ def test_every_step_waits_only_for_steps_before_it_and_each_machine_is_acted_on_
     assert set(plan.unchanged).isdisjoint(s.node for s in plan.steps)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(topologies, worlds())
 def test_creates_less_deletes_are_the_difference_of_the_counts(topology: Topology, known: Known) -> None:
     plan = plan_of(topology, known)
@@ -92,7 +93,7 @@ def test_creates_less_deletes_are_the_difference_of_the_counts(topology: Topolog
     assert len(fresh) - len(deleted) == sum(g.count for g in topology.groups.values()) - len(known.nodes)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(st.integers(0, 6), st.integers(0, 6))
 def test_scaling_never_touches_the_front_end_nor_a_worker_that_stays(before: int, after: int) -> None:
     known = apply(plan_of(cluster(before), Known()), Known(), cluster(before))
@@ -103,7 +104,7 @@ def test_scaling_never_touches_the_front_end_nor_a_worker_that_stays(before: int
     assert [s.node for s in machines if s.action is Action.DELETE] == [f"wn-{n}" for n in range(before, after, -1)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(topologies, worlds())
 def test_destroying_deletes_every_machine_once_and_leaves_nothing(topology: Topology, known: Known) -> None:
     plan = build("inf", topology, known, LIMITS, destroy=True)
@@ -111,7 +112,7 @@ def test_destroying_deletes_every_machine_once_and_leaves_nothing(topology: Topo
     assert not apply(plan, known, topology).nodes
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 @given(topologies, worlds(), st.booleans())
 def test_a_plan_survives_json(topology: Topology, known: Known, destroy: bool) -> None:
     plan = build("inf", topology, known, LIMITS, destroy=destroy)

@@ -13,6 +13,7 @@ from im_client.radl.text import write as write_text
 from im_client.template.findings import Place, Source
 from tests.im_client.radl.documents import document, look
 from tests.im_client.radl.test_radl_json import TEXT
+from tests.laws import some
 
 HERE = Place(Source("doc.radl"), 1, 1)
 NAMES = st.from_regex(r"[a-z_][a-z0-9_.\-]{0,8}", fullmatch=True).filter(
@@ -70,13 +71,13 @@ ORDERS = st.none() | st.builds(Contextualize, st.none() | st.integers(1, 999), s
 DOCUMENTS = st.builds(Document, SECTIONS, SECTIONS, SECTIONS, SYSTEMS, RECIPES, DEPLOYS, ORDERS)
 
 
-@settings(max_examples=40)
+@settings(max_examples=some(40))
 @given(DOCUMENTS)
 def test_a_document_that_is_written_reads_as_itself(made: Document) -> None:
     assert document(write_text(made)) == made
 
 
-@settings(max_examples=40)
+@settings(max_examples=some(40))
 @given(DOCUMENTS)
 def test_the_normal_form_is_its_own(made: Document) -> None:
     text = write_text(made)
@@ -106,7 +107,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=some(300))
 @given(st.lists(WORDS, max_size=40).map(" ".join))
 def test_any_sequence_of_words_is_read_with_problems_in_the_text(text: str) -> None:
     lines = text.split("\n")

@@ -12,6 +12,7 @@ from im_client.state import codec
 from im_client.state.store import Source
 from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Scope, Token
 from infracore.secrets import Secret
+from tests.laws import some
 
 text = st.text(max_size=8)
 keys = text | st.sampled_from(["$secret", "$", "$$", "$$secret", "$attribute", "$nothing"])
@@ -43,7 +44,7 @@ values = st.recursive(leaves, _branches, max_leaves=12)
 named = st.dictionaries(keys, values, max_size=3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(named)
 def test_values_come_back_equal_and_of_the_same_types(given_values: dict) -> None:
     back = codec.decode_values(codec.encode_values(given_values))
@@ -57,14 +58,14 @@ def test_a_number_that_is_none_comes_back_so() -> None:
     assert math.isnan(back)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(text, st.lists(text, max_size=2).map(tuple), st.dictionaries(text, text), named, st.dictionaries(text, index))
 def test_sources_come_back_equal(template: str, add_ons: tuple, files: dict, inputs: dict, counts: dict) -> None:
     source = Source(template, add_ons, files, inputs, counts)
     assert codec.decode_source(codec.encode_source(source)) == source
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(st.none() | st.builds(Secret, text), st.dictionaries(text, st.dictionaries(text, named, max_size=2), max_size=2))
 def test_the_sealed_part_of_a_node_comes_back_equal(key: Secret | None, outputs: dict) -> None:
     encoded = codec.encode_node_part(key, outputs)
@@ -87,7 +88,7 @@ specs = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(specs)
 def test_specs_come_back_equal(spec: Spec) -> None:
     assert codec.decode_spec(codec.encode_plain(spec)) == spec

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from im_client.state.sqlite import SqliteStore, open_store
-from infracore.errors import Misconfigured, Transient
+from infracore.errors import Misconfigured, NoSpace, Transient
 from infracore.secrets import Seal
 from tests.im_client.state.records import HIDDEN, ID, SEAL, infrastructure, node
 
@@ -112,7 +112,7 @@ def test_a_full_disk_is_reported_and_leaves_what_was_there(tmp_path: Path) -> No
             store.put_node(node(written))
             written += 1
 
-    with pytest.raises(Misconfigured, match="no room on the disk"):
+    with pytest.raises(NoSpace, match="no room on the disk"):
         fill()
     assert (len(store.nodes(ID)), store.infrastructure(ID).revision) == (written, written)
     store._db.execute("PRAGMA max_page_count = 100000")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from im_client.template.problems import Level
 from im_client.tosca.front import analyse
 from tests.im_client.tosca.reading import CATALOGUE, MAIN, Texts, analysed, said
+from tests.laws import some
 
 WHOLE = f"""tosca_definitions_version: tosca_simple_yaml_1_3
 imports:
@@ -221,7 +222,7 @@ ODD += [
 ]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_no_value_in_the_place_of_another_raises(seed: int, count: int) -> None:
     chance = random.Random(seed)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from im_client.template.findings import Findings
 from im_client.template.problems import Code
 from im_client.tosca.source import Map, Seq, key_place, parse, value_place
+from tests.laws import some
 
 
 def read(text: str | bytes) -> tuple[Map | None, Findings]:
@@ -133,7 +134,7 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=some(40))
 @given(st.dictionaries(st.text(max_size=6), plain, max_size=5, min_size=1))
 def test_what_pyyaml_writes_reads_back_equal(value: dict[str, object]) -> None:
     text = yaml.safe_dump(value, allow_unicode=True)

@@ -11,6 +11,7 @@ from clues.api.report import report_page, summarise
 from clues.api.report.summary import Buckets
 from clues.api.report.svg import nice_step, stacked_areas
 from tests.clues.api.test_public import Page
+from tests.laws import some
 
 POOLS = {
     "type": "pools", "at": 0.0,
@@ -120,7 +121,7 @@ _TYPES = st.sampled_from(["node", "pod", "action", "pools", "x"])
 @given(
     st.lists(st.builds(lambda kind, rest: {**rest, "type": kind}, _TYPES, st.dictionaries(_KEYS, _JUNK)), max_size=8)
 )
-@settings(max_examples=40)
+@settings(max_examples=some(40))
 def test_broken_records_neither_crash_nor_count(records: list[dict[str, Any]]) -> None:
     report = summarise(records, since=0.0, until=100.0)
     page = Page(report_page(report))

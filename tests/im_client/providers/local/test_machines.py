@@ -1,5 +1,6 @@
 """What only real machines show. Each test makes its own and removes them."""
 
+import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -10,9 +11,11 @@ import pytest
 
 from im_client.plan.model import Phase, Spec, SpecVolume
 from im_client.providers.base import Instance, MachineRequest
+from im_client.providers.images import ImageRequest
 from im_client.providers.local.nspawn_provider import NspawnProvider
 from im_client.providers.local.records import Manifest
 from im_client.providers.local.settings import LocalSettings, default_state_dir
+from infracore.errors import Unsupported
 from infracore.ids import new_token
 from infracore.process import Completed, run
 from tests.contracts.harness import KeyPair, new_key_pair
@@ -200,3 +203,44 @@ def test_a_create_killed_before_the_machine_ran_is_finished(
     provider._records.save(msgspec.structs.replace(manifest, made=False))
     assert provider.create(request).phase is Phase.RUNNING
     assert shell(machine, "true").status == 0
+
+
+_INSTALL = r"""
+set -e
+echo tool >/usr/local/bin/tool; chown 1:2 /usr/local/bin/tool; chmod 2755 /usr/local/bin/tool
+rm -r /etc/sudoers.d; mkdir /etc/sudoers.d; echo own >/etc/sudoers.d/own; rm /usr/bin/sum
+cp /bin/true /usr/local/bin/capable
+python3 -c 'import os
+os.setxattr("/usr/local/bin/capable", "security.capability", bytes.fromhex("0100000200040000" + 24 * "0"))'
+mkdir -p /etc/munge /var/log/app; chown 1:1 /var/log/app; echo line >/var/log/app.log
+echo key >/etc/munge/munge.key; echo secret >/root/.ssh/id_ed25519; echo history >/root/.bash_history
+cat /etc/machine-id
+"""
+_LOOK = r"""
+stat -c '%a %u %g' /usr/local/bin/tool; ls /etc/sudoers.d; test -e /usr/bin/sum || echo gone
+python3 -c 'import os; print(os.getxattr("/usr/local/bin/capable", "security.capability").hex())'
+for f in /etc/munge/munge.key /root/.ssh/id_ed25519 /var/log/app.log /root/.bash_history; do ls $f 2>/dev/null; done
+stat -c '%u' /var/log/app; hostname; cat /etc/machine-id
+"""
+
+
+def test_a_machine_starts_from_a_golden_image_with_what_was_installed_and_as_itself(
+    provider: NspawnProvider, shell: Shell, keys: KeyPair
+) -> None:
+    first = provider.create(_request(keys, Spec(), "first"))
+    made = shell(first, _INSTALL)
+    assert made.status == 0, made.stderr
+    provider.stop(first.provider_id)
+    _wait_for(provider, first, Phase.STOPPED)
+    saved = provider.save_image(ImageRequest("gold", first.provider_id, "machines", "first", "worker", 1.0))
+    provider.delete(first.provider_id)
+    request = _request(keys, Spec(golden_image=saved.id), "second")
+    second = provider.create(dataclasses.replace(request, host_key=new_key_pair().host_key))
+    *facts, name, identity = shell(second, _LOOK).stdout.split("\n")[:-1]
+    assert facts == ["2755 1 2", "own", "gone", "0100000200040000" + 24 * "0", "1"]
+    assert name == "second"
+    assert len(identity) == 32
+    assert identity != made.stdout.strip()
+    assert provider.get(second.provider_id).spec["image"] == saved.system
+    with pytest.raises(Unsupported, match="shall run"):
+        provider.create(_request(keys, Spec(golden_image=saved.id, os_version="13"), "third"))

@@ -1,0 +1,135 @@
+"""Golden images: which there are, and which one a group's machines start from. `services.saving` makes them."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from im_client.providers.base import Provider
+from im_client.providers.images import ImageKeeper, SavedImage
+from im_client.services.context import Context
+from im_client.services.sites import Sites
+from im_client.topology.model import Group, Topology
+from infracore.errors import Conflict, InvalidUsage, Misconfigured, NotFound, Unsupported
+
+__all__ = ["SiteImage", "choose_images", "find_image", "image_keeper", "known_images", "require_images"]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteImage:
+    """An image, where it is, and who keeps it."""
+
+    site: str
+    image: SavedImage
+    keeper: ImageKeeper
+
+
+def image_keeper(provider: Provider, site: str) -> ImageKeeper:
+    """Return a provider as one that keeps images.
+
+    Raises:
+        Unsupported: it keeps none.
+    """
+    if not isinstance(provider, ImageKeeper):
+        raise Unsupported(
+            f"{site} keeps no images of machines", "systemd-nspawn machines of the provider local can be saved"
+        )
+    return provider
+
+
+def known_images(ctx: Context) -> tuple[SiteImage, ...]:
+    """Return the images of the provider of the settings, of all sites, and of those that infrastructures are at.
+
+    Those of one site stand together, the newest first. Sites that keep none are left out.
+    """
+    places: dict[Provider, str] = {}
+    for name in (ctx.settings.provider, *ctx.settings.sites):
+        places.setdefault(ctx.provider(name), name)
+    for record in ctx.store.infrastructures():
+        with suppress(InvalidUsage, Misconfigured):  # a site that is not in the settings any more
+            places.setdefault(Sites(ctx, record).at(record.provider), record.provider)
+    return tuple(
+        SiteImage(site, image, provider)
+        for provider, site in places.items()
+        if isinstance(provider, ImageKeeper)
+        for image in provider.list_images()
+    )
+
+
+def find_image(ctx: Context, name: str, site: str | None = None) -> SiteImage:
+    """Return the image of a name or id.
+
+    Raises:
+        NotFound: there is none. Conflict: several sites have one of this name.
+    """
+    everything = known_images(ctx)
+    found = [one for one in everything if name in {one.image.name, one.image.id} and site in {None, one.site}]
+    if not found:
+        there = ", ".join(one.image.name for one in everything)
+        raise NotFound(
+            f"there is no golden image {name!r}", f"there are: {there}" if there else "im image save makes one"
+        )
+    if len(found) > 1:
+        sites = ", ".join(one.site for one in found)
+        raise Conflict(f"several sites have an image {name!r}: {sites}", "say which: --site NAME")
+    return found[0]
+
+
+def choose_images(
+    sites: Sites, topology: Topology, chosen: Mapping[str, str]
+) -> tuple[Mapping[str, Mapping[str, str]], tuple[str, ...]]:
+    """Return group -> site -> id of the image that its machines start from there, and what the user should know.
+
+    `chosen` wins over the template. An image that is gone keeps no cluster from growing: its machines are made as
+    without it, which a remark says.
+    """
+    images: dict[str, Mapping[str, str]] = {}
+    notes: list[str] = []
+    for group in topology.groups.values():
+        name = chosen.get(group.name, group.golden_image)
+        if not name:
+            continue
+        there = _at_sites(sites, group, name)
+        images[group.name] = {site: image.id for site, image in there.items() if image.is_ready}
+        if not images[group.name]:
+            why = "is not ready yet" if there else "is gone"
+            notes.append(f"the golden image {name} of {group.name} {why}: its machines are made without it")
+    return images, tuple(notes)
+
+
+def require_images(sites: Sites, topology: Topology, wanted: Mapping[str, str]) -> None:
+    """Check images that a user asks for; "" is none.
+
+    Raises:
+        Unsupported: no site of the group keeps images. NotFound: none has this one. InvalidUsage: there is no such
+            group, or the image is of another group's machines.
+    """
+    for name, image in wanted.items():
+        group = topology.groups.get(name)
+        if group is None:
+            raise InvalidUsage(f"there is no group of machines {name!r}", f"there are: {', '.join(topology.groups)}")
+        if not image:
+            continue
+        found = _at_sites(sites, group, image)
+        if not found:
+            places = group.placement.sites or (sites.own,)
+            for place in places[:1]:
+                image_keeper(sites.at(place), place)
+            raise NotFound(f"no golden image {image!r} at {', '.join(places)}", "im image list shows what there is")
+        others = sorted({one.group for one in found.values()} - {name})
+        if others:
+            raise InvalidUsage(
+                f"the golden image {image!r} is of a machine of {', '.join(others)}, not of {name}",
+                f"save a machine of {name}: im image save",
+            )
+
+
+def _at_sites(sites: Sites, group: Group, name: str) -> dict[str, SavedImage]:
+    """Return site -> image, for the sites of a group that have it."""
+    found: dict[str, SavedImage] = {}
+    for site in group.placement.sites or (sites.own,):
+        provider = sites.at(site)
+        images = provider.list_images() if isinstance(provider, ImageKeeper) else ()
+        chosen = next((image for image in images if name in {image.name, image.id}), None)
+        if chosen is not None:
+            found[site] = chosen
+    return found

@@ -1,0 +1,128 @@
+"""`im image save`: stop a configured machine, save it, start it again."""
+
+import dataclasses
+import re
+import threading
+
+from im_client.plan.model import Phase
+from im_client.providers.images import ImageRequest, SavedImage
+from im_client.providers.scrub import check_patterns
+from im_client.services.context import Context
+from im_client.services.golden import image_keeper
+from im_client.services.model import ApplyReport, Verb
+from im_client.services.power import power
+from im_client.services.prepare import find
+from im_client.services.reading import choose_node
+from im_client.services.sites import Sites
+from im_client.state.store import InfrastructureRecord, NodeRecord, RunState
+from infracore.errors import CommandFailed, Conflict, InvalidUsage
+from infracore.events import Event, EventKind, Listener
+
+__all__ = ["SavePlan", "SaveRequest", "check_save", "save_image", "use_image"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SaveRequest:
+    """What the user says."""
+
+    infra: str
+    machine: str
+    name: str | None = None
+    """None: the infrastructure's name with the group's."""
+    without: tuple[str, ...] = ()
+    """Paths that do not go into the image, beside those that never do."""
+    use: bool = False
+    """Whether the group's new machines start from it from now on."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SavePlan:
+    """A request that can be carried out."""
+
+    record: InfrastructureRecord
+    node: NodeRecord
+    image: ImageRequest
+    is_running: bool
+    use: bool
+
+
+def check_save(ctx: Context, request: SaveRequest) -> SavePlan:
+    """Look whether a machine can be saved, changing nothing.
+
+    Raises:
+        InvalidUsage: a name or path that cannot be. Unsupported: its provider keeps no images.
+        Conflict: the machine is not configured, or the name is taken.
+    """
+    record = find(ctx, request.infra)
+    node = choose_node(record, ctx.store.nodes(record.id), request.machine)
+    provider = Sites(ctx, record).at(node.provider)
+    keeper = image_keeper(provider, node.provider)
+    name = _name(request.name or f"{record.name}-{node.group}", given=request.name is not None)
+    if any(name in {image.name, image.id} for image in keeper.list_images()):
+        raise Conflict(f"there is a golden image {name!r} already", "choose another --name, or delete it")
+    if node.phase not in {Phase.CONFIGURED, Phase.STOPPED}:
+        raise Conflict(f"{node.name} is {node.phase}, not configured", f"run: im reconfigure {record.name} {node.name}")
+    image = ImageRequest(
+        name=name,
+        provider_id=node.provider_id or "",
+        infrastructure=record.id,
+        machine=node.name,
+        group=node.group,
+        now=ctx.clock.now(),
+        scrub=check_patterns(request.without),
+    )
+    is_running = provider.get(image.provider_id).phase is Phase.RUNNING
+    return SavePlan(record, node, image, is_running, request.use)
+
+
+def save_image(
+    ctx: Context, plan: SavePlan, *, listener: Listener, cancel: threading.Event, wait_s: float = 0.0
+) -> SavedImage:
+    """Save a machine. One that runs is stopped before (its stop hooks run) and started and configured again after.
+
+    Raises:
+        CommandFailed: the machine could not be stopped, or not be started again; the message says which.
+        Conflict, NoCapacity, Locked: see `ImageKeeper.save_image`; the machine runs again then.
+    """
+    record, name = plan.record, plan.node.name
+    keeper = image_keeper(Sites(ctx, record).at(plan.node.provider), plan.node.provider)
+    again = f"im start {record.name} {name}"
+    if plan.is_running:
+        report = power(ctx, record.id, Verb.STOP, [name], listener=listener, cancel=cancel, wait_s=wait_s)
+        _must_be_done(report, f"{name} could not be stopped", f"nothing was saved; if it is stopped: {again}")
+    try:
+        with ctx.locks.hold(record.id, "image", wait_s=wait_s, clock=ctx.clock, cancel=cancel, name=record.name):
+            listener(Event(ctx.clock.now(), EventKind.NOTE, name, "save", f"its files are copied to {plan.image.name}"))
+            saved = keeper.save_image(plan.image)
+        if plan.use:
+            use_image(ctx, record.id, plan.node.group, saved.name, cancel=cancel, wait_s=wait_s)
+    finally:
+        if plan.is_running:
+            report = power(ctx, record.id, Verb.START, [name], listener=listener, cancel=cancel, wait_s=wait_s)
+    if plan.is_running:
+        _must_be_done(report, f"the image {saved.name} is saved, but {name} does not run again", f"run: {again}")
+    return saved
+
+
+def use_image(
+    ctx: Context, infra: str, group: str, image: str, *, cancel: threading.Event, wait_s: float = 0.0
+) -> None:
+    """Record which image the new machines of a group start from; "" is none."""
+    record = find(ctx, infra)
+    with ctx.locks.hold(record.id, "image", wait_s=wait_s, clock=ctx.clock, cancel=cancel, name=record.name):
+        source = ctx.store.infrastructure(record.id).source
+        images = {**source.images, group: image}
+        ctx.store.set_source(record.id, dataclasses.replace(source, images=images), ctx.clock.now())
+
+
+def _must_be_done(report: ApplyReport, what: str, hint: str) -> None:
+    if report.state is not RunState.DONE:
+        reasons = [node.error for node in report.nodes if node.error]
+        raise CommandFailed(f"{what}: {'; '.join(reasons) or report.state}", hint)
+
+
+def _name(text: str, *, given: bool) -> str:
+    name = text if given else re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
+    if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", name) is None:
+        raise InvalidUsage(f"{name!r} is no name of an image", "use a-z, 0-9 and hyphens, 40 at most")
+    return name

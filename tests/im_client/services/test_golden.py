@@ -1,0 +1,100 @@
+"""Who keeps golden images, and what happens around saving a machine."""
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from im_client.plan.model import Phase
+from im_client.providers.images import ImageKeeper
+from im_client.providers.registry import provider
+from im_client.services.apply import apply
+from im_client.services.context import Context, open_context
+from im_client.services.golden import image_keeper, known_images
+from im_client.services.model import DeployRequest
+from im_client.services.prepare import prepare_deploy, prepare_scale
+from im_client.services.reading import show
+from im_client.services.saving import SaveRequest, check_save, save_image
+from im_client.state.store import RunState
+from infracore.errors import Conflict, InfraError, NotFound, Unsupported
+
+TEMPLATE = """\
+tosca_definitions_version: tosca_simple_yaml_1_3
+metadata: {template_name: site}
+topology_template:
+  node_templates:
+    web:
+      type: tosca.nodes.Compute
+      capabilities: {scalable: {properties: {min_instances: 0, max_instances: 9, default_instances: 1}}}
+"""
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> Iterator[Context]:
+    (tmp_path / "t.yaml").write_text(TEMPLATE)
+    environ = {"IM_STATE_DIR": str(tmp_path / "state"), "IM_PROVIDER": "fake", "HOME": str(tmp_path)}
+    environ["IM_CACHE_DIR"] = str(tmp_path / "cache")
+    with open_context(environ=environ, cwd=tmp_path) as context:
+        prepared = prepare_deploy(context, DeployRequest("t.yaml"))
+        apply(context, prepared, listener=lambda _: None, cancel=threading.Event())
+        yield context
+
+
+def save(ctx: Context, *, cancelled: bool = False, name: str = "site-web") -> None:
+    cancel = threading.Event()
+    plan = check_save(ctx, SaveRequest("site", "web-1", name))
+    if cancelled:
+        cancel.set()
+    save_image(ctx, plan, listener=lambda _: None, cancel=cancel)
+
+
+def test_providers_without_images_say_so_and_those_that_have_them_are_known(tmp_path: Path) -> None:
+    qemu = provider("local", {"kind": "qemu", "state_dir": str(tmp_path)})
+    with pytest.raises(Unsupported, match="here keeps no images"):
+        image_keeper(qemu, "here")
+    assert isinstance(provider("fake"), ImageKeeper)
+
+
+def test_a_machine_that_cannot_be_stopped_is_not_saved(ctx: Context) -> None:
+    with pytest.raises(InfraError, match="could not be stopped"):
+        save(ctx, cancelled=True)
+    assert known_images(ctx) == ()
+    assert show(ctx, "site").nodes[0].phase is Phase.CONFIGURED
+
+
+def test_a_machine_whose_saving_fails_runs_again(ctx: Context) -> None:
+    save(ctx)
+    plan = check_save(ctx, SaveRequest("site", "web-1", "another"))
+    taken = dataclasses.replace(plan, image=dataclasses.replace(plan.image, name="site-web"))
+    with pytest.raises(Conflict, match="already"):
+        save_image(ctx, taken, listener=lambda _: None, cancel=threading.Event())
+    assert show(ctx, "site").nodes[0].phase is Phase.CONFIGURED
+
+
+def test_a_machine_that_is_not_configured_is_not_saved(ctx: Context) -> None:
+    node = show(ctx, "site").nodes[0]
+    ctx.store.put_node(dataclasses.replace(node, phase=Phase.UNCONFIGURED))
+    with pytest.raises(Conflict, match="not configured"):
+        check_save(ctx, SaveRequest("site", "web-1"))
+
+
+def test_what_was_begun_from_an_image_that_is_gone_is_begun_anew(ctx: Context) -> None:
+    save(ctx)
+    prepared = prepare_scale(ctx, "site", {"web": 2}, images={"web": "site-web"})
+    apply(ctx, prepared, listener=lambda _: None, cancel=threading.Event())
+    node = show(ctx, "site").nodes[1]
+    fake = ctx.provider("fake")
+    assert node.spec.golden_image == "fake-site-web"
+    fake.delete(node.provider_id or "")  # as if a killed process had only written its intent
+    ctx.store.put_node(dataclasses.replace(node, phase=Phase.CREATING, provider_id=None))
+    image_keeper(fake, "fake").delete_image("fake-site-web")
+    report = apply(ctx, prepare_deploy(ctx, DeployRequest("t.yaml")), listener=lambda _: None, cancel=threading.Event())
+    assert report.state is RunState.DONE
+    assert show(ctx, "site").nodes[1].spec.golden_image is None
+
+
+def test_looking_at_an_image_that_is_not_there_is_an_error(ctx: Context) -> None:
+    with pytest.raises(NotFound):
+        image_keeper(ctx.provider("fake"), "fake").check_image("nope")

@@ -22,7 +22,7 @@ from im_client.state.locks import LostLock
 from im_client.state.migrations.postgres import known_migrations, known_queue, migrate
 from im_client.state.sql_store import SqlStore
 from im_client.state.store import StateLost
-from infracore.errors import Conflict, InfraError, Misconfigured, Transient
+from infracore.errors import Conflict, InfraError, Misconfigured, NoSpace, Transient
 from infracore.secrets import Seal, Secret
 
 __all__ = ["PostgresDatabase", "PostgresStore", "Session", "connect", "conninfo_of"]
@@ -313,7 +313,7 @@ def _translated(error: psycopg.Error, name: str) -> InfraError:
         case errors.InsufficientPrivilege() | errors.InvalidCatalogName() | errors.UndefinedTable():
             return Misconfigured(f"cannot use {name}: {said}", "the user of database_url must own its tables")
         case errors.DiskFull():
-            return Misconfigured(f"no room on the disk of {name}", "free some space, then run the same command again")
+            return NoSpace(f"no room on the disk of {name}", "free some space, then run the same command again")
         case PoolTimeout():
             return StateLost(f"{name} does not answer", "try again when it is back")
         case psycopg.OperationalError() | psycopg.InterfaceError():

@@ -192,7 +192,9 @@ class PostgresLocks:
                         if asked:
                             found = connection.execute(_BEAT, (self._owner, list(asked.values())))
                             self._note(asked, {row["infrastructure"]: row["token"] for row in found}, began)
-            except StateLost:
+            except InfraError as error:
+                if not isinstance(error, StateLost):  # that is logged already
+                    _LOG.error("no sign of life could be given: %s", error)
                 self._note(asked or self._asked(), None, began)
                 self._stop.wait(self._lease_s / _BEATS)
 

@@ -22,7 +22,7 @@ from im_client.state.locks import LostLock
 from im_client.state.migrations.postgres import known_migrations, known_queue, migrate
 from im_client.state.sql_store import SqlStore
 from im_client.state.store import StateLost
-from infracore.errors import Conflict, InfraError, Misconfigured, Transient
+from infracore.errors import Conflict, InfraError, Misconfigured, NoSpace, Transient
 from infracore.secrets import Seal, Secret
 
 __all__ = ["PostgresDatabase", "PostgresStore", "Session", "connect", "conninfo_of"]
@@ -93,7 +93,7 @@ class _Outage:
         with self._lock:
             was_away, self.is_away = self.is_away, True
         if not was_away:
-            _LOG.warning("%s cannot be reached: %s; trying again until it is back", self._name, why)
+            _LOG.warning("%s; trying again until it is back", why)
 
     def ended(self) -> None:
         with self._lock:
@@ -217,16 +217,16 @@ class PostgresDatabase:
         """Give a connection beside the pool, with autocommit, to a thread that tries again by itself.
 
         Raises:
-            StateLost: there is none, or it was lost; this is logged, once for all that notice it.
+            StateLost: there is none, which is logged once for all that notice it; or it was lost.
         """
         try:
-            with connect(self.url, self.name, autocommit=True) as connection:
-                self._outage.ended()
-                yield connection
-        except (psycopg.Error, Misconfigured) as error:
-            why = error.message if isinstance(error, Misconfigured) else _first_line(error)
-            self._outage.began(why)
-            raise StateLost(f"{self.name} does not answer: {why}", "try again when it is back") from error
+            connection = connect(self.url, self.name, autocommit=True)
+        except Misconfigured as error:
+            self._outage.began(error.message)
+            raise StateLost(f"{self.name} does not answer", "try again when it is back") from error
+        self._outage.ended()
+        with self.errors(), connection:
+            yield connection
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -313,7 +313,7 @@ def _translated(error: psycopg.Error, name: str) -> InfraError:
         case errors.InsufficientPrivilege() | errors.InvalidCatalogName() | errors.UndefinedTable():
             return Misconfigured(f"cannot use {name}: {said}", "the user of database_url must own its tables")
         case errors.DiskFull():
-            return Misconfigured(f"no room on the disk of {name}", "free some space, then run the same command again")
+            return NoSpace(f"no room on the disk of {name}", "free some space, then run the same command again")
         case PoolTimeout():
             return StateLost(f"{name} does not answer", "try again when it is back")
         case psycopg.OperationalError() | psycopg.InterfaceError():

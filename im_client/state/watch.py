@@ -78,6 +78,9 @@ class Watch:
                     self._listen(connection)
             except StateLost:
                 self._stop.wait(_PAUSE_S)
+            except InfraError as error:
+                _LOG.error("no sign of life could be given: %s", error)
+                self._stop.wait(_PAUSE_S)
 
     def _listen(self, connection: "psycopg.Connection[dict[str, Any]]") -> None:
         connection.execute("LISTEN im_operation")

@@ -36,12 +36,10 @@ class Cluster:
         return self._ending.enter_context(im_serve(machine, **env))
 
     def worker(self, name: str, concurrency: int = 2) -> Daemon:
-        """Start a worker on a machine of this name."""
+        """Start a worker on a machine of this name; it begins when it is ready."""
         machine, env = self._machine(name)
         argv = [sys.executable, "-m", "im_client.cli.main", "worker", "--concurrency", str(concurrency)]
-        running = self._ending.enter_context(daemon(argv, machine, {**self.environ(machine), **env}))
-        running.wait_for(lambda: "im worker: ready" in running.said())
-        return running
+        return self._ending.enter_context(daemon(argv, machine, {**self.environ(machine), **env}))
 
     def environ(self, machine: Path) -> dict[str, str]:
         """Return the environment of a command on a machine."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +28,9 @@ from infracore.clock import SystemClock
 from infracore.errors import InvalidUsage
 
 PODS = 2000
-EVENTS = 20_000
+EVENTS = 8_000
+NEW = 4_000
+RUNS = 9
 BURST = 16 * 64 * 1024
 """Bytes of the watch that come before the loop takes them in: 250 events, 5,000 a second with its window of 50 ms."""
 PER_EVENT_US = 15.0
@@ -152,15 +154,16 @@ def node(number: int) -> bytes:
 
 
 class Replay:
-    """Stands where the API client does: an empty list, then a watch of what was recorded, then silence."""
+    """Stands where the API client does: a list, then a watch of what was recorded, then silence."""
 
-    def __init__(self, recorded: bytes) -> None:
+    def __init__(self, recorded: bytes, listed: Sequence[bytes] = ()) -> None:
         self._recorded = recorded
+        self._list = b'{"metadata":{"resourceVersion":"1"},"items":[%b]}' % b",".join(listed)
         self.go, self.told, self.over = threading.Event(), threading.Event(), threading.Event()
         self.is_over = False
 
     def request(self, *_: Any, **__: Any) -> Answer:
-        return Answer(200, b'{"metadata":{"resourceVersion":"1"},"items":[]}')
+        return Answer(200, self._list)
 
     @contextmanager
     def stream(self, _: str, query: Mapping[str, str], **__: Any) -> Iterator[Stream]:
@@ -180,20 +183,24 @@ class Replay:
         self.over.wait()
 
 
-def event_us() -> float:
-    """CPU microseconds of one event, the least of three runs; nearly every event changes the picture."""
-    lines = [
-        b'{"type":"MODIFIED","object":' + pod(number, 200, phase=phase) + b"}\n"
-        for phase in ("Pending", "Running")
-        for number in range(PODS)
-    ]
-    recorded = b"".join(lines[number % len(lines)] for number in range(EVENTS))
+def event_us(*, new: bool = False) -> float:
+    """CPU microseconds of one event, the least of some runs; nearly every event changes the picture.
+
+    The pods were listed before, and events change their status, as nearly all do; or each is of a pod that is `new`.
+    """
+    count = NEW if new else PODS
+    running = [pod(number, 200) for number in range(count)]
+    kinds = [(b"ADDED", running)] if new else [(b"MODIFIED", running), (b"MODIFIED", pending(count))]
+    lines = [b'{"type":"%b","object":%b}\n' % (event, item) for event, items in kinds for item in items]
+    events = NEW if new else EVENTS
+    recorded = b"".join(lines[number % len(lines)] for number in range(events))
     least = float("inf")
-    for _ in range(3):
-        replay = Replay(recorded)
+    for _ in range(RUNS):
+        replay = Replay(recorded, () if new else running)
         source = KubernetesSource(replay, SystemClock(), Timing(), resources=(BOUND,))  # type: ignore[arg-type]
         source.start(lambda: None)
         replay.told.wait()
+        _ = source.version
         start = time.process_time()
         while not replay.is_over:
             replay.told.clear()
@@ -205,7 +212,11 @@ def event_us() -> float:
         assert known.complete
         replay.over.set()
         source.stop()
-    return least / EVENTS * 1e6
+    return least / events * 1e6
+
+
+def pending(count: int) -> list[bytes]:
+    return [pod(number, 200, phase="Pending") for number in range(count)]
 
 
 def client_us() -> float:
@@ -256,6 +267,7 @@ def main() -> int:
         figure(
             "a pod event, to the cache", event_us(), "us", limit=PER_EVENT_US, peer=client_us(), peer_name="kubernetes"
         ),
+        figure("an event of a pod that was not known", event_us(new=True), "us"),
         figure("bytes of a pod as it comes", len(pod(7, 200)), "B"),
     ]
     for nodes, pods, limit in SIZES:

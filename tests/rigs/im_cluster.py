@@ -64,10 +64,11 @@ class Cluster:
         """Return the machines that the provider has."""
         return [msgspec.json.decode(path.read_bytes()) for path in (self.folder / "world/machines").glob("*.json")]
 
-    def orphans(self) -> set[str]:
+    def orphans(self, *infrastructures: str) -> set[str]:
         """Return what is at the provider and not in the record, or the other way round."""
-        recorded = {row["provider_id"] for row in self.rows("SELECT provider_id FROM node")}
-        return recorded ^ {machine["id"] for machine in self.world()}
+        words = "SELECT provider_id FROM node WHERE infrastructure = ANY(%s)"
+        recorded = {row["provider_id"] for row in self.rows(words, list(infrastructures))}
+        return recorded ^ {machine["id"] for machine in self.world() if machine["infrastructure"] in infrastructures}
 
     def _machine(self, name: str) -> tuple[Path, dict[str, str]]:
         machine = self.folder / name

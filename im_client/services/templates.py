@@ -16,6 +16,7 @@ import yaml
 
 from im_client.template.analysis import InputDefinition, Reader
 from im_client.topology.values import Value
+from im_client.tosca.locations import SENT
 from infracore.errors import InfraError, InvalidUsage, Misconfigured, NotFound, Transient, Unauthorised
 
 __all__ = ["FileReader", "Said", "StoredReader", "absolute", "parse_inputs", "settle"]
@@ -57,6 +58,8 @@ class FileReader:
 
     def read(self, location: str, /) -> bytes:
         """Return the bytes of an absolute path or https address; see `template.analysis.Reader`."""
+        if location.startswith(SENT):
+            raise NotFound(f"{location.rsplit('/', 1)[-1]} was not sent with the template")
         if location.startswith("https://"):
             return self._fetch(location)
         if "://" in location:

@@ -71,6 +71,7 @@ class ServerSettings:
     workers: int = 16
     wait_s: float = 120.0
     most_bytes: int = 4 * 2**20
+    most_machines: int = 1000
     parse_s: float = 60.0
     fetch_hosts: tuple[str, ...] = ("*",)
     foreign_playbooks: bool = False
@@ -146,6 +147,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.workers": ("Infrastructures that are changed at once.", "operations"),
     "server.wait_s": ("How long an answer waits for what must be done before it (destroy, stop ...).", "s"),
     "server.most_bytes": ("Largest body of a request.", "bytes"),
+    "server.most_machines": ("Machines of all infrastructures that one account owns; 0: no limit.", "machines"),
     "server.parse_s": ("How long one large template may be read.", "s"),
     "server.fetch_hosts": ("Hosts that templates may import from, as patterns; private addresses never.", ""),
     "server.foreign_playbooks": ("Run playbooks of callers: they can read what this server can.", ""),

@@ -24,7 +24,7 @@ from im_client.services.server.vault import with_vault
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, Outdated, Role
 from im_client.state.store import InfrastructureRecord, Source
 from im_client.topology.values import Value
-from infracore.errors import Conflict, InvalidUsage, NotFound
+from infracore.errors import Conflict, InvalidUsage, NotFound, QuotaExceeded
 from infracore.ids import new_infrastructure_id, new_run_id
 
 __all__ = [
@@ -97,6 +97,7 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
     infra = new_infrastructure_id()
     prepared = _prepare_new(house, caller, body, infra)
     names = _made(prepared.plan)
+    _check_share(house, caller, infra, prepared)
     ticket = house.operations.submit(
         Acceptance(
             operation=_operation(house, caller, infra, OperationKind.CREATE),
@@ -153,6 +154,7 @@ def update(
         if wanted == record.source and prepared.plan.is_empty and not waiting and only_vm is None and configure:
             return reconfigure(house, caller, infra, (), if_version=if_version)
         names = _made(prepared.plan)
+        _check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
             Acceptance(
                 operation=_operation(house, caller, infra, OperationKind.UPDATE, nodes=leaving, configure=configure),
@@ -233,6 +235,7 @@ def scale(
         if _is_of_caller(record):
             _check(house, prepared)
         names = _made(prepared.plan)
+        _check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
             Acceptance(
                 operation=_operation(house, caller, infra, OperationKind.UPDATE),
@@ -349,6 +352,23 @@ def _check(house: House, prepared: Prepared) -> None:
 def _is_of_caller(record: InfrastructureRecord) -> bool:
     """Whether a caller sent the template; else the server's owner deployed it with `im`, and may run anything."""
     return record.source.template.startswith(TEMPLATES)
+
+
+def _check_share(house: House, caller: Caller, infra: str, prepared: Prepared) -> None:
+    """Raise QuotaExceeded where the change makes machines and an owner would have more than one account may."""
+    most = house.ctx.settings.server.most_machines
+    if not most or caller.is_admin or not _made(prepared.plan):
+        return
+    wanted = sum(group.count for group in prepared.topology.groups.values())
+    owners = [account for account, role in house.records.members(infra).items() if role is Role.OWNER]
+    for owner in owners or [caller.name]:
+        others = [other for other, role in house.records.memberships(owner).items() if role is Role.OWNER]
+        has = sum(len(house.records.vm_numbers(other)) for other in others if other != infra)
+        if has + wanted > most:
+            raise QuotaExceeded(
+                f"{owner} would have {has + wanted} machines, and one account has {most} at the most",
+                "remove some first; whoever runs this server sets server.most_machines",
+            )
 
 
 def _check_only(plan: Plan, name: str) -> None:

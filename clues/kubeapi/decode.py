@@ -73,46 +73,40 @@ _TOP: Final = msgspec.json.Decoder(forms.PodTop)
 _STATUS: Final = msgspec.json.Decoder(forms.PodStatusHead)
 _BEFORE_SPEC: Final = b'},"spec":{'
 _BEFORE_STATUS: Final = b'},"status":{'
+_TO_STATUS: Final = len(_BEFORE_STATUS) - 1
 _SEED: Final = int.from_bytes(os.urandom(8))
 
 
-def glance_of(text: bytes, at: int = 0, end: int = sys.maxsize) -> Glance:
+def glance_of(text: bytes, at: int = 0, to: int = sys.maxsize) -> Glance:
     """Look at a pod that stands in a text, without copying it.
+
+    As API servers write a pod, its two ends are enough: that what comes before the spec is whole JSON once its brace
+    is closed shows that the spec stands where it should, and likewise of the status. What is between the two is not
+    read but hashed: it was read where its hash is known, and is read as a whole where it is not.
 
     Safe in any thread: best in the one that got the bytes, while they are in its processor's cache.
 
     Raises msgspec.MsgspecError or ValueError.
     """
-    end = min(end, len(text))
-    found = _glance_around(text, at, end)
-    if found is None:
-        head = _HEAD.decode(text[at:end])
-        found = _glance(head.metadata, head.spec, head.status)
-    return found
-
-
-def _glance_around(text: bytes, at: int, to: int) -> Glance | None:
-    """Look at a pod as API servers write it, by its two ends; None where it is written in another way.
-
-    That what comes before the spec is whole JSON once its brace is closed shows that the spec stands where it should,
-    and likewise of the status. What is between the two is not read but hashed: it was read where its hash is known,
-    and is read as a whole where it is not.
-    """
+    to = min(to, len(text))
     start, end = text.find(_BEFORE_SPEC, at, to), text.rfind(_BEFORE_STATUS, at, to)
-    if not at < start < end:
-        return None
-    try:
-        top = _TOP.decode(b"%b}" % text[at : start + 1])
-        status = _STATUS.decode(text[end + len(_BEFORE_STATUS) - 1 : to - 1])
-    except msgspec.MsgspecError:
-        return None
-    return _glance(top.metadata, memoryview(text)[start:end], status)
+    if at < start < end:
+        try:
+            top = _TOP.decode(b"%b}" % text[at : start + 1])
+            status = _STATUS.decode(text[end + _TO_STATUS : to - 1])
+        except msgspec.MsgspecError:
+            pass
+        else:
+            return _glance(top.metadata, memoryview(text)[start:end], status)
+    head = _HEAD.decode(text[at:to])
+    return _glance(head.metadata, head.spec, head.status)
 
 
 def _glance(meta: forms.MetaHead, spec: memoryview | msgspec.Raw, status: forms.PodStatusHead | None) -> Glance:
     said, phase, nominated, conditions = b"", Phase.PENDING, "", b""
     if status is not None:
-        said, phase, nominated = _said_of_resources(status), _phase(status.phase), status.nominated_node_name or ""
+        said, nominated = _said_of_resources(status), status.nominated_node_name or ""
+        phase = _PHASES.get(status.phase) or _phase(status.phase)
         if phase is Phase.PENDING and b"Unschedulable" in bytes(status.conditions):
             conditions = bytes(status.conditions)
     rest = b"\0".join((meta.labels, meta.annotations, meta.owner_references, said))

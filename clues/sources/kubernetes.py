@@ -131,8 +131,10 @@ class KubernetesSource:
                 self._room.clear()
                 self._room.wait(_LOOK_S)
             resource = watch.resource
-            look = _glance if resource.kind == "Pod" else _no_glance
-            self._queue.extend([(resource, change, look(change)) for change in came])
+            if resource.kind == "Pod":
+                self._queue.extend([(resource, change, _glance(change)) for change in came])
+            else:
+                self._queue.extend([(resource, change, None) for change in came])
         self._wake()
 
     def _drain(self) -> None:
@@ -163,7 +165,3 @@ def _glance(change: Change) -> Glance | None:
         return glance_of(change.text, change.start, change.end)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-
-
-def _no_glance(_: Change) -> None:
-    return None

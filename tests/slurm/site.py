@@ -110,7 +110,7 @@ class Site:
 
     def said(self) -> str:
         path = self.folder / "cluesd.log"
-        return path.read_text()[-3000:] if path.exists() else ""
+        return path.read_text()[-6000:] if path.exists() else ""
 
     def orders(self, word: str) -> list[str]:
         """Return the nodes that the driver was told to turn on (or off), in order."""

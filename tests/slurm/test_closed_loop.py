@@ -62,7 +62,7 @@ def test_what_power_does_not_help_orders_nothing(plain: SlurmRig, tmp_path: Path
         assert "PartitionTimeLimit" in clues.clues("why", f"job:{too_long}")
         wanted = plain.submit("-n", "1")
         wait_until(lambda: plain.jobs().get(wanted) == "COMPLETED", "one that it helps runs", 40)
-        assert len(clues.orders("on")) == 1
+        assert len(clues.orders("on")) == 1, clues.said()
 
 
 def test_a_job_on_a_node_that_is_to_go_is_waited_for(plain: SlurmRig, tmp_path: Path) -> None:

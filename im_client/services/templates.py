@@ -17,6 +17,7 @@ import yaml
 from im_client.template.analysis import InputDefinition, Reader
 from im_client.topology.values import Value
 from infracore.errors import InfraError, InvalidUsage, Misconfigured, NotFound, Transient, Unauthorised
+from infracore.yaml_text import load_yaml
 
 __all__ = ["FileReader", "Said", "StoredReader", "absolute", "parse_inputs", "settle"]
 
@@ -203,7 +204,7 @@ class Said(str):
 def settle(inputs: Mapping[str, Value], definitions: Mapping[str, InputDefinition]) -> dict[str, Value]:
     """Give the words of the command line their meaning: text for a string, else YAML; then `random(N)` defaults.
 
-    A random value is made once: the caller records the inputs.
+    A word with aliases stays text: written out they may be larger than any memory. A random value is made once: the caller records the inputs.
     """
     settled: dict[str, Value] = {}
     for name, value in inputs.items():
@@ -214,7 +215,7 @@ def settle(inputs: Mapping[str, Value], definitions: Mapping[str, InputDefinitio
             settled[name] = str(value)
         else:
             try:
-                settled[name] = _plain(yaml.load(str(value), Loader=yaml.CSafeLoader)) if value.strip() else str(value)
+                settled[name] = _plain(load_yaml(str(value))) if value.strip() else str(value)
             except (yaml.YAMLError, ValueError, RecursionError):
                 settled[name] = str(value)
     for name, definition in definitions.items():

@@ -1,5 +1,7 @@
 """Whatever templates, people and machines are called: pages show it, and do not do it."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests.im_client.api.dashboard.templates import EVIL
@@ -71,6 +73,21 @@ topology_template:
     check(ana.post(f"{infra}/scale", {"count:<b onclick=x>": EVIL}), shows=False)
     ana.get(infra)
     check(ana.post(f"{infra}/destroy", {"name": EVIL}), shows=False)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[" * 80_000,
+        "a: &a [x, x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghijk")),
+    ],
+    ids=["nested", "aliases"],
+)
+def test_a_field_that_would_end_the_server_is_wrong_and_no_more(ana: Visitor, said: str) -> None:
+    page = ana.post("/templates/simple_node", {"in:count": said})
+    assert page.status == 422
+    assert "is not an integer" in page.text
+    assert ana.get("/infrastructures").status == 200
 
 
 def test_markup_where_somebody_signs_in(ana: Visitor) -> None:

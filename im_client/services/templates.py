@@ -204,7 +204,8 @@ class Said(str):
 def settle(inputs: Mapping[str, Value], definitions: Mapping[str, InputDefinition]) -> dict[str, Value]:
     """Give the words of the command line their meaning: text for a string, else YAML; then `random(N)` defaults.
 
-    A word with aliases stays text: written out they may be larger than any memory. A random value is made once: the caller records the inputs.
+    A word with aliases stays text: written out they may be larger than any memory. A random value is made once: the
+    caller records the inputs.
     """
     settled: dict[str, Value] = {}
     for name, value in inputs.items():

@@ -64,12 +64,12 @@ def parse_address(url: str, what: str) -> Address:
         raise Misconfigured(f"{what}: {_shown(url)!r} is no http(s) address", hint)
     try:
         parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = parts.port if parts.port is not None else 443 if parts.scheme == "https" else 80
     except ValueError as error:
         raise Misconfigured(f"{what}: {_shown(url)!r} is no http(s) address: {error}", hint) from error
     if parts.username is not None or parts.password is not None:
         raise Misconfigured(f"{what}: an address holds no user and no password", "credentials have a file of their own")
-    if not parts.hostname or parts.query or parts.fragment:
+    if not parts.hostname or port == 0 or parts.query or parts.fragment:
         raise Misconfigured(f"{what}: {_shown(url)!r} is no address of a server", hint)
     return Address(parts.scheme == "https", parts.hostname, port, parts.path.rstrip("/"))
 

@@ -56,6 +56,10 @@ _MOST_PROBLEMS: Final = 20
 _DESCRIPTION: Final = re.compile(r"^\s*description\s+([\w.-]+)\s*\((.*?)\)\s*$", re.MULTILINE | re.DOTALL)
 _FEATURE: Final = re.compile(r"\b(name|infrastructure)\s*=\s*'([^'\n]{1,200})'")
 _ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,127}")
+_ADDRESS: Final = re.compile(r"[0-9A-Za-z_][0-9A-Za-z._:%-]{0,254}")
+"""What may be an address: it becomes a word of ssh's and a variable of Ansible's, which would carry out `{{ }}`."""
+_LONGEST_WAIT_S: Final = 60.0
+"""However long a server asks to wait, it is asked again then."""
 _OURS: Final[Mapping[str, type[InfraError]]] = {
     f"urn:im-clues:{kind.code}": kind for kind in (Unsupported, InvalidUsage, Locked, TimedOut, Unauthorised)
 } | {"urn:im-clues:invalid-template": Misconfigured}
@@ -221,7 +225,7 @@ def _error(status: int, text: str, data: Mapping[str, Any], headers: Mapping[str
         return Conflict(what, hint or "look again, then decide anew")
     if status == 429 or status >= 500:
         after = headers.get("retry-after", "")
-        return Transient(what, hint, float(after) if re.fullmatch(r"[0-9]{1,4}", after) else None)
+        return Transient(what, hint, min(float(after), _LONGEST_WAIT_S) if after.isdecimal() else None)
     if status in {405, 413, 415, 422}:
         return Misconfigured(what, hint)
     return CommandFailed(what, hint, status=status)
@@ -281,7 +285,7 @@ class Vm:
     """The first DNS name of its first card."""
     state: str = ""
     cards: Mapping[int, str] = field(default_factory=dict)
-    """Number of a network card to its address."""
+    """Number of a network card to its address; what can be none is left out."""
     public_cards: frozenset[int] = frozenset()
     """Which of them have a public address."""
     user: str = ""
@@ -334,9 +338,10 @@ def vm_of(vm: str, said: Said) -> Vm | None:
     for card in range(64):
         name = f"net_interface.{card}"
         net = nets.get(text(f"{name}.connection"), {})
-        is_public = str(net.get("outbound", "no")).lower() == "yes" and not _is_private(text(f"{name}.ip"))
-        if text(f"{name}.ip"):
-            cards[card] = text(f"{name}.ip")
+        address = text(f"{name}.ip")
+        is_public = str(net.get("outbound", "no")).lower() == "yes" and not _is_private(address)
+        if _ADDRESS.fullmatch(address):
+            cards[card] = address
             public |= {card} if is_public else set()
         forwarded = re.search(r"\b(\d{1,5})(?:/tcp)?-22(?:/tcp)?\b", str(net.get("outports", "")))
         if is_public and forwarded is not None:

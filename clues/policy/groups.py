@@ -197,7 +197,10 @@ class GroupSearch:
         simulation = self._simulation
         start = simulation.mark()
         pods = [pod for member in members for pod in member.pods]
-        simulation.remove_nodes([member.index for member in members])
+        for member in members:  # they are there, and empty zones count, as long as their pods leave
+            for pod in member.pods:
+                simulation.take(simulation.kind_of(pod), member.index)
+            simulation.close_node(member.index)
         name = f"{pool.name} (new {len(simulation.names)})"
         simulation.add_node(fresh_node(pool, name))
         self._work -= len(simulation.kinds(pods)) * (1000 + len(simulation.names))

@@ -61,18 +61,30 @@ class Leaving:
     def _places(
         self, candidate: Candidate, moving: list[Pod], *, replace: bool
     ) -> Swap | dict[str, str] | tuple[Block, str]:
-        """Take a node out of the simulation and place its pods; where that fails say why, with nothing changed."""
+        """Take a node out of the simulation and place its pods; where that fails say why, with nothing changed.
+
+        While pods leave a node it is there still, and the scheduler counts its zone, empty, for those that spread: what
+        would only have a place once the node is gone would be pending until then, and order another node there.
+        """
         simulation = self._simulation
         start = simulation.mark()
-        simulation.remove_node(candidate.index)
+        if candidate.state.node.ready and not candidate.disabled:
+            for pod in moving:
+                simulation.take(simulation.kind_of(pod), candidate.index)
+            simulation.close_node(candidate.index)
+        else:  # it goes in any case
+            simulation.remove_node(candidate.index)
         moves = self._mover.move(moving) if moving else {}
         if moves is not None:
+            simulation.remove_node(candidate.index)
             return moves
         found: Swap | tuple[Block, str] = (Block.NO_PLACE, self._stuck())
         if replace:
             sizes, bought = self._allowance.sizes, self._bought
             found = find_swap(self._field, simulation, self._mover, sizes, bought, candidate.pool, moving)
-        if not isinstance(found, Swap):
+        if isinstance(found, Swap):
+            simulation.remove_node(candidate.index)
+        else:
             simulation.undo(start)
         return found
 

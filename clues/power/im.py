@@ -48,6 +48,7 @@ from infracore.im_rest import (
     vm_of,
     vm_states,
 )
+from infracore.yaml_text import load_yaml
 
 __all__ = ["ImDriver", "ImSettings"]
 
@@ -209,7 +210,7 @@ class ImDriver:
             return more_machines(self._ask("GET", "/radl", deadline).member("radl"), group, count)
         said = self._ask("GET", "/tosca", deadline)
         try:
-            template = yaml.load(said.member("tosca"), Loader=yaml.CSafeLoader)
+            template = load_yaml(said.member("tosca"), aliases=True)
             node = template["topology_template"]["node_templates"][group]
             scalable = node.setdefault("capabilities", {}).setdefault("scalable", {}).setdefault("properties", {})
             scalable["count"] = there + count

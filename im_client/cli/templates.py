@@ -104,8 +104,10 @@ def _setting(word: str) -> "Value":
         return word
     import yaml
 
+    from infracore.yaml_text import load_yaml
+
     try:
-        value: Value = yaml.load(word, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
+        value: Value = load_yaml(word)
+    except (yaml.YAMLError, ValueError) as error:
         raise InvalidUsage(f"--set: {word!r} is not YAML") from error
     return value

@@ -1,5 +1,6 @@
 """`im templates`: which templates there are, what each is for, and what it asks."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,10 +74,9 @@ def show_template(ctx: Context, places: Sequence[Path], name: str) -> TemplateVi
 def _paths(places: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     """Yield name and path, the folder that counts last: a mapping of them keeps it."""
     for folder in reversed(places):
-        if folder.is_dir():
-            yield from (
-                (path.stem, path) for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES and path.is_file()
-            )
+        with contextlib.suppress(OSError):  # it is not there, or not ours to read
+            inside = sorted(folder.iterdir())
+            yield from ((path.stem, path) for path in inside if path.suffix in _SUFFIXES and path.is_file())
 
 
 def _view(ctx: Context, name: str, path: Path) -> TemplateView:

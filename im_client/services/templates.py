@@ -18,6 +18,7 @@ from im_client.template.analysis import InputDefinition, Reader
 from im_client.topology.values import Value
 from im_client.tosca.locations import SENT
 from infracore.errors import InfraError, InvalidUsage, Misconfigured, NotFound, Transient, Unauthorised
+from infracore.yaml_text import load_yaml
 
 __all__ = ["FileReader", "Said", "StoredReader", "absolute", "parse_inputs", "settle"]
 
@@ -206,7 +207,8 @@ class Said(str):
 def settle(inputs: Mapping[str, Value], definitions: Mapping[str, InputDefinition]) -> dict[str, Value]:
     """Give the words of the command line their meaning: text for a string, else YAML; then `random(N)` defaults.
 
-    A random value is made once: the caller records the inputs.
+    A word with aliases stays text: written out they may be larger than any memory. A random value is made once: the
+    caller records the inputs.
     """
     settled: dict[str, Value] = {}
     for name, value in inputs.items():
@@ -217,7 +219,7 @@ def settle(inputs: Mapping[str, Value], definitions: Mapping[str, InputDefinitio
             settled[name] = str(value)
         else:
             try:
-                settled[name] = _plain(yaml.load(str(value), Loader=yaml.CSafeLoader)) if value.strip() else str(value)
+                settled[name] = _plain(load_yaml(str(value))) if value.strip() else str(value)
             except (yaml.YAMLError, ValueError, RecursionError):
                 settled[name] = str(value)
     for name, definition in definitions.items():

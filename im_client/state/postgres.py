@@ -8,6 +8,7 @@ that this program writes may be written again.
 import contextlib
 import functools
 import logging
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ _UNGUARD: Final = "SELECT pg_advisory_unlock(hashtextextended(%s, 7239128763))"
 _GUARDS: Final = 4
 """Changes that one process works out at once; others of it wait."""
 _GUARD_WAIT_S: Final = 60.0
+_UNQUOTED: Final = re.compile(r"postgres(ql)?://([^/?]*@[^/?]*@|[^/?]*/[^?]*@)")
 _LOOK: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
@@ -275,6 +277,11 @@ def conninfo_of(url: Secret) -> str:
 
 def _parts(url: Secret) -> dict[str, Any]:
     """Take an address apart; libpq's own message would repeat it with its password."""
+    if _UNQUOTED.match(url.reveal()):  # libpq would take a part of the password for the host or the database
+        raise Misconfigured(
+            "database_url has an @ or a / in its password, or more than one @",
+            "in a password write @ as %40 and / as %2F",
+        )
     try:
         return dict(conninfo.conninfo_to_dict(url.reveal()))
     except psycopg.ProgrammingError:

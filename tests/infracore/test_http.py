@@ -179,7 +179,17 @@ def test_a_server_without_tls_is_told_at_https() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "im.example.org", "ftp://x", "http://", "http://u:p@x", "http://x:99999", "http://x/?a=b", "http://x y"],
+    [
+        "",
+        "im.example.org",
+        "ftp://x",
+        "http://",
+        "http://u:p@x",
+        "http://x:99999",
+        "http://x:0",
+        "http://x/?a=b",
+        "http://x y",
+    ],
 )
 def test_what_is_no_address_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(Misconfigured) as caught:

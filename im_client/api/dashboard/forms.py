@@ -16,6 +16,7 @@ from im_client.template.analysis import InputDefinition
 from im_client.template.problems import Level, Problem
 from im_client.topology.values import Value
 from infracore.secrets import Secret
+from infracore.yaml_text import load_yaml
 
 __all__ = ["Field", "Widget", "fields_of", "read_fields", "with_problems"]
 
@@ -277,8 +278,8 @@ def _value(definition: InputDefinition, field: Field, said: str) -> Value:
 def _entry(text: str, kind: str) -> Value:
     if kind in {"integer", "float", "boolean"}:
         try:
-            found = yaml.load(text, Loader=yaml.CSafeLoader)
-        except yaml.YAMLError:
+            found = load_yaml(text)
+        except (yaml.YAMLError, ValueError):
             return text
         return found if isinstance(found, bool | int | float) else text
     return text

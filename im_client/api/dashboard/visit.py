@@ -4,6 +4,7 @@ A form counts only with the token of its session (or, before there is one, with 
 never from another site: browsers say so in `Sec-Fetch-Site` and `Origin`.
 """
 
+import asyncio
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ __all__ = ["Surroundings", "Visit", "is_secure", "open_page", "page", "safe_next
 
 _MOST_BYTES: Final = 256 * 1024
 _MOST_FIELDS: Final = 2000
+_FORM_S: Final = 20.0
+"""How long a form may take to come: the sign-in is open to strangers, and each connection is a file descriptor."""
 _BEFORE: Final = "im_sign_in"
 
 
@@ -248,19 +251,17 @@ def _check_token(visit: Visit) -> None:
         raise Refused(403, "this form does not belong to your session", "open the page again and send it once more")
 
 
-async def _read(request: Request) -> Mapping[str, tuple[str, ...]]:
+async def _read(request: Request, limit_s: float = _FORM_S) -> Mapping[str, tuple[str, ...]]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise Refused(415, "forms are sent as application/x-www-form-urlencoded")
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > _MOST_BYTES:
-            raise Refused(413, f"the form is larger than {_MOST_BYTES >> 10} KiB")
-        parts.append(part)
     try:
-        text = b"".join(parts).decode("ascii")
+        async with asyncio.timeout(limit_s):
+            body = await _body(request)
+    except TimeoutError as error:
+        raise Refused(408, f"the form did not come within {limit_s:g} s") from error
+    try:
+        text = body.decode("ascii")
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
     except ValueError as error:  # UnicodeDecodeError is one
         raise Refused(400, "the form cannot be read") from error
@@ -268,3 +269,14 @@ async def _read(request: Request) -> Mapping[str, tuple[str, ...]]:
     for name, value in pairs:
         found[name] = (*found.get(name, ()), value.replace("\r\n", "\n"))
     return found
+
+
+async def _body(request: Request) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > _MOST_BYTES:
+            raise Refused(413, f"the form is larger than {_MOST_BYTES >> 10} KiB")
+        parts.append(part)
+    return b"".join(parts)

@@ -126,10 +126,13 @@ def _print_log(session: Session, infra: str, *, follow: bool) -> None:
 def inventory_(*, infra: str | None, as_json: bool) -> None:
     """`im inventory`."""
     from im_client.inventory.build import Entry, document, text_ini, text_json
+    from im_client.remote.options import destination
 
     with opened() as session:
         seen = reading.look(session.server, reading.find(session.server, infra))
     accesses = reading.accesses(seen)
+    for access in accesses.values():
+        destination(access)  # refuses what Ansible would take for more than a user or an address
     entries = [
         Entry(
             name=machine.name,
@@ -147,7 +150,7 @@ def inventory_(*, infra: str | None, as_json: bool) -> None:
     if as_json:
         print_text(text_json(document(entries)))
     else:
-        print_text(text_ini(entries, comment=f"{seen.name} ({seen.id})").rstrip("\n"))
+        print_text(text_ini(entries, comment=clean(f"{seen.name} ({seen.id})")).rstrip("\n"))
 
 
 def ssh_(*, words: tuple[str, ...], only_print: bool, key_file: Path | None) -> int:

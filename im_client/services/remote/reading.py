@@ -36,6 +36,8 @@ __all__ = [
 _AT_ONCE: Final = 8
 _LEAST_BEGINNING: Final = 4
 _PAGES: Final = 1000
+_NAME: Final = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,252}")
+"""What a machine may be called: inventories hold names, and a line of them is more than a name."""
 
 
 def ids(server: Server) -> list[str]:
@@ -147,8 +149,10 @@ def _said_name(vm: Vm) -> str:
 def _name(number: str, vm: Vm | None, called: Mapping[str, int]) -> str:
     if vm is None:
         return f"vm-{number}"
-    said = _said_name(vm)
-    return said if said and called[said] == 1 else f"{vm.system or 'vm'}-{number}".lower()
+    said, system = _said_name(vm), vm.system.lower()
+    if _NAME.fullmatch(said) and called[said] == 1:
+        return said
+    return f"{system if _NAME.fullmatch(system) else 'vm'}-{number}"
 
 
 def machine_named(infra: Infrastructure, word: str) -> list[Machine]:

@@ -4,7 +4,9 @@ What a template says of itself in `metadata` is read as the Infrastructure Manag
 `tag`, `order`, `tabs` (a name of a tab -> a pattern or a list of inputs), `childs` and `parents` (add-ons).
 """
 
+import contextlib
 import re
+import stat
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +17,7 @@ import yaml
 
 from infracore.content import content_folder
 from infracore.errors import NotFound
+from infracore.yaml_text import load_yaml
 
 __all__ = ["Catalogue", "Offer", "Tab"]
 
@@ -115,26 +118,33 @@ class Catalogue:
         ours = content_folder() / "tosca_templates"
         found: list[Path] = []
         for folder in (ours, ours / "add_ons", *self._folders):
-            if folder.is_dir():
-                found += sorted(path for path in folder.iterdir() if path.suffix in _ENDINGS)
+            with contextlib.suppress(OSError):  # one that we may not read holds nothing for us
+                found += sorted(path for path in folder.iterdir() if path.suffix in _ENDINGS and _is_text(path.stem))
         return found[:_MOST_FILES]
 
     def _read(self, path: Path) -> Offer | None:
         try:
-            stat = path.stat()
-            mark = (stat.st_mtime_ns, stat.st_size)
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for ever
+                return None
+            mark = (found.st_mtime_ns, found.st_size)
             known = self._known.get(path)
             if known is None or known[0] != mark:
-                text = path.read_text(encoding="utf-8") if stat.st_size <= _MOST_BYTES else ""
+                text = path.read_text(encoding="utf-8") if found.st_size <= _MOST_BYTES else ""
                 known = self._known[path] = (mark, _offer(path.stem, text))
         except (OSError, ValueError):
             return None
         return known[1]
 
 
+def _is_text(name: str) -> bool:
+    """Say whether a page can hold a name: those of files may be no UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def _offer(name: str, text: str) -> Offer | None:
     try:
-        body = yaml.load(text, Loader=yaml.CSafeLoader)
+        body = load_yaml(text, aliases=True)
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
     if not isinstance(body, dict) or "tosca_definitions_version" not in body:

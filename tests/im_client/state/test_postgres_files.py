@@ -49,7 +49,14 @@ def versions(url: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["postgresql//ana:hunter22@host/im", "host=x password='hunter22", "postgresql://ana:hunter22@host:port/im"]
+    "wrong",
+    [
+        "postgresql//ana:hunter22@host/im",
+        "host=x password='hunter22",
+        "postgresql://ana:hunter22@host:port/im",
+        "postgresql://ana:0/hunter22@host/im",
+        "postgresql://ana:0@hunter22@host/im",
+    ],
 )
 def test_what_is_no_address_is_refused_without_its_password(wrong: str) -> None:
     with pytest.raises(Misconfigured) as caught:

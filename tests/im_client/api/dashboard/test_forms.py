@@ -61,6 +61,8 @@ READ: list[tuple[InputDefinition, str, object]] = [
     (an_input("map", entry="integer"), "a: 1\nb:c: 2", {"a": 1, "b": "c: 2"}),
     (an_input("map", entry="string"), "a: https://x", {"a": "https://x"}),
     (an_input("list", entry="map"), "- {a: 1}", Said("- {a: 1}")),
+    (an_input("list", entry="integer"), "[" * 200_000, ("[" * 200_000,)),
+    (an_input("list", entry="integer"), "2020-99-99", ("2020-99-99",)),
 ]
 
 

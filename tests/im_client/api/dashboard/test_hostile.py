@@ -1,10 +1,12 @@
 """Whatever templates, people and machines are called: pages show it, and do not do it."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests.im_client.api.dashboard.templates import EVIL
 from tests.im_client.api.dashboard.test_changing import quiet
-from tests.rigs.im_serve import Client
+from tests.rigs.im_serve import Client, Serve
 from tests.rigs.visitor import Page, Visitor
 
 pytestmark = pytest.mark.slow
@@ -71,6 +73,26 @@ topology_template:
     check(ana.post(f"{infra}/scale", {"count:<b onclick=x>": EVIL}), shows=False)
     ana.get(infra)
     check(ana.post(f"{infra}/destroy", {"name": EVIL}), shows=False)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[" * 80_000,
+        "a: &a [x, x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghijk")),
+    ],
+    ids=["nested", "aliases"],
+)
+def test_a_field_that_would_end_the_server_is_wrong_and_no_more(ana: Visitor, said: str) -> None:
+    page = ana.post("/templates/simple_node", {"in:count": said})
+    assert page.status == 422
+    assert "is not an integer" in page.text
+    assert ana.get("/infrastructures").status == 200
+
+
+def test_a_number_that_is_none_is_no_page(ana: Visitor, server: Serve) -> None:
+    for visitor in (ana, Visitor(server.url)):
+        assert visitor.get(f"/infrastructures/x/vms/{'9' * 5000}").status == 404
 
 
 def test_markup_where_somebody_signs_in(ana: Visitor) -> None:

@@ -182,6 +182,28 @@ def test_machines_have_names_that_are_their_own(tmp_path: Path) -> None:
     }
 
 
+def test_what_is_no_name_and_no_address_is_taken_for_none(tmp_path: Path) -> None:
+    answers = infrastructure()
+    evil = {
+        "net_interface.0.dns_name": "x ansible_connection=local\ny",
+        "net_interface.0.ip": "{{ lookup('pipe', 'id') }}",
+    }
+    answers["GET /infrastructures/abcd-1/vms/0"] = radl("a\n[all:vars]", **evil)
+    with small_im(answers) as server, opened(server, tmp_path) as im:
+        (machine,) = look(im, "abcd-1").machines
+    assert machine.name == "vm-0"
+    assert machine.vm is not None
+    assert not machine.vm.cards
+
+
+def test_a_server_makes_nobody_wait_for_hours(tmp_path: Path) -> None:
+    replies = iter([Reply(503, {"message": "later"}, {"Retry-After": "9999"}), Reply(body={"version": "1"})])
+    with small_im({"GET /version": lambda: next(replies)}) as server, opened(server, tmp_path) as im:
+        before = im.clock.monotonic()
+        assert im.version == "1"
+        assert im.clock.monotonic() - before <= 60
+
+
 def test_outputs_of_what_was_made_from_radl_are_said_not_to_be(tmp_path: Path) -> None:
     answers = infrastructure()
     answers["GET /infrastructures/abcd-1/outputs"] = Reply(403, {"message": "it is not valid in this infrastructure"})

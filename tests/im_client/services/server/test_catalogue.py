@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from im_client.services.catalogue import _paths
 from im_client.services.server.catalogue import Catalogue
 from infracore.errors import NotFound
 
@@ -95,3 +96,27 @@ def test_a_changed_file_is_read_again_and_ours_keep_their_names(tmp_path: Path) 
     assert catalogue.find("lab").title == "Two"
     path.unlink()
     assert "lab" not in catalogue.all()
+
+
+def test_what_is_no_template_of_ours_to_read_is_left_out(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "deep.yaml").write_text("[" * 200_000)
+    (tmp_path / os.fsdecode(b"\xff.yaml")).write_text(HEAD)
+    put(tmp_path, "mine.yaml", "")
+    found = Catalogue([str(tmp_path)]).all()
+    assert "mine" in found
+    assert not found.keys() & {"pipe", "deep", os.fsdecode(b"\xff")}
+
+
+def test_a_folder_that_we_may_not_read_holds_nothing(tmp_path: Path) -> None:
+    put(tmp_path, "closed.yaml", "")
+    user = os.geteuid()
+    tmp_path.chmod(0)
+    try:
+        if user == 0:  # who may read all
+            os.seteuid(65534)
+        assert "closed" not in Catalogue([str(tmp_path)]).all()
+        assert list(_paths([tmp_path])) == []
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)

@@ -9,7 +9,6 @@ counters that count the kind. Only the first question about a kind looks at its 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
@@ -17,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clues.decision import Refusal
-from clues.model import HOSTNAME, HostPort, Labels, Node, Pod, PodSpec, PodTerm, Selector, Toleration
+from clues.model import HOSTNAME, Labels, Node, Pod, PodSpec, PodTerm, Selector, Toleration
 from clues.policy.fit import SLOTS, Amounts, Ports, clamped, shortage
 from clues.policy.kinds import Kind, KindBook, alike
 from clues.policy.label_index import LabelIndex
 from clues.policy.nodes import Flags, Lazy, NodeTable
+from clues.policy.plans import Plan, Rules
 from clues.policy.selectors import UNSCHEDULABLE, not_selected, selects, term_selects, tolerates, untolerated
 from clues.policy.template import daemon_spec
 from clues.policy.topology import (
@@ -46,36 +46,6 @@ class _Did(IntEnum):
     ADD = 1
     REMOVE = 2
     CLOSE = 3
-
-
-@dataclass(slots=True)
-class _Rules:
-    """Those of a kind that look at other pods; made when the kind is first asked about."""
-
-    affinity: AffinityRule | None
-    anti: list[AntiRule]
-    spread: list[SpreadRule]
-
-
-@dataclass(slots=True)
-class _Plan:
-    """What placing a kind changes and what it needs."""
-
-    charges: tuple[tuple[int, int], ...]
-    """(row of the free matrix, amount), the slot first."""
-    ports: tuple[HostPort, ...]
-    volumes: VolumeNeeds
-    on: dict[int, int]
-    """Node -> pods of the kind."""
-    counters: list[Counter]
-    """That count it."""
-    refused_by: list[Counter]
-    """Holders of anti-affinity that matches it."""
-    special: bool
-    """Ports or volumes are to be counted."""
-    places: Lazy | None = None
-    rules: _Rules | None = None
-    simple: bool | None = None
 
 
 class Simulation:
@@ -104,7 +74,7 @@ class Simulation:
         self._ports = Ports()
         self._volumes = Volumes(self._table, snapshot.claims)
         self._spaces: dict[str, Labels] = {}
-        self._plans: list[_Plan] = []
+        self._plans: list[Plan] = []
         self._places: dict[Any, Lazy] = {}
         self._counters: dict[Any, Counter] = {}
         self._counted: LabelIndex = LabelIndex()
@@ -438,7 +408,7 @@ class Simulation:
         spec = kind.spec
         charges = [(0, 1), *((self._row(name), clamped(amount)) for name, amount in spec.requests if amount > 0)]
         volumes = self._volumes.needs(kind) if spec.volumes else _NO_VOLUMES
-        plan = _Plan(
+        plan = Plan(
             tuple(charges),
             tuple(port for port in spec.host_ports if port.port > 0),
             volumes,
@@ -500,7 +470,7 @@ class Simulation:
                     found.add_all(plan.on)
         return found
 
-    def _make_rules(self, kind: Kind, plan: _Plan) -> _Rules:
+    def _make_rules(self, kind: Kind, plan: Plan) -> Rules:
         spec, space = kind.spec, self._space(kind.namespace)
         affinity = None
         if spec.affinity:
@@ -531,7 +501,7 @@ class Simulation:
                     grows=counted.includes(kind, space),
                 )
             )
-        plan.rules = _Rules(affinity, anti, rules)
+        plan.rules = Rules(affinity, anti, rules)
         return plan.rules
 
     def _eligible(self, how: tuple[tuple[str, ...], Any, tuple[Toleration, ...] | None]) -> Lazy:
@@ -554,7 +524,7 @@ class Simulation:
             found = self._places["spread", how] = self._table.lazy(compute)
         return found
 
-    def _where(self, kind: Kind, plan: _Plan) -> Lazy:
+    def _where(self, kind: Kind, plan: Plan) -> Lazy:
         """Return where the rules that no placement changes let a kind be."""
         if plan.places is not None:
             return plan.places
@@ -589,7 +559,7 @@ class Simulation:
         plan.places = found
         return found
 
-    def _charge_all(self, plan: _Plan) -> None:
+    def _charge_all(self, plan: Plan) -> None:
         """Count the pods of a kind that were there from the beginning."""
         if not plan.on:
             return

@@ -19,6 +19,7 @@ from im_client.state.server import (
     Role,
     TokenRecord,
 )
+from im_client.state.sql_images import SqlImages, add_image
 from im_client.state.sql_store import SqlStore
 from infracore.errors import Conflict, NotFound
 
@@ -36,7 +37,7 @@ class _Arguments(msgspec.Struct, frozen=True):
     skip_hooks: bool = False
 
 
-class SqlServerStore:
+class SqlServerStore(SqlImages):
     """See the protocol `ServerStore`. Shares the database of a `SqlStore`, which its owner closes."""
 
     def __init__(self, store: SqlStore) -> None:
@@ -69,6 +70,8 @@ class SqlServerStore:
                     (operation.infrastructure,),
                 )
             db.execute(_PUT_OPERATION, _operation_row(operation))
+            if acceptance.image is not None:
+                add_image(db, acceptance.image, acceptance.most_images)
             if acceptance.request is not None:
                 db.execute(
                     "UPDATE answer SET operation = ? WHERE account = ? AND key = ?", (operation.id, *acceptance.request)

@@ -9,9 +9,10 @@ from im_client.providers.quotas import Quota, Quotas
 from im_client.services.context import Context
 from im_client.services.model import Prepared
 from im_client.services.sites import Sites
+from infracore.errors import InfraError
 from infracore.units import format_bytes
 
-__all__ = ["Needs", "needs_of", "quota_at", "shortages", "with_room"]
+__all__ = ["Needs", "needs_of", "quota_at", "quota_told", "shortages", "with_room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,16 @@ def needs_of(plan: Plan) -> Needs:
 
 
 def quota_at(provider: Provider) -> Quota | None:
-    """Return how much room there is, None where the provider does not know."""
+    """Return how much room there is, None where the provider does not know. Raises what the provider raises."""
     return provider.quotas() if isinstance(provider, Quotas) else None
+
+
+def quota_told(provider: Provider) -> Quota | None:
+    """Do as `quota_at`; None also where the provider cannot say it now: no plan fails for that."""
+    try:
+        return quota_at(provider)
+    except InfraError:
+        return None
 
 
 def shortages(ctx: Context, prepared: Prepared) -> tuple[str, ...]:
@@ -49,7 +58,7 @@ def shortages(ctx: Context, prepared: Prepared) -> tuple[str, ...]:
     sites = Sites(ctx, prepared.infrastructure)
     found: list[str] = []
     for site, wanted in specs.items():
-        quota = quota_at(sites.at(site))
+        quota = quota_told(sites.at(site))
         if quota is not None:
             found += _short(site, quota, _added(wanted))
     return tuple(found)

@@ -9,7 +9,7 @@ from im_client.state.server import ImageRecord
 from im_client.state.sql_store import SqlStore
 from infracore.errors import Conflict, QuotaExceeded
 
-__all__ = ["SqlImages", "add_image"]
+__all__ = ["SqlImages", "add_image", "keep_images"]
 
 _ADD: Final = """
     INSERT INTO image (
@@ -77,6 +77,14 @@ def add_image(db: Connection, record: ImageRecord, most: int) -> None:
     )
     if added.rowcount != 1:
         raise Conflict(f"you have an image {record.title!r} there already", "choose another name")
+
+
+def keep_images(db: Connection, infrastructure: str) -> None:
+    """Let images of an infrastructure that was not here before stay when it goes.
+
+    Whoever takes one over says its id: that of one which is gone must not make its owner's images theirs to delete.
+    """
+    db.execute("UPDATE image SET auto_delete = 0 WHERE infrastructure = ?", (infrastructure,))
 
 
 def _read(row: Any) -> ImageRecord:

@@ -19,7 +19,7 @@ from im_client.state.server import (
     Role,
     TokenRecord,
 )
-from im_client.state.sql_images import SqlImages, add_image
+from im_client.state.sql_images import SqlImages, add_image, keep_images
 from im_client.state.sql_store import SqlStore
 from infracore.errors import Conflict, NotFound
 
@@ -50,6 +50,7 @@ class SqlServerStore(SqlImages):
         with self._store.database.write(operation.infrastructure, on_disk=True) as db:
             if acceptance.new is not None:
                 self._store.insert(db, acceptance.new)
+                keep_images(db, acceptance.new.id)
                 db.execute(
                     "INSERT INTO member (infrastructure, account, role) VALUES (?, ?, ?)",
                     (acceptance.new.id, acceptance.owner, Role.OWNER.value),

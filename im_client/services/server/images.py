@@ -1,7 +1,7 @@
 """Golden images as callers see them: each its own, and those of this computer where a setting says so.
 
 Whose an image is stands in the server's records; whether it is there, its provider says. One that is recorded and was
-never made (its operation failed, or was cancelled) is forgotten when somebody looks.
+never made (its operation failed, or was cancelled) is forgotten when its account asks for another.
 """
 
 from collections.abc import Iterator, Sequence
@@ -77,7 +77,9 @@ def forget_never_made(house: House, account: str, site: str) -> None:
     """Forget those of an account's images at a site that are not there and that nothing makes any more."""
     keeper = image_keeper(house.ctx.provider(site), site)
     there = {image.name for image in keeper.list_images()}
-    _forget(house, [one for one in house.records.images(account) if one.site == site and one.name not in there])
+    for record in house.records.images(account):
+        if record.site == site and record.name not in there and _has_ended(house, record):
+            house.records.remove_image(record.operation)
 
 
 def _seen(house: House, caller: Caller, site: str, keeper: ImageKeeper) -> Iterator[Seen]:
@@ -95,12 +97,6 @@ def _seen(house: House, caller: Caller, site: str, keeper: ImageKeeper) -> Itera
 def _is_in_reach(caller: Caller, record: ImageRecord) -> bool:
     """Whether a token that is for one infrastructure reaches an image: one of its machines."""
     return caller.infrastructure in {None, record.infrastructure}
-
-
-def _forget(house: House, records: Sequence[ImageRecord]) -> None:
-    for record in records:
-        if _has_ended(house, record):
-            house.records.remove_image(record.operation)
 
 
 def _has_ended(house: House, record: ImageRecord) -> bool:

@@ -1,6 +1,9 @@
 """Images of VMs over REST: made, listed, used and deleted by those whose they are, and by nobody else."""
 
 import json
+import threading
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -178,6 +181,31 @@ def test_a_snapshot_goes_on_after_kill_9(tmp_path: Path, where: str) -> None:
         assert [one["name"] for one in images(ana)] == ["web"]
         assert ana.vms(infra) == {"0": "configured"}
         assert [machine["stopped"] for machine in world(tmp_path, infra)] == [False]
+
+
+def test_a_request_whose_server_was_killed_is_answered_by_the_next_one(tmp_path: Path) -> None:
+    (tmp_path / "im.yaml").write_text("providers: {fake: {delay_s: {save: 3}}}\n")
+    with im_serve(tmp_path) as server:
+        ana = server.user("ana")
+        infra = ana.create(tosca(0))
+
+        def ask() -> None:
+            with suppress(OSError, HTTPException):
+                ana("PUT", f"{infra}/{SNAPSHOT}web", Idempotency_Key="one")
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        wait_until(lambda: world(tmp_path, infra)[0]["stopped"] is True, "the VM is stopped")
+        kill(server)
+        asking.join(30)
+    with im_serve(tmp_path) as server:
+        ana = Client(server.url, ana.auth)
+        early = ana("PUT", f"{infra}/{SNAPSHOT}web", Idempotency_Key="one")
+        assert early.status == 202
+        assert ana.settle(early)["state"] == "done"
+        late = ana("PUT", f"{infra}/{SNAPSHOT}web", Idempotency_Key="one")
+        assert (late.status, late.headers["idempotency-replayed"]) == (200, "true")
+        assert [one["uri"] for one in images(ana)] == [late.text]
 
 
 def test_a_vm_that_was_off_stays_off(ana: Client) -> None:

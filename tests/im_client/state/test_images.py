@@ -6,6 +6,7 @@ import pytest
 
 from im_client.state.server import Acceptance, ImageRecord, OperationKind, OperationRecord
 from im_client.state.sql_server import SqlServerStore
+from im_client.state.sql_store import SqlStore
 from infracore.errors import Conflict, QuotaExceeded
 from tests.im_client.state.records import ID, infrastructure
 
@@ -48,6 +49,13 @@ def test_one_account_has_no_two_images_of_one_title_and_others_may(filled: SqlSe
     assert [one.id for one in filled.operations(ID)] == ["op-2", "op-1"], "the operation is not accepted either"
     ask(filled, replace(same, account="bob"))
     assert [one.name for one in filled.images_at("fake")] == ["web-1a", "web-2b"]
+
+
+def test_who_takes_over_an_id_that_is_gone_has_no_say_over_its_images(store: SqlStore, filled: SqlServerStore) -> None:
+    store.remove_infrastructure(ID)
+    taken = OperationRecord("op-9", ID, OperationKind.CREATE, "eve", 3.0)
+    filled.accept(Acceptance(taken, new=infrastructure(), owner="eve", source=infrastructure().source), 3.0)
+    assert filled.images_of(ID) == (replace(IMAGE, auto_delete=False),)
 
 
 def test_one_account_has_so_many_images_and_no_more(filled: SqlServerStore) -> None:

@@ -16,7 +16,7 @@ from im_client.providers.quotas import Quota
 from im_client.services.analysis import analyse
 from im_client.services.model import Prepared
 from im_client.services.prepare import check_name
-from im_client.services.room import Needs, needs_of, quota_at, shortages
+from im_client.services.room import Needs, needs_of, quota_told, shortages
 from im_client.services.server import changes
 from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.catalogue import Offer
@@ -190,7 +190,7 @@ def _preview(visit: Visit) -> Response:
         summary=summary(prepared.plan),
         rows=_rows(prepared.plan),
         needs=needs,
-        shares=_shares(quota_at(provider), needs),
+        shares=_shares(quota_told(provider), needs),
         shortages=shortages(visit.house.ctx, prepared),
         limits=provider.limits(),
         drawing=draw(prepared.topology),

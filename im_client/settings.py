@@ -72,6 +72,8 @@ class ServerSettings:
     wait_s: float = 120.0
     most_bytes: int = 4 * 2**20
     most_machines: int = 1000
+    most_images: int = 20
+    offer_images: bool = False
     parse_s: float = 60.0
     fetch_hosts: tuple[str, ...] = ("*",)
     foreign_playbooks: bool = False
@@ -148,6 +150,8 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.wait_s": ("How long an answer waits for what must be done before it (destroy, stop ...).", "s"),
     "server.most_bytes": ("Largest body of a request.", "bytes"),
     "server.most_machines": ("Machines of all infrastructures that one account owns; 0: no limit.", "machines"),
+    "server.most_images": ("Images of machines that one account may make; 0: no limit.", "images"),
+    "server.offer_images": ("Let callers see and use the golden images that `im image save` made here.", ""),
     "server.parse_s": ("How long one large template may be read.", "s"),
     "server.fetch_hosts": ("Hosts that templates may import from, as patterns; private addresses never.", ""),
     "server.foreign_playbooks": ("Run playbooks of callers: they can read what this server can.", ""),

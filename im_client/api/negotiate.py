@@ -9,7 +9,17 @@ from starlette.responses import Response
 
 from im_client.api.problems import Refused
 
-__all__ = ["JSON", "TEXT", "URI_LIST", "choose", "json_answer", "property_answer", "uri_answer", "uri_list_answer"]
+__all__ = [
+    "JSON",
+    "TEXT",
+    "URI_LIST",
+    "choose",
+    "image_answer",
+    "json_answer",
+    "property_answer",
+    "uri_answer",
+    "uri_list_answer",
+]
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
@@ -76,6 +86,14 @@ def uri_answer(request: Request, uri: str, headers: Mapping[str, str]) -> Respon
     if choose(request, (URI_LIST, TEXT, JSON)) == JSON:
         return json_answer({"uri": uri}, headers)
     return Response(uri, 200, dict(headers), URI_LIST)
+
+
+def image_answer(request: Request, uri: str, headers: Mapping[str, str]) -> Response:
+    """Answer with the address of an image: text by default, as the original."""
+    kind = choose(request, (TEXT, URI_LIST, JSON))
+    if kind == JSON:
+        return json_answer({"uri": uri}, headers)
+    return Response(uri, 200, dict(headers), kind)
 
 
 def uri_list_answer(request: Request, uris: Sequence[str], headers: Mapping[str, str]) -> Response:

@@ -14,12 +14,13 @@ from fastapi import Request
 from starlette.responses import Response
 
 from im_client.api.asking import base_url, body_text, in_thread
-from im_client.api.negotiate import TEXT, uri_answer
+from im_client.api.negotiate import TEXT, image_answer, uri_answer
 from im_client.api.problems import Refused
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
 from im_client.services.server.operations import request_key
-from im_client.state.server import AnswerRecord, OperationKind, OperationRecord
+from im_client.state.server import AnswerRecord, OperationKind, OperationRecord, OperationState
+from infracore.errors import CommandFailed
 
 __all__ = ["once"]
 
@@ -76,7 +77,7 @@ async def _again(request: Request, house: House, known: AnswerRecord, digest: by
         if operation is None or (operation.created_at >= house.began_at and not known.is_abandoned):
             raise Refused(409, "the first request with this Idempotency-Key is still being answered", "ask again later")
         # the server was killed between recording the change and answering
-        return await in_thread(_late, request, operation)
+        return await in_thread(_late, request, house, operation)
     kept = msgspec.json.decode(known.text, type=_Kept)
     headers = {name: value for name, value in kept.headers.items() if name not in {"content-length", "content-type"}}
     return Response(
@@ -84,7 +85,7 @@ async def _again(request: Request, house: House, known: AnswerRecord, digest: by
     )
 
 
-def _late(request: Request, operation: OperationRecord) -> Response:
+def _late(request: Request, house: House, operation: OperationRecord) -> Response:
     base = base_url(request)
     headers = {
         "InfID": operation.infrastructure,
@@ -93,4 +94,15 @@ def _late(request: Request, operation: OperationRecord) -> Response:
     }
     if operation.kind is OperationKind.CREATE:
         return uri_answer(request, f"{base}/infrastructures/{operation.infrastructure}", headers)
+    if operation.kind is OperationKind.SNAPSHOT:
+        from im_client.services.server.snapshots import address_of
+
+        if not operation.state.is_end:
+            return Response(f"still going on: {headers['Operation']}", 202, headers, TEXT)
+        if operation.state is not OperationState.DONE:
+            raise CommandFailed(operation.error or f"the operation is {operation.state}", operation.hint)
+        address = address_of(house, operation.id)
+        if address is None:
+            raise Refused(404, "the image was deleted meanwhile")
+        return image_answer(request, address, headers)
     return Response("", 200, headers, TEXT)

@@ -6,9 +6,11 @@ from pydantic import BaseModel, Field
 
 __all__ = [
     "ERRORS",
+    "Images",
     "Machines",
     "OperationShape",
     "Problem",
+    "QuotasShape",
     "Uri",
     "UriList",
     "done_forms",
@@ -17,6 +19,7 @@ __all__ = [
     "json_form",
     "one_of",
     "schema_of",
+    "snapshot_forms",
     "text_or_json",
     "uri_forms",
 ]
@@ -69,6 +72,41 @@ class OperationShape(BaseModel):
     summary: str
     error: str
     hint: str
+
+
+class NamedImage(BaseModel):
+    """An image."""
+
+    uri: str
+    name: str
+
+
+class Images(BaseModel):
+    """Images that the caller may use."""
+
+    images: list[NamedImage]
+
+
+class ShareShape(BaseModel):
+    """How much is used and how much there is; a limit of -1: none, or not told."""
+
+    used: int | float
+    limit: int | float
+
+
+class QuotaShape(BaseModel):
+    """How much room there is: memory (`ram`) and `volume_storage` in GiB."""
+
+    cores: ShareShape
+    ram: ShareShape
+    instances: ShareShape
+    volume_storage: ShareShape
+
+
+class QuotasShape(BaseModel):
+    """The quotas of a cloud."""
+
+    quotas: QuotaShape
 
 
 _MEANINGS: Final = {
@@ -176,6 +214,13 @@ def done_forms() -> dict[int | str, dict[str, Any]]:
         202: form("Accepted, and still going on: look at the operation.", text, _OPERATION_HEADERS),
         **ERRORS,
     }
+
+
+def snapshot_forms() -> dict[int | str, dict[str, Any]]:
+    """Describe an answer with the address of an image."""
+    text = {"schema": {"type": "string"}}
+    content = {"text/plain": text, "text/uri-list": text, "application/json": {"schema": schema_of(Uri)}}
+    return {**done_forms(), 200: form("Done.", content, _OPERATION_HEADERS)}
 
 
 TEMPLATE_BODY: Final = {

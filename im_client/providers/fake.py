@@ -17,6 +17,7 @@ from im_client.plan.model import Limits, Phase, Spec
 from im_client.providers.base import Finding, Instance, MachineRequest, Progress, Severity
 from im_client.providers.fake_world import FolderWorld, Image, Machine, MemoryWorld, World
 from im_client.providers.images import ImageRequest, SavedImage
+from im_client.providers.quotas import Quota, Share
 from im_client.providers.registry import decode_settings
 from im_client.remote.access import Access
 from infracore.clock import Clock, SystemClock
@@ -225,6 +226,19 @@ class FakeProvider:
         if used:
             raise Conflict(f"{', '.join(used)} started from the image {image_id}", "delete these machines first")
         self._world.remove_image(image_id)
+
+    def quotas(self) -> Quota:
+        machines = self._world.all()
+
+        def used(name: str) -> Share:
+            return Share(sum(int(machine.got.get(name, 0)) for machine in machines))
+
+        return Quota(
+            cpus=used("num_cpus"),
+            memory_bytes=used("mem_bytes"),
+            machines=Share(len(machines), self._settings.capacity),
+            disk_bytes=used("disk_bytes"),
+        )
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -147,7 +147,7 @@ def _system(group: Group) -> Iterator[Feature]:
             yield _feature(f"{prefix}.additional_dns_names", tuple(more))
     yield from _texts(
         {
-            "disk.0.image.url": image.url,
+            "disk.0.image.url": image.url or group.golden_image,
             "disk.0.os.name": image.type,
             "disk.0.os.flavour": image.distribution,
             "disk.0.os.version": image.version,

@@ -9,6 +9,7 @@ from im_client.radl.ports import read_ports
 from im_client.radl.wanted import Wanted, wanted
 from im_client.template.findings import Findings
 from im_client.template.problems import Code
+from im_client.topology.golden import split_image
 from im_client.topology.model import (
     Artifact,
     ArtifactKind,
@@ -104,6 +105,8 @@ class _Systems:
             count = 1 if isinstance(deploy.count, Unknown) else deploy.count
             clouds[deploy.cloud] = clouds.get(deploy.cloud, 0) + count
         said = wanted(section.features)
+        image = self._image(said)
+        url, golden = split_image(image.url)
         interfaces = self._interfaces(said)
         rules = dict.fromkeys(rule for card in interfaces for rule in ports.get(card.network, ()))
         base = Group(
@@ -112,7 +115,8 @@ class _Systems:
             minimum=0,
             maximum=None,
             hardware=_hardware(said),
-            image=self._image(said),
+            image=replace(image, url=url),
+            golden_image=golden,
             interfaces=interfaces,
             ports=tuple(rules),
             volumes=tuple(self._volumes(said)),

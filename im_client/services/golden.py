@@ -8,6 +8,7 @@ from im_client.providers.base import Provider
 from im_client.providers.images import ImageKeeper, SavedImage
 from im_client.services.context import Context
 from im_client.services.sites import Sites
+from im_client.topology.golden import golden_parts
 from im_client.topology.model import Group, Topology
 from infracore.errors import Conflict, InvalidUsage, Misconfigured, NotFound, Unsupported
 
@@ -126,7 +127,10 @@ def require_images(sites: Sites, topology: Topology, wanted: Mapping[str, str]) 
 def _at_sites(sites: Sites, group: Group, name: str) -> dict[str, SavedImage]:
     """Return site -> image, for the sites of a group that have it."""
     found: dict[str, SavedImage] = {}
+    only, name = golden_parts(name)
     for site in group.placement.sites or (sites.own,):
+        if only not in {None, site}:
+            continue
         provider = sites.at(site)
         images = provider.list_images() if isinstance(provider, ImageKeeper) else ()
         chosen = next((image for image in images if name in {image.name, image.id}), None)

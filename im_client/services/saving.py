@@ -18,7 +18,7 @@ from im_client.state.store import InfrastructureRecord, NodeRecord, RunState
 from infracore.errors import CommandFailed, Conflict, InvalidUsage
 from infracore.events import Event, EventKind, Listener
 
-__all__ = ["SavePlan", "SaveRequest", "check_save", "save_image", "use_image"]
+__all__ = ["SavePlan", "SaveRequest", "check_ready", "check_save", "save_image", "use_image"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,8 +60,7 @@ def check_save(ctx: Context, request: SaveRequest) -> SavePlan:
     name = _name(request.name or f"{record.name}-{node.group}", given=request.name is not None)
     if any(name in {image.name, image.id} for image in keeper.list_images()):
         raise Conflict(f"there is a golden image {name!r} already", "choose another --name, or delete it")
-    if node.phase not in {Phase.CONFIGURED, Phase.STOPPED}:
-        raise Conflict(f"{node.name} is {node.phase}, not configured", f"run: im reconfigure {record.name} {node.name}")
+    check_ready(record, node)
     image = ImageRequest(
         name=name,
         provider_id=node.provider_id or "",
@@ -73,6 +72,12 @@ def check_save(ctx: Context, request: SaveRequest) -> SavePlan:
     )
     is_running = provider.get(image.provider_id).phase is Phase.RUNNING
     return SavePlan(record, node, image, is_running, request.use)
+
+
+def check_ready(record: InfrastructureRecord, node: NodeRecord) -> None:
+    """Raise Conflict where a machine is in no state that is worth saving."""
+    if node.phase not in {Phase.CONFIGURED, Phase.STOPPED}:
+        raise Conflict(f"{node.name} is {node.phase}, not configured", f"run: im reconfigure {record.name} {node.name}")
 
 
 def save_image(

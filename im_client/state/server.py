@@ -17,6 +17,7 @@ __all__ = [
     "AccountRecord",
     "AnswerRecord",
     "FormerRecord",
+    "ImageRecord",
     "OperationKind",
     "OperationRecord",
     "OperationState",
@@ -63,6 +64,7 @@ class OperationKind(StrEnum):
     START = "start"
     STOP = "stop"
     REBOOT = "reboot"
+    SNAPSHOT = "snapshot"
     DESTROY = "destroy"
 
 
@@ -106,6 +108,28 @@ class OperationRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """A golden image that a caller asked for. Whether it is there, its provider knows."""
+
+    site: str
+    name: str
+    """The provider's name of it, which no other image at the site has."""
+    account: str
+    """Whose it is."""
+    title: str
+    """What the caller calls it; no two of an account at one site are called the same."""
+    infrastructure: str
+    node: str
+    operation: str
+    """The one that makes it."""
+    created_at: float
+    auto_delete: bool = False
+    """Whether it goes with its infrastructure."""
+    restart: bool | None = None
+    """Whether its machine ran before, and so must run again; None until that was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """All that is written, at once, when a change is accepted."""
 
@@ -121,6 +145,10 @@ class Acceptance:
     """The version of the source that the client saw."""
     new_nodes: tuple[str, ...] = ()
     """Machines to come, which get their numbers now."""
+    image: ImageRecord | None = None
+    """The image to come."""
+    most_images: int = 0
+    """With `image`: how many an account may have; 0: any number."""
     request: tuple[str, str] | None = None
     """Account and idempotency key of the request, whose answer then knows of the operation."""
 
@@ -181,7 +209,8 @@ class ServerStore(Protocol):
         """Write all of an acceptance, or nothing; return the numbers of its new machines.
 
         Raises:
-            Conflict: the source is not what it was made from. NotFound: the infrastructure is gone.
+            Conflict: the source is not what it was made from, or the account has an image of this title.
+            NotFound: the infrastructure is gone. QuotaExceeded: the account has too many images.
         """
         ...
 
@@ -253,6 +282,32 @@ class ServerStore(Protocol):
 
     def remove_token(self, token: str) -> None:
         """Absent: succeeds."""
+        ...
+
+    # images, newest first
+
+    def images(self, account: str) -> Sequence[ImageRecord]:
+        """Return those of an account."""
+        ...
+
+    def images_of(self, infrastructure: str) -> Sequence[ImageRecord]:
+        """Return those whose machine was of an infrastructure."""
+        ...
+
+    def images_at(self, site: str) -> Sequence[ImageRecord]:
+        """Return everybody's at a site."""
+        ...
+
+    def image_by(self, operation: str) -> ImageRecord | None:
+        """Return the one that an operation makes."""
+        ...
+
+    def set_restart(self, operation: str, restart: bool) -> None:
+        """Note whether the machine must run again."""
+        ...
+
+    def remove_image(self, operation: str) -> None:
+        """Forget the one that an operation has made. Absent: succeeds."""
         ...
 
     # answers, vault, statistics

@@ -19,6 +19,7 @@ from im_client.state.server import (
     Role,
     TokenRecord,
 )
+from im_client.state.sql_images import SqlImages, add_image, keep_images
 from im_client.state.sql_store import SqlStore
 from infracore.errors import Conflict, NotFound
 
@@ -36,7 +37,7 @@ class _Arguments(msgspec.Struct, frozen=True):
     skip_hooks: bool = False
 
 
-class SqlServerStore:
+class SqlServerStore(SqlImages):
     """See the protocol `ServerStore`. Shares the database of a `SqlStore`, which its owner closes."""
 
     def __init__(self, store: SqlStore) -> None:
@@ -49,6 +50,7 @@ class SqlServerStore:
         with self._store.database.write(operation.infrastructure, on_disk=True) as db:
             if acceptance.new is not None:
                 self._store.insert(db, acceptance.new)
+                keep_images(db, acceptance.new.id)
                 db.execute(
                     "INSERT INTO member (infrastructure, account, role) VALUES (?, ?, ?)",
                     (acceptance.new.id, acceptance.owner, Role.OWNER.value),
@@ -69,6 +71,8 @@ class SqlServerStore:
                     (operation.infrastructure,),
                 )
             db.execute(_PUT_OPERATION, _operation_row(operation))
+            if acceptance.image is not None:
+                add_image(db, acceptance.image, acceptance.most_images)
             if acceptance.request is not None:
                 db.execute(
                     "UPDATE answer SET operation = ? WHERE account = ? AND key = ?", (operation.id, *acceptance.request)

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from im_client.template.findings import Findings, Place
 from im_client.template.problems import Code
+from im_client.topology.golden import split_image
 from im_client.topology.model import Group, GroupKind, Hardware, Image, Placement, SourceRef, Volume
 from im_client.topology.values import Value
 from im_client.tosca.functions import Evaluator
@@ -68,20 +69,22 @@ class Machines:
         limits = self.limits.get(node.name, Limits())
         count, minimum, maximum, scalable = self._scale(node, hosted, limits)
         machine = kind is GroupKind.MACHINE
+        image = self._image(node)
+        url, golden = split_image(image.url, self._text(self._property(node, "golden_image")))
         return Group(
             name=node.name,
             count=count,
             minimum=minimum,
             maximum=maximum,
             hardware=self._hardware(node),
-            image=self._image(node),
+            image=replace(image, url=url),
             interfaces=self.networks.interfaces(node, hosted),
             ports=self.networks.rules(node, hosted) if machine else (),
             volumes=self._volumes(node),
             tags=self._tags(node),
             instance_name=self._text(self._property(node, "instance_name")),
             placement=limits.placement or Placement(),
-            golden_image=self._text(self._property(node, "golden_image")),
+            golden_image=golden,
             removal_list=self._removal_list(node),
             scalable=scalable,
             needs=tuple(

@@ -11,6 +11,7 @@ import pytest
 from im_client.plan.model import Phase
 from im_client.providers.base import Instance, MachineRequest, Provider
 from im_client.providers.images import ImageKeeper, ImageRequest
+from im_client.providers.quotas import Quotas
 from infracore.errors import Conflict, NotFound, Unsupported
 from infracore.ids import new_token
 from tests.contracts.harness import Harness, new_key_pair
@@ -209,6 +210,16 @@ def test_the_check_says_how_to_mend_what_is_wrong(provider: Provider) -> None:
 def test_the_console_is_text(harness: Harness, provider: Provider) -> None:
     machine = provider.create(_request(harness, harness.names(1)[0]))
     assert len(provider.console(machine.provider_id).encode()) <= 64 * 1024 * 3
+
+
+def test_a_machine_counts_where_a_provider_knows_how_much_room_there_is(harness: Harness, provider: Provider) -> None:
+    if not isinstance(provider, Quotas):
+        pytest.skip(f"{harness.name} has no quotas")
+    before = provider.quotas().machines.used or 0
+    machine = provider.create(_request(harness, harness.names(1)[0]))
+    assert provider.quotas().machines.used == before + 1
+    provider.delete(machine.provider_id)
+    assert provider.quotas().machines.used == before
 
 
 # Golden images, where a provider keeps them: `im_client/providers/images.py`.

@@ -34,7 +34,7 @@ from im_client.services.server.searching import matching
 from im_client.services.server.views import listed, look
 from im_client.state.server import OperationKind, Role
 
-__all__ = ["YesNo", "router", "wait_and_answer"]
+__all__ = ["YesNo", "router", "still_going_on", "wait_and_answer"]
 
 router: Final = APIRouter(tags=["infrastructures"])
 YesNo: TypeAlias = Literal["yes", "no", "true", "false", "1", "0"]
@@ -251,8 +251,14 @@ async def wait_and_answer(request: Request, house: House, accepted: Accepted, *,
     if is_async:
         return Response("", 200, headers, TEXT)
     if await finished(accepted, house.ctx.settings.server.wait_s) is None:
-        return Response(f"still going on: {headers['Operation']}", 202, headers, TEXT)
+        return still_going_on(request, accepted)
     return Response("", 200, headers, TEXT)
+
+
+def still_going_on(request: Request, accepted: Accepted) -> Response:
+    """Answer that an operation takes longer than the server waits."""
+    headers = operation_headers(request, accepted)
+    return Response(f"still going on: {headers['Operation']}", 202, headers, TEXT)
 
 
 def _vm_uri(request: Request, infra: str, number: int) -> str:

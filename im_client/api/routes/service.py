@@ -1,23 +1,20 @@
-"""The service itself: version, health, metrics, statistics; and clouds' images and quotas."""
+"""The service itself: version, health, metrics, statistics."""
 
 import csv
 import io
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from im_client.api.asking import CallerDep, HouseDep, in_thread
 from im_client.api.measures import Measures
 from im_client.api.negotiate import JSON, TEXT, choose, json_answer, property_answer
 from im_client.api.problems import Refused
-from im_client.api.schemas import ERRORS, errors, form, json_form, text_or_json
-from im_client.services.server.clouds import provider_of_cloud
+from im_client.api.schemas import ERRORS, errors, form, text_or_json
 from im_client.services.server.statistics import statistics
-from im_client.services.server.vault import with_vault
 from im_client.services.server.version import VERSION
-from infracore.errors import Unsupported
 from infracore.metrics import CONTENT_TYPE
 
 __all__ = ["router"]
@@ -100,30 +97,3 @@ def _dated(facts: dict[str, Any]) -> dict[str, Any]:
         for name in ("creation_date", "last_date")
     }
     return {name: {**facts, **dates}.get(name) for name in _FIELDS}
-
-
-CloudId = Annotated[
-    str, Path(max_length=64, pattern=r"^[a-zA-Z_.][a-zA-Z0-9_.-]*$", description="Id of a line of the auth header.")
-]
-
-
-@router.get("/clouds/{cloud}/images", responses=json_form({"type": "object"}))
-async def images(
-    request: Request,
-    house: HouseDep,
-    caller: CallerDep,
-    cloud: CloudId,
-    filters: Annotated[str | None, Query(max_length=1000, description="KEY=VALUE,KEY=VALUE")] = None,
-) -> Response:
-    """List the images of a cloud; providers that have none say so (400)."""
-    choose(request, (JSON,))
-    kind = await in_thread(lambda: provider_of_cloud(house.ctx, with_vault(house.vault, caller), cloud))
-    raise Unsupported(f"the provider {kind!r} has no list of images")
-
-
-@router.get("/clouds/{cloud}/quotas", responses=json_form({"type": "object"}))
-async def quotas(request: Request, house: HouseDep, caller: CallerDep, cloud: CloudId) -> Response:
-    """Read the quotas of a cloud; providers that have none say so (400)."""
-    choose(request, (JSON,))
-    kind = await in_thread(lambda: provider_of_cloud(house.ctx, with_vault(house.vault, caller), cloud))
-    raise Unsupported(f"the provider {kind!r} has no quotas")

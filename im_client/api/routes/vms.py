@@ -19,13 +19,12 @@ from im_client.api.asking import (
     read_template,
     vm_numbers,
 )
-from im_client.api.negotiate import JSON, TEXT, choose, json_answer, property_answer
+from im_client.api.negotiate import JSON, TEXT, URI_LIST, choose, image_answer, json_answer, property_answer
 from im_client.api.once import once
 from im_client.api.problems import Refused
-from im_client.api.routes.infrastructures import YesNo, wait_and_answer
-from im_client.api.schemas import TEMPLATE_BODY, done_forms, text_or_json
+from im_client.api.routes.infrastructures import YesNo, still_going_on, wait_and_answer
+from im_client.api.schemas import TEMPLATE_BODY, done_forms, snapshot_forms, text_or_json
 from im_client.services.server import changes
-from im_client.services.server.clouds import refuse_snapshot
 from im_client.services.server.house import House
 from im_client.services.server.views import Picture, Vm, look, vm_contmsg
 from im_client.state.server import OperationKind, Role
@@ -172,19 +171,38 @@ async def reboot_vm(request: Request, house: HouseDep, caller: CallerDep, infra:
     return await _change_power(request, house, caller, infra, vm, OperationKind.REBOOT)
 
 
-@router.put("/infrastructures/{infra}/vms/{vm}/disks/{disk}/snapshot", responses=text_or_json("uri"))
+@router.put("/infrastructures/{infra}/vms/{vm}/disks/{disk}/snapshot", responses=snapshot_forms())
 async def snapshot(
     request: Request,
     house: HouseDep,
     caller: CallerDep,
     infra: InfraId,
     vm: VmNumber,
-    disk: Annotated[int, Path(ge=0, lt=1000)],
-    image_name: Annotated[str, Query(min_length=1, max_length=200)],
-    auto_delete: Annotated[YesNo | None, Query()] = None,
+    disk: Annotated[int, Path(ge=0, lt=1000, description="0: the one that the VM runs from. No other is saved.")],
+    image_name: Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")],
+    auto_delete: Annotated[YesNo | None, Query(description="Whether it goes with the infrastructure.")] = None,
 ) -> Response:
-    """Make an image of a disk. No provider of this release does that: 400."""
+    """Make an image of a VM, which is stopped meanwhile. 200 means that it is made, and that the VM runs again."""
     await in_thread(allow, house, caller, infra, Role.OPERATOR)
-    picture, _ = await in_thread(_vm, house, infra, vm)
-    flag(auto_delete, default=False)
-    raise refuse_snapshot(picture.record.provider)
+
+    async def work() -> Response:
+        from im_client.services.server import snapshots
+
+        choose(request, (TEXT, URI_LIST, JSON))
+        goes = flag(auto_delete, default=False)
+        accepted, address = await in_thread(
+            snapshots.snapshot,
+            house,
+            caller,
+            infra,
+            vm,
+            image_name,
+            disk=disk,
+            auto_delete=goes,
+            if_version=if_match(request),
+        )
+        if await finished(accepted, house.ctx.settings.server.wait_s) is None:
+            return still_going_on(request, accepted)
+        return image_answer(request, address, operation_headers(request, accepted))
+
+    return await once(request, house, caller, work)

@@ -63,13 +63,14 @@ def command(target: str, yes: bool, wait_s: float | None, as_json: bool, **given
 def _prepare(ctx: "Context", target: str, given: dict[str, Any]) -> "Prepared":
     from im_client.services.plan_file import is_plan_file, prepare_from_plan
     from im_client.services.prepare import prepare_deploy
+    from im_client.services.room import with_room
 
     path = ctx.cwd / target
     if is_plan_file(path):
         if any(given.values()):
             raise InvalidUsage(f"{target} is a plan, made of its template and inputs: it takes no others")
         return prepare_from_plan(ctx, path)
-    return prepare_deploy(ctx, make_request(target, **given))
+    return with_room(ctx, prepare_deploy(ctx, make_request(target, **given)))
 
 
 def _again(target: str, name: str, given: dict[str, Any]) -> str:

@@ -40,13 +40,18 @@ def command(target: str, out: Path | None, destroy: bool, detailed_exitcode: boo
     """Show what deploying TEMPLATE would do, each step with its reason, and change nothing."""
     from im_client.cli.problems import say_problems
     from im_client.services.prepare import prepare_deploy, prepare_destroy
+    from im_client.services.room import with_room
 
     if destroy and any(given.values()):
         raise InvalidUsage("--destroy plans what is recorded: it takes no template, inputs or provider")
     if destroy and out is not None:
         raise InvalidUsage("a plan to destroy is not kept: im destroy makes it anew, and asks")
     with opened() as ctx:
-        prepared = prepare_destroy(ctx, target) if destroy else prepare_deploy(ctx, make_request(target, **given))
+        prepared = (
+            prepare_destroy(ctx, target)
+            if destroy
+            else with_room(ctx, prepare_deploy(ctx, make_request(target, **given)))
+        )
         if out is not None:
             from im_client.services.plan_file import save_plan
 

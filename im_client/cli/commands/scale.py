@@ -51,6 +51,7 @@ def command(
 
     from im_client.services.prepare import prepare_scale
     from im_client.services.reading import show
+    from im_client.services.room import with_room
 
     named, counts = parse_words(words, remove)
     if image is not None and not counts:
@@ -66,7 +67,7 @@ def command(
         chosen = ["--image", image] if image is not None else []
         return carry_out(
             ctx,
-            prepare_scale(ctx, name, counts, remove, images=images),
+            with_room(ctx, prepare_scale(ctx, name, counts, remove, images=images)),
             again=shlex.join(["im", "scale", name, *sizes, *removed, *chosen]),
             question=f"Scale {name} so?",
             yes=yes,

@@ -15,7 +15,9 @@ from im_client.providers.local.hostkey import new_host_key
 from im_client.providers.local.packages import install_command, missing_programs
 from im_client.providers.local.process import is_running
 from im_client.providers.local.records import Manifest, Records, boot_id
+from im_client.providers.local.room import room_here
 from im_client.providers.local.settings import LocalSettings
+from im_client.providers.quotas import Quota
 from im_client.remote.access import Access, HostKey
 from infracore.errors import Conflict, Misconfigured, NoCapacity, NotFound, Transient
 
@@ -256,6 +258,10 @@ class LocalProvider(ABC):
         with path.open("rb") as log:
             log.seek(max(0, path.stat().st_size - _CONSOLE_BYTES))
             return log.read().decode(errors="replace")
+
+    def quotas(self) -> Quota:
+        """Look at this computer and at the machines of the state folder."""
+        return room_here(self._settings.root, self._records.all())
 
     def close(self) -> None:  # noqa: B027 - complete as it is
         """Nothing is held open."""

@@ -16,6 +16,7 @@ from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.clouds import chosen_provider
 from im_client.services.server.house import House
+from im_client.services.server.images import usable_images
 from im_client.services.server.merging import merge_templates
 from im_client.services.server.operations import Ticket
 from im_client.services.server.rights import Forbidden
@@ -33,6 +34,8 @@ __all__ = [
     "Language",
     "create",
     "destroy",
+    "named_vms",
+    "new_operation",
     "power",
     "preview",
     "reconfigure",
@@ -100,7 +103,7 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
     _check_share(house, caller, infra, prepared)
     ticket = house.operations.submit(
         Acceptance(
-            operation=_operation(house, caller, infra, OperationKind.CREATE),
+            operation=new_operation(house, caller, infra, OperationKind.CREATE),
             new=prepared.infrastructure,
             owner=caller.name,
             source=prepared.source,
@@ -147,7 +150,7 @@ def update(
             wanted = dataclasses.replace(record.source, counts={**record.source.counts, **counts})
             prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
         if not scales_only or _is_of_caller(record):
-            _check(house, prepared)
+            _check(house, caller, prepared, infra)
         if only_vm is not None:
             _check_only(prepared.plan, only_vm)
         waiting = house.operations.unfinished(infra)
@@ -157,7 +160,7 @@ def update(
         _check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
             Acceptance(
-                operation=_operation(house, caller, infra, OperationKind.UPDATE, nodes=leaving, configure=configure),
+                operation=new_operation(house, caller, infra, OperationKind.UPDATE, nodes=leaving, configure=configure),
                 source=prepared.source,
                 source_before=record.source,
                 if_version=if_version,
@@ -205,10 +208,10 @@ def remove(
         source = dataclasses.replace(record.source, counts=counts)
         prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE, remove=leaving, configure=configure)
         if _is_of_caller(record):
-            _check(house, prepared)
+            _check(house, caller, prepared, infra)
         ticket = house.operations.submit(
             Acceptance(
-                operation=_operation(
+                operation=new_operation(
                     house, caller, infra, OperationKind.REMOVE, nodes=tuple(leaving), configure=configure
                 ),
                 source=source,
@@ -233,12 +236,12 @@ def scale(
         source = dataclasses.replace(record.source, counts={**record.source.counts, **counts})
         prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE)
         if _is_of_caller(record):
-            _check(house, prepared)
+            _check(house, caller, prepared, infra)
         names = _made(prepared.plan)
         _check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
             Acceptance(
-                operation=_operation(house, caller, infra, OperationKind.UPDATE),
+                operation=new_operation(house, caller, infra, OperationKind.UPDATE),
                 source=source,
                 source_before=record.source,
                 if_version=if_version,
@@ -293,7 +296,7 @@ def destroy(
         if going is not None and (going.record.skip_hooks or not force):
             return Accepted(infra, going)
         house.operations.cancel_all(infra)
-        operation = _operation(house, caller, infra, OperationKind.DESTROY, skip_hooks=force)
+        operation = new_operation(house, caller, infra, OperationKind.DESTROY, skip_hooks=force)
         ticket = house.operations.submit(Acceptance(operation=operation, if_version=if_version))
     return Accepted(infra, ticket)
 
@@ -321,7 +324,7 @@ def _simple(
     if_version: int | None,
 ) -> Accepted:
     names = named_vms(house, infra, vms)
-    operation = _operation(house, caller, infra, kind, nodes=tuple(names))
+    operation = new_operation(house, caller, infra, kind, nodes=tuple(names))
     return Accepted(infra, house.operations.submit(Acceptance(operation=operation, if_version=if_version)))
 
 
@@ -341,12 +344,19 @@ def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepar
         infrastructure_id=infra,
         source=Source(template=location, files={location: body.text, **more}, inputs=body.inputs),
     )
-    _check(house, prepared)
+    _check(house, caller, prepared)
     return prepared
 
 
-def _check(house: House, prepared: Prepared) -> None:
-    refuse_where_run(house.ctx, prepared.infrastructure, prepared.topology)
+def _check(house: House, caller: Caller, prepared: Prepared, changed: str | None = None) -> None:
+    """Refuse what strangers may not ask for. What an infrastructure had before it is changed, it may keep."""
+
+    def images() -> frozenset[str]:
+        before = house.topology(changed).groups.values() if changed is not None else ()
+        had = {group.golden_image for group in before if group.golden_image}
+        return usable_images(house, caller) | had
+
+    refuse_where_run(house.ctx, prepared.infrastructure, prepared.topology, images)
 
 
 def _is_of_caller(record: InfrastructureRecord) -> bool:
@@ -455,7 +465,7 @@ def _made(plan: Plan) -> tuple[str, ...]:
     return tuple(step.node for step in plan.steps if step.action is Action.CREATE)
 
 
-def _operation(
+def new_operation(
     house: House,
     caller: Caller,
     infra: str,
@@ -465,6 +475,7 @@ def _operation(
     configure: bool = True,
     skip_hooks: bool = False,
 ) -> OperationRecord:
+    """Return an operation that a caller asks for now."""
     now = house.ctx.clock.now()
     return OperationRecord(
         id=new_run_id(now),

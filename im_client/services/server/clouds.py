@@ -6,9 +6,9 @@ from typing import Final
 
 from im_client.services.context import Context
 from im_client.services.server.callers import Caller
-from infracore.errors import InvalidUsage, NotFound, Unauthorised, Unsupported
+from infracore.errors import InvalidUsage, NotFound, Unauthorised
 
-__all__ = ["chosen_provider", "provider_of_cloud", "refuse_snapshot"]
+__all__ = ["chosen_provider", "provider_of_cloud"]
 
 _TYPES: Final[Mapping[str, str]] = MappingProxyType({"dummy": "fake"})
 """Types of the Infrastructure Manager's auth file that are called otherwise here; the others by their own name."""
@@ -45,11 +45,6 @@ def provider_of_cloud(ctx: Context, caller: Caller, cloud: str) -> str:
     if kind not in (ctx.settings.server.providers or (ctx.settings.provider,)):
         raise InvalidUsage(f"this server offers no provider for the type of {cloud!r}")
     return kind
-
-
-def refuse_snapshot(provider: str) -> Unsupported:
-    """Return the error of a provider that makes no images of its machines."""
-    return Unsupported(f"the provider {provider!r} makes no images of its machines")
 
 
 def _provider(kind: str) -> str:

@@ -18,6 +18,7 @@ _PARTS: Final = (
     "im_client.services.power",
     "im_client.services.prepare",
     "im_client.services.server.describing",
+    "im_client.services.server.perform_snapshot",
     "im_client.services.server.radl",
     "im_client.radl.front",
     "im_client.tosca.front",

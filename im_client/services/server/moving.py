@@ -21,6 +21,7 @@ from im_client.services.prepare import check_size, recorded_topology
 from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
+from im_client.services.server.images import usable_images
 from im_client.services.server.strangers import refuse_where_run
 from im_client.services.sites import Sites
 from im_client.state.codec import (
@@ -168,7 +169,7 @@ def import_infrastructure(house: House, caller: Caller, text: str) -> str:
     if decode_values(whole.provider_settings):
         raise InvalidUsage("it has settings of its provider, which are not taken from strangers")
     _check_names(whole)
-    record = dataclasses.replace(record, source=_read_anew(house, record))
+    record = dataclasses.replace(record, source=_read_anew(house, caller, record))
     nodes = _found(house, record, nodes)
     now = ctx.clock.now()
     operation = OperationRecord(
@@ -201,7 +202,7 @@ def _check_names(whole: _Whole) -> None:
             raise InvalidUsage(f"two of its machines have the same {said}")
 
 
-def _read_anew(house: House, record: InfrastructureRecord) -> Source:
+def _read_anew(house: House, caller: Caller, record: InfrastructureRecord) -> Source:
     """Return what is wanted, from the template alone: what it imports is read as for everybody else.
 
     Raises:
@@ -210,11 +211,16 @@ def _read_anew(house: House, record: InfrastructureRecord) -> Source:
     source = record.source
     if not source.template.startswith(TEMPLATES) or source.template not in source.files or source.add_ons:
         raise InvalidUsage("it was not made over the network: its template may name files of its computer")
-    alone = dataclasses.replace(source, files={source.template: source.files[source.template]})
+    usable = usable_images(house, caller) if source.images else frozenset()
+    alone = dataclasses.replace(
+        source,
+        files={source.template: source.files[source.template]},
+        images={group: image for group, image in source.images.items() if image in usable},  # no check covers these
+    )
     topology, _ = recorded_topology(house.ctx, dataclasses.replace(record, source=alone))
     topology = scale(topology, source.counts)
     check_size(topology)
-    refuse_where_run(house.ctx, record, topology)
+    refuse_where_run(house.ctx, record, topology, lambda: usable_images(house, caller))
     return alone
 
 

@@ -56,13 +56,19 @@ class Performer:
         from im_client.services.apply import apply  # late: all that changes machines is loaded when one is changed
         from im_client.services.power import power
         from im_client.services.prepare import prepare_reconfigure, prepare_recorded
+        from im_client.services.server.perform_snapshot import drop_images, take_snapshot
 
         ctx, infra = self._ctx, operation.infrastructure
         if operation.kind in _POWER:
             verb, nodes = _POWER[operation.kind], self._there(operation)
             return power(ctx, infra, verb, nodes, listener=listener, cancel=cancel, wait_s=_LOCK_WAIT_S)
         if operation.kind is OperationKind.DESTROY:
-            return self._destroy(operation, listener, cancel)
+            report = self._destroy(operation, listener, cancel)
+            if report is None or report.state is RunState.DONE:
+                drop_images(ctx, self._records, infra)
+            return report
+        if operation.kind is OperationKind.SNAPSHOT:
+            return take_snapshot(ctx, self._records, operation, listener=listener, cancel=cancel, wait_s=_LOCK_WAIT_S)
         if prepared is None and operation.kind is OperationKind.RECONFIGURE:
             prepared = prepare_reconfigure(ctx, infra, self._there(operation))
         elif prepared is None:

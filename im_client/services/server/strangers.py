@@ -6,7 +6,7 @@ this program run for callers, and no value that reaches them may hold what Jinja
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from im_client.services.context import Context
@@ -25,8 +25,12 @@ __all__ = ["refuse_foreign", "refuse_where_run"]
 _EDGE: Final = re.compile(r"\{$")
 
 
-def refuse_where_run(ctx: Context, record: InfrastructureRecord, topology: Topology) -> None:
+def refuse_where_run(
+    ctx: Context, record: InfrastructureRecord, topology: Topology, images: Callable[[], Collection[str]] = frozenset
+) -> None:
     """Do as `refuse_foreign` where a site's machines are configured at all and callers are not trusted.
+
+    `images` is asked for the golden images that the template may name, where it names any.
 
     Raises:
         Unsupported: as `refuse_foreign`; or the template names a site or a golden image that is not the caller's.
@@ -36,11 +40,13 @@ def refuse_where_run(ctx: Context, record: InfrastructureRecord, topology: Topol
     for site in named:
         if site not in (record.provider, *offered):
             raise Unsupported(f"this server offers no site {site[:40]!r}", f"it has: {', '.join(offered)}")
-    for group in topology.groups.values():
-        if group.golden_image:
+    golden = {group.golden_image: group.name for group in topology.groups.values() if group.golden_image}
+    allowed = images() if golden else ()
+    for image, group in golden.items():
+        if image not in allowed:
             raise Unsupported(
-                f"{group.name} asks for the golden image {group.golden_image[:40]!r}, and images belong to the server",
-                "the server's owner can say it: im scale INFRA --image NAME",
+                f"{group} asks for the golden image {image[:100]!r}, which is none of yours",
+                "GET /clouds/ID/images shows yours: write the name or the whole address",
             )
     is_run = any(limits.reachable for limits in Sites(ctx, record).limits(named).values())
     if is_run and not ctx.settings.server.foreign_playbooks:

@@ -128,19 +128,6 @@ def test_a_dry_run_says_what_is_needed_and_makes_nothing(ana: Client) -> None:
     assert ana("GET", "/infrastructures").text == ""
 
 
-def test_what_a_provider_cannot_do_is_refused(ana: Client) -> None:
-    infra = ana.create(TOSCA)
-    for method, path in (
-        ("PUT", f"{infra}/vms/0/disks/0/snapshot?image_name=x"),
-        ("GET", "/clouds/fk/images"),
-        ("GET", "/clouds/fk/quotas"),
-    ):
-        answer = ana(method, path, Accept="application/json")
-        assert answer.status == 400
-        assert answer.json["type"] == "urn:im-clues:unsupported"
-    assert ana("GET", "/clouds/other/quotas").status == 404
-
-
 def test_an_infrastructure_is_exported_forgotten_and_imported(ana: Client, bob: Client) -> None:
     infra = ana.create(TOSCA)
     data = ana("GET", f"{infra}/data?delete=yes").json["data"]

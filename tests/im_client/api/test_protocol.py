@@ -269,6 +269,7 @@ def test_the_openapi_document_names_every_route_of_the_original(server: Serve) -
         **{f"/infrastructures/{{infra}}/vms/{{vm}}/{verb}": {"put"} for verb in ("start", "stop", "reboot")},
         "/infrastructures/{infra}/vms/{vm}/disks/{disk}/snapshot": {"put"},
         "/clouds/{cloud}/images": {"get"},
+        "/clouds/{cloud}/images/{name}": {"delete"},
         "/clouds/{cloud}/quotas": {"get"},
         "/stats": {"get"},
         "/version": {"get"},

@@ -98,3 +98,21 @@ def test_what_was_begun_from_an_image_that_is_gone_is_begun_anew(ctx: Context) -
 def test_looking_at_an_image_that_is_not_there_is_an_error(ctx: Context) -> None:
     with pytest.raises(NotFound):
         image_keeper(ctx.provider("fake"), "fake").check_image("nope")
+
+
+@pytest.mark.parametrize(
+    ("image", "is_used"),
+    [("golden://fake/site-web", True), ("golden://elsewhere/site-web", False), ("ost://x/y", False)],
+)
+def test_the_address_of_a_golden_image_counts_as_its_name(ctx: Context, image: str, is_used: bool) -> None:
+    save(ctx)
+    text = TEMPLATE.replace("capabilities: {", f"capabilities: {{os: {{properties: {{image: '{image}'}}}}, ")
+    types = "imports: [{x: 'https://raw.githubusercontent.com/grycap/tosca/main/custom_types.yaml'}]\n"
+    text = text.replace("topology_template:", f"{types}topology_template:").replace(
+        "nodes.Compute", "nodes.indigo.Compute"
+    )
+    (ctx.cwd / "other.yaml").write_text(text)
+    (step,) = prepare_deploy(ctx, DeployRequest("other.yaml", name="other")).plan.steps
+    assert dict(step.images) == ({"fake": "fake-site-web"} if is_used else {})
+    assert step.spec is not None
+    assert step.spec.image == (image if image.startswith("ost") else None)

@@ -19,6 +19,7 @@ _TABLES = (
     "answer",
     "vault_entry",
     "former",
+    "image",
     "infrastructure_lock",
     "process",
 )

@@ -11,10 +11,12 @@ from im_client.api.dashboard.forms import Field, fields_of, read_fields, with_pr
 from im_client.api.dashboard.picture import draw
 from im_client.api.dashboard.visit import Visit, page
 from im_client.plan.explain import details, summary
-from im_client.plan.model import Action, Plan
+from im_client.plan.model import Plan
+from im_client.providers.quotas import Quota
 from im_client.services.analysis import analyse
 from im_client.services.model import Prepared
 from im_client.services.prepare import check_name
+from im_client.services.room import Needs, needs_of, quota_told, shortages
 from im_client.services.server import changes
 from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.catalogue import Offer
@@ -176,7 +178,8 @@ def _preview(visit: Visit) -> Response:
         return visit.go(f"/infrastructures/{draft.infrastructure}")
     prepared = draft.prepared or _prepare(visit, draft)
     record = prepared.infrastructure
-    limits = visit.house.ctx.provider(record.provider, record.provider_settings).limits()
+    provider = visit.house.ctx.provider(record.provider, record.provider_settings)
+    needs = needs_of(prepared.plan)
     return visit.render(
         "preview.html",
         key=key,
@@ -186,8 +189,10 @@ def _preview(visit: Visit) -> Response:
         prepared=prepared,
         summary=summary(prepared.plan),
         rows=_rows(prepared.plan),
-        needs=_needs(prepared.plan),
-        limits=limits,
+        needs=needs,
+        shares=_shares(quota_told(provider), needs),
+        shortages=shortages(visit.house.ctx, prepared),
+        limits=provider.limits(),
         drawing=draw(prepared.topology),
     )
 
@@ -199,17 +204,20 @@ def _rows(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _needs(plan: Plan) -> dict[str, int]:
-    """Add up what the machines ask for."""
-    specs = [step.spec for step in plan.steps if step.action is Action.CREATE and step.spec is not None]
-    return {
-        "machines": len(specs),
-        "cpus": sum(spec.num_cpus or 1 for spec in specs),
-        "memory": sum(spec.mem_bytes or 0 for spec in specs),
-        "disk": sum((spec.disk_bytes or 0) + sum(v.size_bytes for v in spec.volumes) for spec in specs),
-        "gpus": sum(spec.num_gpus for spec in specs),
-        "addresses": sum(1 for spec in specs for card in spec.interfaces if card.public),
-    }
+def _shares(quota: Quota | None, needs: Needs) -> list[dict[str, Any]]:
+    """Put beside what is needed what is used and what there is, where the provider tells."""
+    if quota is None:
+        return []
+    return [
+        {"what": what, "need": need, "used": share.used, "limit": share.limit, "left": share.left, "is_size": is_size}
+        for what, need, share, is_size in (
+            ("machines", needs.machines, quota.machines, False),
+            ("CPUs", needs.cpus, quota.cpus, False),
+            ("memory", needs.memory_bytes, quota.memory_bytes, True),
+            ("disks", needs.disk_bytes, quota.disk_bytes, True),
+        )
+        if share.used is not None or share.limit is not None
+    ]
 
 
 def _deploy(visit: Visit) -> Response:

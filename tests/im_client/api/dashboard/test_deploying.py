@@ -1,8 +1,12 @@
 """From the catalogue to a new infrastructure."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from tests.rigs.im_serve import Client, Serve
+from tests.im_client.api.dashboard.conftest import furnish
+from tests.rigs.im_serve import Client, Serve, im_serve
 from tests.rigs.visitor import Page, Visitor
 
 pytestmark = pytest.mark.slow
@@ -96,10 +100,25 @@ def test_the_plan_is_shown_before_anything_is_made(ana: Visitor, client: Client)
     assert "Plan: 2 to create" in plan.text
     assert "the template asks for 1 of worker" in plan.text
     assert "2 machines 3 CPUs 1 GiB memory" in plan.text
-    assert "reports no quota" in plan.text
+    assert re.search(r"Machines: this needs 2, \d+ used, no limit is told\.", plan.text)
+    assert re.search(r"Memory: this needs 1 GiB, .+ used, no limit is told\.", plan.text)
+    assert "will not fit" not in plan.text
     svg = next(a for t, a in plan.tags if t == "svg")
     assert svg["aria-label"] == "Groups of machines: front (1), worker (1); private networks: private."
     assert client("GET", "/infrastructures").text == ""
+
+
+def test_a_plan_that_will_not_fit_says_so(tmp_path: Path) -> None:
+    settings = furnish(tmp_path) / "im.yaml"
+    settings.write_text("server: {catalogue: [own]}\nproviders: {fake: {capacity: 3}}\n")
+    with im_serve(tmp_path) as server:
+        server.user("ana")
+        ana = Visitor(server.url)
+        assert ana.sign_in("ana").status == 200
+        ana.get("/templates/farm")
+        plan = ana.post("/templates/farm", {**FARM, "in:workers": "3", "name": "lab"})
+    assert "Fake has room for 3 machines, and this makes 4: it will not fit as it is." in plan.text
+    assert "Machines: this needs 4, 0 used of 3." in plan.text
 
 
 def test_a_plan_leads_back_to_its_form(ana: Visitor) -> None:

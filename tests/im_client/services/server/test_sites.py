@@ -1,4 +1,4 @@
-"""Sites and golden images belong to the server: a stranger's template may name those that it offers, and no image."""
+"""Sites belong to the server: a stranger's template may name those that it offers, and golden images of their own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,3 +44,10 @@ def test_sites_that_are_offered_may_be_named(ctx: Context, record: Infrastructur
 def test_others_and_images_are_refused(ctx: Context, record: InfrastructureRecord, wanted: Topology) -> None:
     with pytest.raises(Unsupported):
         refuse_where_run(ctx, record, wanted)
+
+
+def test_an_image_that_may_be_used_may_be_named(ctx: Context, record: InfrastructureRecord) -> None:
+    refuse_where_run(ctx, record, _topology(image="mine"), lambda: {"mine", "golden://fake/mine"})
+    refuse_where_run(ctx, record, _topology(image="golden://fake/mine"), lambda: {"mine", "golden://fake/mine"})
+    with pytest.raises(Unsupported, match="none of yours"):
+        refuse_where_run(ctx, record, _topology(image="golden://cloud/mine"), lambda: {"mine", "golden://fake/mine"})

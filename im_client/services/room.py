@@ -1,0 +1,94 @@
+"""Whether there is room for what a plan makes, as far as the places tell."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from im_client.plan.model import Action, Plan, Spec
+from im_client.providers.base import Provider
+from im_client.providers.quotas import Quota, Quotas
+from im_client.services.context import Context
+from im_client.services.model import Prepared
+from im_client.services.sites import Sites
+from infracore.errors import InfraError
+from infracore.units import format_bytes
+
+__all__ = ["Needs", "needs_of", "quota_at", "quota_told", "shortages", "with_room"]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What machines ask for, added up."""
+
+    machines: int = 0
+    cpus: int = 0
+    memory_bytes: int = 0
+    disk_bytes: int = 0
+    gpus: int = 0
+    addresses: int = 0
+    """Public ones."""
+
+
+def needs_of(plan: Plan) -> Needs:
+    """Add up what the machines that a plan makes ask for."""
+    return _added(step.spec for step in plan.steps if step.action is Action.CREATE and step.spec is not None)
+
+
+def quota_at(provider: Provider) -> Quota | None:
+    """Return how much room there is, None where the provider does not know. Raises what the provider raises."""
+    return provider.quotas() if isinstance(provider, Quotas) else None
+
+
+def quota_told(provider: Provider) -> Quota | None:
+    """Do as `quota_at`; None also where the provider cannot say it now: no plan fails for that."""
+    try:
+        return quota_at(provider)
+    except InfraError:
+        return None
+
+
+def shortages(ctx: Context, prepared: Prepared) -> tuple[str, ...]:
+    """Return, in words, what there is not enough of for the machines that a plan makes.
+
+    Machines that may be made at several sites are left out: the next one is asked where there is no room.
+    """
+    specs: dict[str, list[Spec]] = {}
+    for step in prepared.plan.steps:
+        if step.action is Action.CREATE and step.spec is not None and len(step.sites) <= 1:
+            specs.setdefault(next(iter(step.sites), prepared.infrastructure.provider), []).append(step.spec)
+    sites = Sites(ctx, prepared.infrastructure)
+    found: list[str] = []
+    for site, wanted in specs.items():
+        quota = quota_told(sites.at(site))
+        if quota is not None:
+            found += _short(site, quota, _added(wanted))
+    return tuple(found)
+
+
+def with_room(ctx: Context, prepared: Prepared) -> Prepared:
+    """Return a plan whose notes also say what there is not enough of."""
+    return replace(prepared, notes=(*prepared.notes, *shortages(ctx, prepared)))
+
+
+def _short(site: str, quota: Quota, needs: Needs) -> Iterable[str]:
+    for share, need, what in (
+        (quota.machines, needs.machines, "machines"),
+        (quota.cpus, needs.cpus, "CPUs"),
+        (quota.memory_bytes, needs.memory_bytes, "of memory"),
+        (quota.disk_bytes, needs.disk_bytes, "of disk"),
+    ):
+        left = share.left
+        if share.is_firm and left is not None and need > left:
+            has, wants = (format_bytes(left), format_bytes(need)) if what.startswith("of ") else (left, need)
+            yield f"{site} has room for {has} {what}, and this makes {wants}: it will not fit as it is"
+
+
+def _added(specs: Iterable[Spec]) -> Needs:
+    known = list(specs)
+    return Needs(
+        machines=len(known),
+        cpus=sum(spec.num_cpus or 1 for spec in known),
+        memory_bytes=sum(spec.mem_bytes or 0 for spec in known),
+        disk_bytes=sum((spec.disk_bytes or 0) + sum(v.size_bytes or 0 for v in spec.volumes) for spec in known),
+        gpus=sum(spec.num_gpus for spec in known),
+        addresses=sum(1 for spec in known for card in spec.interfaces if card.public),
+    )

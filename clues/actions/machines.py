@@ -225,9 +225,17 @@ class MachineBook:
         return next_at
 
     def report(
-        self, pool: str, reports: Sequence[MachineReport], now: float, *, busy: Collection[str] = ()
+        self,
+        pool: str,
+        reports: Sequence[MachineReport],
+        now: float,
+        *,
+        busy: Collection[str] = (),
+        asked_at: float | None = None,
     ) -> list[str]:
         """Take over what a driver listed. `busy`: tokens of open actions.
+
+        The driver was asked at `asked_at`: what it says of a machine whose state began later is from before.
 
         Returns the names of machines that an open action waits for and that are not there any more.
         """
@@ -243,6 +251,8 @@ class MachineBook:
             if report.node and report.node != known.node and (pool, name) not in self._options:
                 known = self.change(pool, name, node=report.node)
             if known.order in busy and known.order:
+                continue
+            if asked_at is not None and asked_at < known.since <= now:
                 continue
             self._compare(known, report, now)
         for key, record in [*self._records.items()]:

@@ -180,13 +180,16 @@ class Runner(Removals):
             if driver is None or name in self._listing or (last is not None and mono - last < every):
                 continue
             self._listing.add(name)
+            began = self._clock.now()
             begun_busy = {live.record.machine for live in self._lives.values() if live.record.pool == name}
 
             def call(driver: PowerDriver = driver, name: str = name) -> Sequence[MachineReport]:
                 return driver.list(name)
 
-            def done(outcome: Outcome[Any], name: str = name, known: set[str] = begun_busy) -> None:
-                self._post(lambda: self._has_listed(name, outcome, known))
+            def done(
+                outcome: Outcome[Any], name: str = name, known: set[str] = begun_busy, began: float = began
+            ) -> None:
+                self._post(lambda: self._has_listed(name, outcome, known, began))
 
             self._workers.submit(
                 driver.name, call, done, parallel=driver.limits.parallel, limit_s=self._limit(driver, 1)
@@ -202,7 +205,7 @@ class Runner(Removals):
         why = f": {first.detail}" if first.detail else ""
         self.driver_problems[pool] = f"the driver of pool {pool} cannot tell whether {first.machine}{others} is on{why}"
 
-    def _has_listed(self, pool: str, outcome: Outcome[Any], known: set[str]) -> None:
+    def _has_listed(self, pool: str, outcome: Outcome[Any], known: set[str], began: float) -> None:
         self._listing.discard(pool)
         self._last_list[pool] = self._mono()
         if outcome.error is not None or outcome.value is None:
@@ -222,7 +225,7 @@ class Runner(Removals):
             report = by_token.get(live.record.token)
             if report is not None and live.record.machine == "" and not live.busy:
                 self._accepted(live, Receipt(report.token, report.machine, report.node))
-        vanished = self._book.report(pool, reports, self._clock.now(), busy=busy)
+        vanished = self._book.report(pool, reports, self._clock.now(), busy=busy, asked_at=began)
         for live in [*self._lives.values()]:
             record = live.record
             lost = record.machine in vanished or (

@@ -28,6 +28,7 @@ from clues.history.recorder import Recorder
 from clues.history.tracker import Tracker
 from clues.options import Policy, Pool
 from clues.policy.backoff import failed
+from clues.policy.slurm_jobs import UNSEEN_S
 from clues.settings import Settings
 from clues.snapshot import Machine, Snapshot
 from infracore.clock import Clock
@@ -437,7 +438,7 @@ class Loop:
         times = [verdict.removable_at for verdict in decision.nodes if verdict.removable_at is not None]
         times += [rest.until for rest in self._memory.rests.values()]
         times += [] if rest_ends is None else [rest_ends]
-        unseen = self._policy.unseen_pods_s
+        unseen = self._policy.unseen_pods_s if snapshot.slurm is None else UNSEEN_S
         times += [pod.created_at + unseen for pod in snapshot.pending[-200:] if pod.unschedulable_since is None]
         soonest = min((t for t in times if t > now), default=now + _IDLE_S)
         return mono + min(max(soonest - now, 0.0) + 0.001, _IDLE_S)

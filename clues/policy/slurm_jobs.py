@@ -20,9 +20,12 @@ from clues.policy.constraints import can_be_helped, counted_terms, satisfies
 from clues.policy.slurm_room import INDEX, Ask, Group, JobClass, Queue, Slot, could_run, slot_of, tasks_on, use
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
 
-__all__ = ["Judged", "Limits", "SlurmJobVerdict", "judge"]
+__all__ = ["UNSEEN_S", "Judged", "Limits", "SlurmJobVerdict", "judge"]
 
 _ANYWHERE: Final = SlurmPartition("", ())
+UNSEEN_S: Final = 5.0
+"""How long a job without a reason is left to Slurm, which writes one when it first looks at the job (within 3 s,
+`batch_sched_delay`): that it is dependent, or to begin later, is not known before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class _Judge:
     ) -> None:
         self._cluster = cluster
         self._given_up_before = -1.0 if now is None else now - policy.max_provision_s
+        self._now = now
         self._excluded = excluded
         self._limits = limits
         self._partitions = {partition.name: partition for partition in cluster.partitions}
@@ -140,6 +144,9 @@ class _Judge:
         """Say why power does not help a job; "" if it may."""
         if not can_be_helped(job.reason):
             return f"{job.reason}: power does not end that"
+        is_unseen = job.reason.strip("()").lower() == "none"
+        if is_unseen and self._now is not None and 0 <= self._now - job.submitted_at < UNSEEN_S:
+            return "Slurm has not looked at it yet"
         if job.reservation:
             return f"it waits for the reservation {job.reservation}: power does not end that"
         if job.count < 1:

@@ -195,3 +195,14 @@ def test_a_machine_that_slurm_has_yet_to_ask_after_its_drain_is_not_ordered_agai
     settled = msgspec.structs.replace(came, order="")
     (order,) = decided(snapshot(nodes, (SlurmJob(3, "p"),), (settled, off))).power_on
     assert order.machines == ("n2",)
+
+
+@pytest.mark.parametrize(
+    ("reason", "age_s", "ordered"),
+    [("None", 1.0, False), ("None", 6.0, True), ("None", -60.0, True), ("Resources", 1.0, True), ("", 1.0, True)],
+)
+def test_a_job_that_slurm_has_not_looked_at_yet_may_wait_for_another(reason: str, age_s: float, ordered: bool) -> None:
+    """Whether it is dependent, or to begin later, is told with the first reason."""
+    job = SlurmJob(3, "p", reason=reason, submitted_at=NOW - age_s)
+    shown = snapshot({"n1": _DOWN}, (job,), (machine("n1", MachineState.OFF),))
+    assert bool(decided(shown).power_on) is ordered

@@ -109,6 +109,10 @@ class SlurmJob(msgspec.Struct, frozen=True):
     """Time limit; None: none or the partition's."""
     reservation: str = ""
     submitted_at: float = 0.0
+    begins_at: float = 0.0
+    """Not earlier (--begin); 0: at any time."""
+    dependent: bool = False
+    """It waits for other jobs (--dependency), whatever the reason says yet."""
 
 
 class SlurmCluster(msgspec.Struct, frozen=True):

@@ -144,6 +144,10 @@ class _Judge:
         """Say why power does not help a job; "" if it may."""
         if not can_be_helped(job.reason):
             return f"{job.reason}: power does not end that"
+        if job.dependent:
+            return "it waits for other jobs: power does not end that"
+        if self._now is not None and job.begins_at > self._now:
+            return "it is to begin later: power does not end that"
         is_unseen = job.reason.strip("()").lower() == "none"
         if is_unseen and self._now is not None and 0 <= self._now - job.submitted_at < UNSEEN_S:
             return "Slurm has not looked at it yet"

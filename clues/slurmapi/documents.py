@@ -15,7 +15,7 @@ from clues.slurm_model import SlurmJob
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.slurmapi.nodes import node_of
 from clues.slurmapi.text import is_pending, is_running
-from clues.slurmapi.words import added, array_tasks, gres_of, node_words, per_node
+from clues.slurmapi.words import NOTHING, added, array_tasks, gres_of, node_words, per_node
 
 __all__ = ["read_job_document", "read_node_document"]
 
@@ -58,6 +58,8 @@ class _Job(msgspec.Struct):
     excluded_nodes: str = ""
     nodes: str = ""
     resv_name: str = ""
+    dependency: str = ""
+    eligible_time: Any = None
 
 
 class _Node(msgspec.Struct):
@@ -200,6 +202,8 @@ def _job(form: _Job) -> ListedJob | None:
         minutes=_number(form.time_limit) or None,
         reservation=form.resv_name,
         submitted_at=float(_number(form.submit_time)),
+        begins_at=float(_number(form.eligible_time)) if pending else 0.0,
+        dependent=pending and form.dependency not in NOTHING,
     )
     at_once = _number(form.array_max_tasks) or at_once
     return ListedJob(job, array, at_once, expand(form.nodes) if not pending else ())

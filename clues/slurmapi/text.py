@@ -31,7 +31,7 @@ _COLUMNS: Final = (
     ("id", "%i"), ("job", "%A"), ("array", "%F"), ("tasks", "%K"), ("partition", "%P"), ("state", "%T"),
     ("nodes", "%D"), ("cpus", "%C"), ("min_cpus", "%c"), ("memory", "%m"), ("gres", "%b"), ("share", "%h"),
     ("priority", "%Q"), ("limit", "%l"), ("submitted", "%V"), ("required", "%n"), ("excluded", "%x"),
-    ("places", "%N"), ("reservation", "%v"), ("reason", "%r"), ("features", "%f"),
+    ("places", "%N"), ("reservation", "%v"), ("dependency", "%E"), ("reason", "%r"), ("features", "%f"),
 )  # fmt: skip
 """squeue(1), -o. What users write freely (job names, comments) is not among them; features, which may hold `|`, come
 last."""
@@ -41,8 +41,8 @@ _WIDE: Final = (
     ("memory", "MinMemory"), ("gres", "tres-per-node"), ("share", "OverSubscribe"), ("priority", "PriorityLong"),
     ("limit", "TimeLimit"), ("submitted", "SubmitTime"), ("required", "ReqNodes"), ("places", "NodeList"),
     ("reservation", "Reservation"), ("per_task", "cpus-per-task"), ("on_node", "NTPerNode"), ("tres", "tres-alloc"),
-    ("gres_job", "tres-per-job"), ("gres_task", "tres-per-task"), ("task_count", "NumTasks"), ("reason", "Reason"),
-    ("features", "Feature"),
+    ("gres_job", "tres-per-job"), ("gres_task", "tres-per-task"), ("task_count", "NumTasks"),
+    ("dependency", "Dependency"), ("eligible", "EligibleTime"), ("reason", "Reason"), ("features", "Feature"),
 )  # fmt: skip
 """squeue(1), -O, which says more than -o but for the nodes that a job excludes."""
 JOB_FIELDS: Final = ",".join(f"{name}:|" for _, name in _WIDE)
@@ -239,5 +239,7 @@ def _job_of(columns: Mapping[str, str]) -> ListedJob | None:
         minutes=minutes(columns["limit"]),
         reservation="" if reservation in NOTHING else reservation,
         submitted_at=float(number(columns["submitted"])),
+        begins_at=float(number(columns.get("eligible", ""))) if pending else 0.0,
+        dependent=pending and columns["dependency"].strip() not in NOTHING,
     )
     return ListedJob(job, array if is_array else 0, at_once, expand(columns["places"]) if not pending else ())

@@ -45,7 +45,7 @@ class Rig:
         (self._folder / "node").write_text(f"{state}\n{reason}\n")
 
     def run(self, jobs: tuple[str, ...]) -> None:
-        line = "{0}|{0}|{0}|N/A|main|{1}|1|1|1|0|N/A|OK|1|1:00|0|||wn1|(null)|None|(null)"
+        line = "{0}|{0}|{0}|N/A|main|{1}|1|1|1|0|N/A|OK|1|1:00|0|||wn1|(null)|(null)|None|(null)"
         (self._folder / "jobs").write_text("\n".join(line.format(*job.split()) for job in jobs))
 
     def node(self) -> tuple[str, str]:

@@ -206,3 +206,12 @@ def test_a_job_that_slurm_has_not_looked_at_yet_may_wait_for_another(reason: str
     job = SlurmJob(3, "p", reason=reason, submitted_at=NOW - age_s)
     shown = snapshot({"n1": _DOWN}, (job,), (machine("n1", MachineState.OFF),))
     assert bool(decided(shown).power_on) is ordered
+
+
+@pytest.mark.parametrize("job", [{"dependent": True}, {"begins_at": NOW + 3600.0}])
+def test_what_a_job_waits_for_counts_before_its_reason_says_so(job: dict[str, Any]) -> None:
+    """Slurm gives the reason of a first look (ReqNodeNotAvail) until its next cycle."""
+    shown = snapshot({"n1": _DOWN}, (SlurmJob(3, "p", reason="ReqNodeNotAvail", **job),), ())
+    shown = msgspec.structs.replace(shown, machines={"rack": (machine("n1", MachineState.OFF),)})
+    decision = decided(shown)
+    assert (decision.power_on, decision.pods[0].outcome) == ((), "ignored")

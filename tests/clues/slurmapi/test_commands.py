@@ -7,7 +7,7 @@ import pytest
 from clues.slurmapi.commands import Slurm
 from infracore.errors import CommandFailed, InfraError, Misconfigured, NotFound, Transient, Unauthorised
 
-LINE = "9|9|9|N/A|main|PENDING|1|1|1|100M|N/A|OK|10|UNLIMITED|1796015742||||(null)|Resources|(null)"
+LINE = "9|9|9|N/A|main|PENDING|1|1|1|100M|N/A|OK|10|UNLIMITED|1796015742||||(null)|(null)|Resources|(null)"
 
 
 def program(folder: Path, name: str, script: str) -> None:

@@ -91,7 +91,7 @@ def _line(**columns: str) -> str:
     default = {
         "%i": "9", "%A": "9", "%F": "9", "%K": "N/A", "%P": "main", "%T": "PENDING", "%D": "1", "%C": "1", "%c": "1",
         "%m": "100M", "%b": "N/A", "%h": "OK", "%Q": "10", "%l": "UNLIMITED", "%V": "1796015742", "%n": "", "%x": "",
-        "%N": "", "%v": "(null)", "%r": "Resources", "%f": "(null)",
+        "%N": "", "%v": "(null)", "%E": "(null)", "%r": "Resources", "%f": "(null)",
     }  # fmt: skip
     default |= {f"%{key}": value for key, value in columns.items()}
     return "|".join(default[code] for code in JOB_FORMAT.split("|"))

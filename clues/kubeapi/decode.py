@@ -92,7 +92,7 @@ def glance_of(text: bytes, at: int = 0, to: int = sys.maxsize) -> Glance:
     start, end = text.find(_BEFORE_SPEC, at, to), text.rfind(_BEFORE_STATUS, at, to)
     if at < start < end:
         try:
-            top = _TOP.decode(b"%b}" % text[at : start + 1])
+            top = _TOP.decode(text[at : start + 1] + b"}")
             status = _STATUS.decode(text[end + _TO_STATUS : to - 1])
         except msgspec.MsgspecError:
             pass

@@ -37,6 +37,11 @@ class Intake:
 
     def take(self, resource: Resource, item: Change | Listed, now: float, glance: Glance | None = None) -> None:
         """Take in what a watch handed on; `now` is monotonic, `glance` that of a pod."""
+        if glance is not None:  # nearly all that comes
+            key = self._cluster.seen(glance)
+            if key is not None:
+                self._here(resource, key)
+                return
         if isinstance(item, Listed):
             self._take_list(resource, item, now)
         elif item.event == DELETED:
@@ -45,13 +50,14 @@ class Intake:
                 self._keys[resource].discard(departed[0])
                 self._gone(resource, departed[0], now, is_over=departed[1])
         else:
-            key = self._cluster.seen(glance) if glance is not None else None
-            if key is None:
-                key = self._cluster.apply(resource.kind, item.event, item.raw, glance)
+            key = self._cluster.apply(resource.kind, item.event, item.raw, glance)
             if key is not None:
-                self._keys[resource].add(key)
-                if self._leaving:
-                    self._leaving.pop(key, None)
+                self._here(resource, key)
+
+    def _here(self, resource: Resource, key: Key) -> None:
+        self._keys[resource].add(key)
+        if self._leaving:
+            self._leaving.pop(key, None)
 
     def settle(self, now: float, is_live: Callable[[Resource], bool]) -> None:
         """Let go of what left one watch and came into no other, once those others are live and had the time."""

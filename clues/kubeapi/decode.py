@@ -93,21 +93,28 @@ def glance_of(text: bytes, at: int = 0, to: int = sys.maxsize) -> Glance:
     if at < start < end:
         try:
             top = _TOP.decode(text[at : start + 1] + b"}")
-            status = _STATUS.decode(text[end + _TO_STATUS : to - 1])
+            tail = text[end + _TO_STATUS : to - 1]
+            status = _STATUS.decode(tail)
         except msgspec.MsgspecError:
             pass
         else:
-            return _glance(top.metadata, memoryview(text)[start:end], status)
-    head = _HEAD.decode(text[at:to])
-    return _glance(head.metadata, head.spec, head.status)
+            return _glance(top.metadata, memoryview(text)[start:end], status, tail)
+    whole = text[at:to]
+    head = _HEAD.decode(whole)
+    return _glance(head.metadata, head.spec, head.status, whole)
 
 
-def _glance(meta: forms.MetaHead, spec: memoryview | msgspec.Raw, status: forms.PodStatusHead | None) -> Glance:
+def _glance(
+    meta: forms.MetaHead, spec: memoryview | msgspec.Raw, status: forms.PodStatusHead | None, tail: bytes
+) -> Glance:
+    """`tail` is a text that has the status: what is not even a word in it is not looked for."""
     said, phase, nominated, conditions = b"", Phase.PENDING, "", b""
     if status is not None:
-        said, nominated = _said_of_resources(status), status.nominated_node_name or ""
+        nominated = status.nominated_node_name or ""
+        if b'"resources"' in tail:
+            said = _said_of_resources(status)
         phase = _PHASES.get(status.phase) or _phase(status.phase)
-        if phase is Phase.PENDING and b"Unschedulable" in bytes(status.conditions):
+        if phase is Phase.PENDING and b"Unschedulable" in tail and b"Unschedulable" in bytes(status.conditions):
             conditions = bytes(status.conditions)
     rest = b"\0".join((meta.labels, meta.annotations, meta.owner_references, said))
     fingerprint = xxh3_64_intdigest(rest, xxh3_64_intdigest(spec, _SEED))

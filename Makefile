@@ -50,7 +50,7 @@ demo-down: $(VENV)/.run  ## take everything away that the demo made
 test: dev  ## every test that this machine can run, and why it cannot run the others
 	@$(BIN)/python scripts/run_tests.py --install
 
-quick: dev  ## the tests that need nothing and end within 30 s
+quick: dev  ## the tests that need nothing: a minute or two
 	@$(BIN)/python scripts/run_tests.py --quick
 
 check: dev  ## formatting, lint, types, layers, YAML, Ansible

@@ -279,22 +279,32 @@ class Removals(Orders):
             self._returned(live)
 
     def _return(self, live: Live) -> None:
-        node = live.record.node
+        """Put the node into use again; until a picture shows it so, its machine counts as one that comes."""
+        record = live.record
+        node = record.node
+        if self._book.get(record.pool, record.machine) is not None:
+            self._book.change(record.pool, record.machine, order=record.token)
         self._call(live, CLUSTER, lambda: self._drain.uncordon(node), self._reopened)
 
     def _reopened(self, live: Live, _value: object) -> None:
         live.opened_until = self._mono() + SEE_OPEN_S
 
     def _await_return(self, live: Live, snapshot: Snapshot, mono: float) -> None:
-        """Let the node count as going until the picture has it in use: its machine would be ordered anew."""
         state = snapshot.nodes.get(live.record.node)
+        lost = live.record.removal in _LOST
         if live.opened_until is None:
             self._return(live)
-        elif state is None or not state.node.unschedulable or mono >= live.opened_until:
+        elif (
+            state is None or (not state.node.unschedulable and (state.node.ready or lost)) or mono >= live.opened_until
+        ):
             self._returned(live)
 
     def _returned(self, live: Live) -> None:
-        why = live.why_return or live.record.error
+        record = live.record
+        machine = self._book.get(record.pool, record.machine)
+        if machine is not None and machine.order == record.token:
+            self._book.change(record.pool, record.machine, order="")
+        why = live.why_return or record.error
         if live.failed:
             self.removal_failures.append(f"{live.record.node or live.record.machine}: {why}")
         self._move(live, Phase.FAILED if live.failed else Phase.CANCELLED, error=why)

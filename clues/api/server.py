@@ -1,5 +1,6 @@
 """The daemon's two doors: the unix socket for `clues`, the TCP port for metrics, health and the status page."""
 
+import contextlib
 import math
 import os
 import socket
@@ -79,7 +80,8 @@ def start_servers(
     """
     rights = Rights.of_group(group)
     servers = Servers(poll_s)
-    try:
+    with contextlib.ExitStack() as taken, _listening(socket_path):
+        taken.callback(servers.close)
         unix = _UnixServer(_free_path(socket_path), _control_handler(control, rights))
         servers._files.append(socket_path)
         # Everybody may ask; who may change something is looked up for each connection.
@@ -89,15 +91,18 @@ def start_servers(
             tcp = _tcp_server(listen, _public_handler(control, registry, stuck_s))
             servers.port = int(tcp.server_address[1])
             servers.serve(tcp, "clues-http")
-    except OSError as error:
-        servers.close()
-        raise Misconfigured(
-            f"cannot listen on {socket_path}: {error}", "daemon.socket must lie in a folder that cluesd owns"
-        ) from error
-    except BaseException:
-        servers.close()
-        raise
+        taken.pop_all()
     return servers
+
+
+@contextlib.contextmanager
+def _listening(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Misconfigured(
+            f"cannot listen on {path}: {error}", "daemon.socket must lie in a folder that cluesd owns"
+        ) from error
 
 
 # the unix socket

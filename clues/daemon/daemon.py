@@ -1,5 +1,6 @@
 """The daemon: wires the parts together, runs the loop in a thread of its own, and minds signals in the main one."""
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -115,22 +116,17 @@ class Daemon:
         self._closed = False
         self._frozen = False
         self._problems_told: frozenset[str] = frozenset()
-        self._lock = _take(settings.daemon.state_dir)
-        try:
+        with contextlib.ExitStack() as taken:
+            self._lock = taken.enter_context(contextlib.closing(_take(settings.daemon.state_dir)))
             self._history = History(settings.daemon.state_dir, now=self._clock.now())
-            try:
-                if parts is None:
-                    from clues.daemon.connect import connect
+            taken.callback(self._history.close)
+            if parts is None:
+                from clues.daemon.connect import connect
 
-                    parts = connect
-                self._parts = parts(settings, self._clock)
-                self._drivers = self._parts.load_drivers(settings.drivers, settings.pools)
-            except BaseException:
-                self._history.close()
-                raise
-        except BaseException:
-            self._lock.close()
-            raise
+                parts = connect
+            self._parts = parts(settings, self._clock)
+            self._drivers = self._parts.load_drivers(settings.drivers, settings.pools)
+            taken.pop_all()  # from now on `run` lets go of them
         self._wire(settings)
 
     def _wire(self, settings: Settings) -> None:

@@ -5,6 +5,7 @@ as long as the driver does not list it. All else may be lost with the last secon
 `kill -9`. The file needs a local disk: the write-ahead log does not work over NFS (sqlite.org/wal.html).
 """
 
+import contextlib
 import re
 import sqlite3
 import threading
@@ -259,18 +260,17 @@ class History:
 
     def _opened(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
+        with contextlib.ExitStack() as taken:
+            taken.callback(db.close)
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA foreign_keys = ON")
             said = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if said != "ok":
-                raise sqlite3.DatabaseError(said)  # noqa: TRY301 (the same error as SQLite's own)
+                raise sqlite3.DatabaseError(said)
             migrate(db, known_migrations(), str(self.path))
             _look_through(db)
-        except BaseException:
-            db.close()
-            raise
+            taken.pop_all()
         self._on_disk = False
         return db
 

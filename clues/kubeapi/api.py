@@ -353,13 +353,18 @@ def _said(error: BaseException) -> str:
     return " ".join(str(error).split())[:_MOST_SAID] or type(error).__name__
 
 
+class _Refusal(msgspec.Struct):
+    """What is read of a Status object."""
+
+    message: str = ""
+
+
 def _refusal(method: str, path: str, answer: Any) -> InfraError:
     """Translate an answer other than success; the server's own sentence is kept."""
     try:
-        body = answer.read(_CHUNK, decode_content=True)
-        said = str(msgspec.json.decode(body).get("message", ""))[:_MOST_SAID]
-    except Exception:  # noqa: BLE001 (a proxy's page, a cut answer: the status is enough)
-        said = ""
+        said = msgspec.json.decode(answer.read(_CHUNK, decode_content=True), type=_Refusal).message[:_MOST_SAID]
+    except (msgspec.MsgspecError, RecursionError, urllib3.exceptions.HTTPError, OSError):
+        said = ""  # a proxy's page, a cut answer: the status is enough
     text = f"{method} {path}: {answer.status}{f': {said}' if said else ''}"
     status = answer.status
     if status in {401, 403}:

@@ -172,12 +172,12 @@ def _with_machine(node: SlurmNode, machine: Machine, plan: _Plan, memory: Memory
         state = _OF_MACHINE[machine.state]
     elif machine.state is MachineState.UNKNOWN and state not in _UP:
         state = SlurmNodeState.POWERED_DOWN
+    elif machine.state is MachineState.ON and machine.order and (node.parked or _is_silent(node)):
+        # it has come, or stays: its drain is about to end, or Slurm has yet to ask it since that ended
+        state = SlurmNodeState.POWERING_UP
     elif machine.state is MachineState.ON and name in memory.removing:
         plan.leaving.add(name)
         plan.keep[name] = Keep(Block.BEING_DELETED, "it is being drained")
-    elif machine.state is MachineState.ON and machine.order and (node.parked or _is_silent(node)):
-        # it has come: its drain of the last time is about to end, or Slurm has yet to ask it since that ended
-        state = SlurmNodeState.POWERING_UP
     elif machine.state is MachineState.ON and node.parked:
         # drained by us, and nobody is at it any more: ordering it again puts it back into use
         state = SlurmNodeState.POWERED_DOWN

@@ -13,7 +13,7 @@ from clues.options import MachineOption, Pool
 from clues.power.base import MachineReport, Order, PowerState, Receipt
 from clues.power.common import DriverSettings, own
 from clues.power.deadline import Deadline
-from clues.power.individuals import Individuals, Seen
+from clues.power.individuals import Fleet, Seen
 from infracore.errors import CommandFailed, Misconfigured, NoCapacity, QuotaExceeded, Transient
 from infracore.process import Completed, run
 
@@ -38,7 +38,7 @@ class CommandSettings(DriverSettings, frozen=True, forbid_unknown_fields=True, k
     """Exit statuses that mean: may succeed later (75: EX_TEMPFAIL of sysexits.h)."""
 
 
-class CommandDriver(Individuals):
+class CommandDriver(Fleet):
     """Runs the commands."""
 
     def __init__(self, name: str, settings: CommandSettings, pools: Sequence[Pool]) -> None:

@@ -4,6 +4,7 @@ Turning a machine on that is on changes nothing, so the same token twice is no d
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from clues.power.common import gather, own
 from clues.power.deadline import Deadline
 from infracore.errors import InfraError, Misconfigured, NotFound
 
-__all__ = ["Individuals", "Seen"]
+__all__ = ["Fleet", "Individuals", "Seen"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -23,8 +24,11 @@ Seen = tuple[PowerState, str]
 """State, and a detail for people."""
 
 
-class Individuals:
-    """A driver is this with `_turn_on`, `_turn_off`, `_look` and `_faults`, which block for one machine."""
+class Fleet(ABC):
+    """What drivers that ask their machines side by side have in common.
+
+    `_turn_off`, `_look` and `_faults` block for one machine.
+    """
 
     def __init__(self, name: str, limits: Limits, pools: Sequence[Pool]) -> None:
         self.name = name
@@ -42,14 +46,11 @@ class Individuals:
 
     # what a driver says
 
-    def _turn_on(self, machine: MachineOption, deadline: Deadline) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _turn_off(self, machine: MachineOption, deadline: Deadline) -> None: ...
 
-    def _turn_off(self, machine: MachineOption, deadline: Deadline) -> None:
-        raise NotImplementedError
-
-    def _look(self, machine: MachineOption, deadline: Deadline) -> Seen:
-        raise NotImplementedError
+    @abstractmethod
+    def _look(self, machine: MachineOption, deadline: Deadline) -> Seen: ...
 
     def _faults(self) -> list[str]:
         return []
@@ -74,15 +75,6 @@ class Individuals:
         return done
 
     # the protocol
-
-    def on(self, orders: Sequence[Order]) -> Sequence[Receipt]:
-        def one(order: Order, deadline: Deadline) -> Receipt:
-            machine = self._known(order.pool, order.machine.name if order.machine else "")
-            with self._alone(machine, deadline):
-                self._turn_on(machine, deadline)
-            return Receipt(order.token, machine.name, machine.node or machine.name)
-
-        return self._each(orders, one, lambda order: f"turn on {order.machine.name if order.machine else '?'}")
 
     def off(self, pool: str, machines: Sequence[str], *, token: str) -> None:  # noqa: ARG002 (the contract)
         def one(name: str, deadline: Deadline) -> None:
@@ -160,3 +152,19 @@ class Individuals:
             yield
         finally:
             lock.release()
+
+
+class Individuals(Fleet):
+    """A driver is this with `_turn_on`, `_turn_off`, `_look` and `_faults`, which block for one machine."""
+
+    def on(self, orders: Sequence[Order]) -> Sequence[Receipt]:
+        def one(order: Order, deadline: Deadline) -> Receipt:
+            machine = self._known(order.pool, order.machine.name if order.machine else "")
+            with self._alone(machine, deadline):
+                self._turn_on(machine, deadline)
+            return Receipt(order.token, machine.name, machine.node or machine.name)
+
+        return self._each(orders, one, lambda order: f"turn on {order.machine.name if order.machine else '?'}")
+
+    @abstractmethod
+    def _turn_on(self, machine: MachineOption, deadline: Deadline) -> None: ...

@@ -64,11 +64,10 @@ class PostgresStore(SqlStore):
         """
         self.postgres = PostgresDatabase(url, most_connections=most_connections)
         super().__init__(self.postgres, seal)
-        try:
+        with contextlib.ExitStack() as taken:
+            taken.callback(self.postgres.close)
             self._check_key()
-        except BaseException:
-            self.postgres.close()
-            raise
+            taken.pop_all()
 
     def _check_key(self) -> None:
         with self.postgres.write("key") as db:

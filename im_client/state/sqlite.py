@@ -4,6 +4,7 @@ Measured on one core (2026): writing a node with its sealed part takes about 70 
 cipher. The file needs a local disk: SQLite's write-ahead log does not work over NFS (sqlite.org/wal.html).
 """
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -64,14 +65,13 @@ class SqliteDatabase:
             self.connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
             self.connection.row_factory = sqlite3.Row
             self._synchronous = "NORMAL"
-            try:
+            with contextlib.ExitStack() as taken:
+                taken.callback(self.connection.close)
                 self.connection.execute("PRAGMA synchronous = NORMAL")
                 self.connection.execute("PRAGMA journal_mode = WAL")
                 self.connection.execute("PRAGMA foreign_keys = ON")
                 migrate(self.connection, known_migrations() if migrations is None else migrations, str(path))
-            except BaseException:
-                self.connection.close()
-                raise
+                taken.pop_all()
 
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._transaction("BEGIN", self._synchronous)

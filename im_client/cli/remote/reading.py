@@ -54,27 +54,13 @@ def refresh_(*, infra: str | None, wait_s: float | None, as_json: bool) -> None:
 
 def outputs_(*, infra: str | None, name: str | None, reveal: bool, as_json: bool) -> None:
     """`im outputs`; a server says all in clear, so what looks like a secret is hidden here."""
-    from im_client.cli.shapes import value_shape
-    from im_client.cli.tables import outputs_table
-    from im_client.cli.values import value_text
+    from im_client.cli.found import print_outputs
     from im_client.services.remote.hiding import hidden
 
     with opened() as session:
         said = reading.outputs(session.server, reading.find(session.server, infra))
     found = dict(said) if reveal else {key: hidden(value, key) for key, value in said.items()}
-    if name is not None:
-        if name not in found:
-            raise NotFound(f"there is no output {name!r}", f"there are: {', '.join(found) or 'none'}")
-        if as_json:
-            print_json(value_shape(found[name]))
-        else:
-            print_text(clean_lines(value_text(found[name])))
-    elif as_json:
-        print_json(value_shape(found))
-    elif found:
-        print_data(outputs_table(found))
-    else:
-        say("there are no outputs")
+    print_outputs(found, name, as_json=as_json)
 
 
 def logs_(*, infra: str | None, run: str | None, only_list: bool, follow: bool, ansible: bool, as_json: bool) -> None:
@@ -125,7 +111,7 @@ def _print_log(session: Session, infra: str, *, follow: bool) -> None:
 
 def inventory_(*, infra: str | None, as_json: bool) -> None:
     """`im inventory`."""
-    from im_client.inventory.build import Entry, document, text_ini, text_json
+    from im_client.cli.found import print_inventory
     from im_client.remote.options import destination
 
     with opened() as session:
@@ -133,24 +119,8 @@ def inventory_(*, infra: str | None, as_json: bool) -> None:
     accesses = reading.accesses(seen)
     for access in accesses.values():
         destination(access)  # refuses what Ansible would take for more than a user or an address
-    entries = [
-        Entry(
-            name=machine.name,
-            groups=(machine.group,),
-            variables={
-                "ansible_host": accesses[machine.name].address,
-                "ansible_port": accesses[machine.name].port,
-                "ansible_user": accesses[machine.name].user,
-                "ansible_become": accesses[machine.name].become,
-            },
-        )
-        for machine in seen.machines
-        if machine.name in accesses
-    ]
-    if as_json:
-        print_text(text_json(document(entries)))
-    else:
-        print_text(text_ini(entries, comment=clean(f"{seen.name} ({seen.id})")).rstrip("\n"))
+    groups = {machine.name: machine.group for machine in seen.machines}
+    print_inventory(groups, accesses, comment=clean(f"{seen.name} ({seen.id})"), as_json=as_json, with_python=False)
 
 
 def ssh_(*, words: tuple[str, ...], only_print: bool, key_file: Path | None) -> int:

@@ -347,6 +347,23 @@ def test_uncordoning_is_tried_until_the_api_server_answers(rig: Rig, world: Worl
     assert not world.nodes["m1"].unschedulable
 
 
+def test_a_machine_whose_removal_is_called_off_counts_as_coming_until_its_node_is_seen_in_use(
+    rig: Rig, world: World
+) -> None:
+    world.add_node("m1")
+    rig.turn()
+    rig.runner.submit(off(world, "m1"))
+    rig.turn()
+    world.lag_from = "uncordon"
+    rig.runner.cancel("m1", "demand", manual=True)
+    for _ in range(3):
+        rig.turn()
+    assert rig.book.get("rack", "m1").order
+    world.lag, world.lag_from = False, ""
+    rig.until(rig.quiet, turns=3)
+    assert (rig.book.get("rack", "m1").order, rig.turns[-1].record.phase) == ("", "cancelled")
+
+
 def test_a_machine_without_node_is_only_turned_off(rig: Rig, world: World) -> None:
     rig.runner.submit(Decision(0.0, remove=(Removal("", "rack", "m1", RemovalKind.NEVER_REGISTERED),)))
     rig.until(rig.quiet)

@@ -215,3 +215,9 @@ def test_what_a_job_waits_for_counts_before_its_reason_says_so(job: dict[str, An
     shown = msgspec.structs.replace(shown, machines={"rack": (machine("n1", MachineState.OFF),)})
     decision = decided(shown)
     assert (decision.power_on, decision.pods[0].outcome) == ((), "ignored")
+
+
+def test_a_node_whose_removal_was_called_off_is_not_replaced_while_slurm_has_yet_to_ask_it() -> None:
+    stays, off = machine("n1", MachineState.ON, order="token"), machine("n2", MachineState.OFF)
+    shown = snapshot({"n1": _DOWN, "n2": _DOWN}, (SlurmJob(3, "p"),), (stays, off))
+    assert decided(shown, memory=Memory(removing={"n1": NOW})).power_on == ()

@@ -1,9 +1,7 @@
 """Where artifacts come from: files, https with a cache, Galaxy."""
 
-import datetime
 import hashlib
 import http.server
-import ipaddress
 import ssl
 import threading
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from im_client.configure.fetch import local_file
 from im_client.configure.galaxy import Installed, install, requirement
 from im_client.topology.model import Artifact, ArtifactKind
 from infracore.errors import CommandFailed, InfraError, Misconfigured, NotFound, Transient, Unauthorised
+from tests.rigs.certificates import certificate
 
 TEXT = b"- debug: {msg: hi}\n"
 SHA = hashlib.sha256(TEXT).hexdigest()
@@ -32,8 +31,8 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    certificate = _certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    chain, key = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(chain))
     found = Server("")
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -52,7 +51,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(chain, key)
     httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
     thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), name="https")
     thread.start()
@@ -61,34 +60,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     httpd.shutdown()
     thread.join()
     httpd.server_close()
-
-
-def _certificate(folder: Path) -> Path:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file = folder / "certificate.pem"
-    file.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
-    return file
 
 
 def _web(url: str, sha256: str | None = None) -> Artifact:

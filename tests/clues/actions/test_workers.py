@@ -92,10 +92,11 @@ def test_no_more_calls_of_a_key_run_than_allowed_and_others_pass_them(workers: T
 
 
 def test_a_call_that_hangs_is_given_up_and_does_not_take_a_place(clock: Waiting, workers: ThreadWorkers) -> None:
-    never, done = threading.Event(), Done()
+    never, done, begun = threading.Event(), Done(), threading.Semaphore(0)
     for _ in range(4):
-        workers.submit("hangs", lambda: never.wait(10), done, parallel=4, limit_s=50)
-    time.sleep(0.05)
+        workers.submit("hangs", lambda: (begun.release(), never.wait(10)), done, parallel=4, limit_s=50)
+    for _ in range(4):
+        assert begun.acquire(timeout=5)
     clock.ahead = 100
     workers.check()
     assert {type(outcome.error) for outcome in done.wait(4)} == {TimedOut}
@@ -115,9 +116,9 @@ def test_a_call_that_hangs_is_given_up_and_does_not_take_a_place(clock: Waiting,
 
 def test_closing_waits_for_what_runs_and_cancels_what_waits(clock: Waiting) -> None:
     workers = ThreadWorkers(1, clock)
-    gate, first, second = threading.Event(), Done(), Done()
-    workers.submit("a", lambda: gate.wait(5), first)
-    time.sleep(0.02)
+    gate, begun, first, second = threading.Event(), threading.Event(), Done(), Done()
+    workers.submit("a", lambda: (begun.set(), gate.wait(5)), first)
+    assert begun.wait(5)
     workers.submit("a", lambda: 2, second)
     assert not workers.close(0.05)
     assert isinstance(second.wait()[0].error, Cancelled)

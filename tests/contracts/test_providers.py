@@ -23,10 +23,15 @@ INFRASTRUCTURE = "contract"
 def provider(harness: Harness) -> Iterator[Provider]:
     """A provider without machines, before and after."""
     opened = harness.provider()
+    _empty(opened)  # the original Infrastructure Manager may have a deleted machine again
     yield opened
-    for machine in opened.list_machines(INFRASTRUCTURE):
-        opened.delete(machine.provider_id)
+    _empty(opened)
     opened.close()
+
+
+def _empty(provider: Provider) -> None:
+    for machine in provider.list_machines(INFRASTRUCTURE):
+        provider.delete(machine.provider_id)
 
 
 def _request(harness: Harness, name: str, token: str | None = None) -> MachineRequest:

@@ -11,11 +11,14 @@ from pathlib import Path
 __all__ = ["Daemon", "daemon", "wait_until"]
 
 
-def wait_until(is_so: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
-    """Ask again and again; fail when it is not so in time."""
+def wait_until(
+    is_so: Callable[[], bool], what: str, within_s: float = 20.0, said: Callable[[], object] | None = None
+) -> None:
+    """Ask again and again; fail when it is not so in time, with what `said` says then."""
     end = time.monotonic() + within_s
     while not is_so():
-        assert time.monotonic() < end, f"{what}: not within {within_s:g} s"
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {within_s:g} s{f': {said()}' if said else ''}")
         time.sleep(0.05)
 
 

@@ -37,7 +37,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerParameters=sched_interval=2,bf_interval=2
 DefMemPerCPU=100
-MinJobAge=5
+MinJobAge=300
 MaxArraySize=1001
 SlurmdParameters=config_overrides
 StateSaveLocation={folder}/state
@@ -62,8 +62,10 @@ with (folder / "orders").open("a") as orders:
         orders.write(f"{word} {name}\\n")
 if word == "on" and not alive():
     conf = str(folder / "slurm.conf")
-    # -b: as if the machine had just booted; a node that Slurm itself resumes must have
-    subprocess.run(["slurmd", "-b", "-f", conf, "-N", name], stdin=subprocess.DEVNULL, check=True, timeout=30)
+    # -b: as if the machine had just booted; a node that Slurm itself resumes must have. Slurm counts whole seconds, and
+    # may take such a one for rebooted a second later, which it minds unless it returns every node to service
+    booted = ["-b"] if "ReturnToService=2" in pathlib.Path(conf).read_text() else []
+    subprocess.run(["slurmd", *booted, "-f", conf, "-N", name], stdin=subprocess.DEVNULL, check=True, timeout=30)
 elif word == "off":
     if alive():
         os.kill(alive(), signal.SIGKILL if (folder / "cut").exists() else signal.SIGTERM)

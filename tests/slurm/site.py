@@ -76,7 +76,7 @@ class Site:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(lambda: self.status().get("complete", False), f"cluesd answers: {self.said()}")
+        wait_until(lambda: self.status().get("complete", False), "cluesd answers", said=self.said)
 
     def kill(self) -> None:
         """kill -9."""
@@ -111,6 +111,10 @@ class Site:
     def said(self) -> str:
         path = self.folder / "cluesd.log"
         return path.read_text()[-6000:] if path.exists() else ""
+
+    def told(self) -> str:
+        """Return what cluesd said, and what Slurm says of its jobs and nodes: the message of a failing test."""
+        return f"{self.said()}{self.rig.run('scontrol', 'show', 'job', check=False)}\n{self.rig.states()}"
 
     def orders(self, word: str) -> list[str]:
         """Return the nodes that the driver was told to turn on (or off), in order."""

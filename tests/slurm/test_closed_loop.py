@@ -41,7 +41,7 @@ def test_nodes_follow_the_jobs_and_come_back_for_the_next(rig: SlurmRig, tmp_pat
         assert all("clues: powered off" in rig.node(name) for name in ("wn1", "wn2"))
 
         second = rig.submit("-N", "3")  # parked nodes and one that was never on
-        wait_until(lambda: rig.jobs().get(second) == "COMPLETED", f"the second job has run: {clues.said()}", 60)
+        wait_until(lambda: rig.jobs().get(second) == "COMPLETED", "the second job has run", 60, said=clues.told)
         assert sorted(clues.orders("on")) == ["wn1", "wn1", "wn2", "wn2", "wn3"], clues.said()
 
 
@@ -111,6 +111,6 @@ def test_killed_while_it_drains_it_goes_on_and_leaves_no_node_drained(plain: Slu
         assert plain.jobs().get(first, "COMPLETED") == "COMPLETED"
         second = plain.submit("-n", "1", script="sleep 1")  # the drained node would do for it
         clues.start()
-        wait_until(lambda: plain.jobs().get(second) == "COMPLETED", f"the next job runs: {clues.said()}", 60)
+        wait_until(lambda: plain.jobs().get(second) == "COMPLETED", "the next job runs", 60, said=clues.told)
         wait_until(lambda: not plain.on() and not clues.status()["actions"], "all nodes are off", 60)
         assert clues.orders("on").count("wn1") <= 2

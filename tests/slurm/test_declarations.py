@@ -44,7 +44,7 @@ def test_slurm_decides_by_its_own_power_saving_and_cluesd_turns_the_machines(tmp
             return f"{clues.said()}{log.read_text() if log.exists() else ''}{rig.states()}"
 
         job = rig.submit("-N", "2", script="sleep 2")
-        wait_until(lambda: rig.jobs().get(job) == "COMPLETED", f"the job has run: {said()}", 60)
+        wait_until(lambda: rig.jobs().get(job) == "COMPLETED", "the job has run", 60, said=said)
         assert sorted(clues.orders("on")) == ["wn1", "wn2"]
         assert f"for the jobs {job}" in (folder / "programs.log").read_text()
         wait_until(lambda: sorted(clues.orders("off")) == ["wn1", "wn2"], "Slurm suspends both", 60)
@@ -59,7 +59,7 @@ def test_future_nodes_are_ordered_and_hidden_cloud_nodes_are_told(tmp_path: Path
     need_programs("slurmctld", "slurmd", "munged")
     with slurm(tmp_path / "slurm", 2, state="FUTURE") as rig, site(rig, tmp_path / "clues") as clues:
         job = rig.submit("-N", "1", script="sleep 1")
-        wait_until(lambda: rig.jobs().get(job) == "COMPLETED", f"the job has run: {rig.states()}", 60)
+        wait_until(lambda: rig.jobs().get(job) == "COMPLETED", "the job has run", 60, said=rig.states)
         assert clues.orders("on") == ["wn1"]
         wait_until(lambda: clues.orders("off") == ["wn1"], "it goes off", 60)
     with slurm(tmp_path / "hidden", 2, state="CLOUD") as rig, site(rig, tmp_path / "clues2") as clues:
@@ -71,7 +71,7 @@ def test_cloud_nodes_without_power_saving_of_slurm_are_ordered_by_cluesd(tmp_pat
     more = "PrivateData=cloud\nReturnToService=2"
     with slurm(tmp_path / "slurm", 3, state="CLOUD", more=more) as rig, site(rig, tmp_path / "clues") as clues:
         job = rig.submit("-N", "2", script="sleep 2")
-        wait_until(lambda: rig.jobs().get(job) == "COMPLETED", f"the job has run: {rig.states()}", 60)
+        wait_until(lambda: rig.jobs().get(job) == "COMPLETED", "the job has run", 60, said=rig.states)
         assert sorted(clues.orders("on")) == ["wn1", "wn2"]
         wait_until(lambda: sorted(clues.orders("off")) == ["wn1", "wn2"], "both go off", 60)
 
@@ -81,7 +81,7 @@ def test_a_job_that_slurm_has_put_on_nodes_that_are_off_gets_them(tmp_path: Path
     more = "PrivateData=cloud\nReturnToService=2"
     with slurm(tmp_path / "slurm", 3, state="CLOUD", more=more) as rig:
         job = rig.submit("-N", "2", script="sleep 2")
-        wait_until(lambda: rig.jobs().get(job) != "PENDING", f"Slurm gives it nodes that are off: {rig.states()}", 40)
+        wait_until(lambda: rig.jobs().get(job) != "PENDING", "Slurm gives it nodes that are off", 40, said=rig.states)
         with site(rig, tmp_path / "clues") as clues:
             wait_until(lambda: rig.jobs().get(job) == "COMPLETED", "the job has run", 60)
             assert sorted(clues.orders("on")) == ["wn1", "wn2"]

@@ -5,6 +5,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ _AT_ONCE: Final = 8
 _CONSOLE_BYTES: Final = 64 * 1024
 _AGAIN: Final[Mapping[type[InfraError], Backoff]] = {Transient: Backoff(attempts=3, first_s=0.5)}
 _NOT_YET: Final[Mapping[type[InfraError], Backoff]] = {Conflict: Backoff(attempts=6, first_s=0.5), **_AGAIN}
-_LOOK_AGAIN_S: Final = (0.5, 1.5)
+_LOOK_AGAIN_S: Final = (0.5, 1.5, 3.0)
 _RUNS: Final = frozenset({Phase.RUNNING, Phase.CONFIGURED, Phase.UNCONFIGURED})
 
 
@@ -56,6 +57,8 @@ class ImProvider:
         self._lock = threading.Lock()
         self._marks: dict[str, Mark | None] = {}
         """Id at the server to our mark; None: somebody else's. Names do not change."""
+        self._gone: set[str] = set()
+        """Ids that were deleted: one that the server has again is deleted again when it is seen."""
         self._alone: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def limits(self) -> Limits:
@@ -148,7 +151,7 @@ class ImProvider:
         """Destroy its infrastructure. Blocks until the server has done it, a minute or so.
 
         IM 2.0.0 answers 409 while the machine is being made, or deletes it and has it again when it is made (or
-        configured): such a one is looked at again for a second or two.
+        configured): such a one is looked at again for some seconds, and whenever machines are listed.
         """
 
         def ask() -> None:
@@ -163,6 +166,8 @@ class ImProvider:
                     raise Conflict(f"{self._rest.http.address} has {provider_id} still, or again", "delete it again")
 
         retrying(ask, rules=_NOT_YET, clock=self._clock, cancel=self._never)
+        with self._lock:
+            self._gone.add(provider_id)
 
     def console(self, provider_id: str) -> str:
         """Return what the server tells of it: no server has consoles."""
@@ -208,7 +213,7 @@ class ImProvider:
         return mark
 
     def _marked(self) -> dict[str, Mark]:
-        """Return what carries our mark. Of two with one token (an answer was lost) the second goes."""
+        """Return what carries our mark. Of two with one token (an answer was lost) the second goes, and what is back."""
 
         def one(infra: str) -> Mark | None:
             try:
@@ -221,7 +226,10 @@ class ImProvider:
             marks = {infra: mark for infra, mark in zip(ids, pool.map(one, ids), strict=True) if mark is not None}
         kept: dict[str, Mark] = {}
         for infra in sorted(marks):
-            if any(mark.token == marks[infra].token for mark in kept.values()):
+            if infra in self._gone:
+                with suppress(Conflict, Transient):  # it cannot be deleted just now: the next look tries again
+                    self.delete(infra)
+            elif any(mark.token == marks[infra].token for mark in kept.values()):
                 self.delete(infra)
             else:
                 kept[infra] = marks[infra]

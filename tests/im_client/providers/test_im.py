@@ -119,6 +119,23 @@ def test_of_two_with_one_token_one_goes() -> None:
     assert server.count("DELETE /infrastructures/bbbb") == 1
 
 
+def test_a_deleted_machine_that_the_server_has_again_is_deleted_again_and_not_listed() -> None:
+    uris = Reply(body={"uri-list": [{"uri": "http://x/infrastructures/aaaa"}]})
+    answers = {
+        "GET /infrastructures": Reply(body={"uri-list": []}),
+        "GET /infrastructures/aaaa/radl": Reply(body={"radl": f"description d (name = '{Mark('i', 'w', TOKEN)}')\n"}),
+        "GET /infrastructures/aaaa/state": Reply(body={"state": {"state": "configured", "vm_states": {"0": "running"}}}),
+        "DELETE /infrastructures/aaaa": Reply(),
+    }
+    with small_im(answers) as server:
+        im = opened(server)
+        im.delete("aaaa")
+        server.answers["GET /infrastructures"] = uris  # the original saved it once more after it was deleted
+        assert list(im.list_machines()) == []
+        im.close()
+    assert server.count("DELETE /infrastructures/aaaa") == 2
+
+
 def test_settings_that_cannot_be_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IM_TOKEN", raising=False)
     with pytest.raises(Misconfigured, match="server"):

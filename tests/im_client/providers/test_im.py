@@ -124,7 +124,9 @@ def test_a_deleted_machine_that_the_server_has_again_is_deleted_again_and_not_li
     answers = {
         "GET /infrastructures": Reply(body={"uri-list": []}),
         "GET /infrastructures/aaaa/radl": Reply(body={"radl": f"description d (name = '{Mark('i', 'w', TOKEN)}')\n"}),
-        "GET /infrastructures/aaaa/state": Reply(body={"state": {"state": "configured", "vm_states": {"0": "running"}}}),
+        "GET /infrastructures/aaaa/state": Reply(
+            body={"state": {"state": "configured", "vm_states": {"0": "running"}}}
+        ),
         "DELETE /infrastructures/aaaa": Reply(),
     }
     with small_im(answers) as server:

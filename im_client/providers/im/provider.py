@@ -213,7 +213,7 @@ class ImProvider:
         return mark
 
     def _marked(self) -> dict[str, Mark]:
-        """Return what carries our mark. Of two with one token (an answer was lost) the second goes, and what is back."""
+        """Return what carries our mark. Of two with one token (an answer was lost) the second goes; so does what is back."""
 
         def one(infra: str) -> Mark | None:
             try:

@@ -5,13 +5,17 @@ Made by `clues.sources` from its caches in time proportional to what changed; ne
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
 from clues.model import Budget, Claim, DaemonSet, Labels, Node, Pod
 from clues.slurm_model import SlurmCluster
 
-__all__ = ["Machine", "MachineState", "NodeState", "Snapshot"]
+__all__ = ["Alike", "Machine", "MachineState", "NodeState", "Snapshot"]
+
+Alike = tuple[str, int, int, bool]
+"""Namespace, identities of spec and labels, whether it is being deleted: all that rules see of a pod."""
 
 
 class MachineState(StrEnum):
@@ -51,8 +55,11 @@ class Machine(msgspec.Struct, frozen=True, gc=False):
     """Token of the order that is under way; "" if none."""
 
 
-class NodeState(msgspec.Struct, frozen=True, gc=False):
-    """A node and the pods bound to it (finished ones are left out)."""
+class NodeState(msgspec.Struct, frozen=True, dict=True):
+    """A node and the pods bound to it (finished ones are left out).
+
+    A node that nothing happened to is the same object in the next picture, and what was counted once is kept with it.
+    """
 
     node: Node
     pods: tuple[Pod, ...] = ()
@@ -60,6 +67,21 @@ class NodeState(msgspec.Struct, frozen=True, gc=False):
     """"": not managed."""
     machine: str = ""
     """Name of its machine in the pool; "" where none is known."""
+
+    @cached_property
+    def alike(self) -> tuple[tuple[Alike, Pod, int], ...]:
+        """What its pods have in common, one of those that have it, and how many they are."""
+        found: dict[Alike, tuple[Pod, int]] = {}
+        for pod in self.pods:
+            key = (pod.namespace, id(pod.spec), id(pod.labels), pod.deleting)
+            one, number = found.get(key, (pod, 0))
+            found[key] = (one, number + 1)
+        return tuple((key, one, number) for key, (one, number) in found.items())
+
+    @cached_property
+    def highest_priority(self) -> int | None:
+        """The highest priority of its pods that would have to move; None: it has none such."""
+        return max((pod.spec.priority for pod in self.pods if not pod.stays_with_node), default=None)
 
 
 class Snapshot(msgspec.Struct, frozen=True):

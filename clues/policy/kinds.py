@@ -6,7 +6,7 @@ from typing import Any
 
 from clues.model import Labels, Pod, PodSpec
 from clues.policy.selectors import selector_keys
-from clues.snapshot import NodeState
+from clues.snapshot import Alike, NodeState
 
 __all__ = ["Kind", "KindBook", "alike"]
 
@@ -87,15 +87,13 @@ class KindBook:
 
 
 def alike(states: Iterable[NodeState]) -> list[tuple[Pod, dict[int, int]]]:
-    """Return pods that share spec and labels as one of them and how many are on which node: the loop over all pods."""
-    found: dict[tuple[str, int, int, bool], tuple[Pod, dict[int, int]]] = {}
+    """Return pods that share spec and labels as one of them and how many are on which node."""
+    found: dict[Alike, tuple[Pod, dict[int, int]]] = {}
     for index, state in enumerate(states):
-        for pod in state.pods:
-            key = (pod.namespace, id(pod.spec), id(pod.labels), pod.deleting)
+        for key, pod, number in state.alike:
             known = found.get(key)
             if known is None:
-                found[key] = (pod, {index: 1})
+                found[key] = (pod, {index: number})
             else:
-                on = known[1]
-                on[index] = on.get(index, 0) + 1
+                known[1][index] = number
     return list(found.values())

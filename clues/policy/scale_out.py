@@ -195,8 +195,8 @@ class _ScaleOut:
         return left
 
     def _is_used(self, state: NodeState) -> bool:
-        below = self._policy.expendable_below
-        return any(pod.spec.priority >= below and not pod.stays_with_node for pod in state.pods)
+        highest = state.highest_priority
+        return highest is not None and highest >= self._policy.expendable_below
 
     def _seat_planned(self, groups: Sequence[Group]) -> list[Group]:
         """Give pods the node that they were planned for, coming or come, where it still fits."""

@@ -213,7 +213,7 @@ class ImProvider:
         return mark
 
     def _marked(self) -> dict[str, Mark]:
-        """Return what carries our mark. Of two with one token (an answer was lost) the second goes; so does what is back."""
+        """Return what carries our mark. Of two with one token one goes (an answer was lost), and so do deleted ones."""
 
         def one(infra: str) -> Mark | None:
             try:

@@ -4,3 +4,8 @@ For: HTTP to use cases and back. The only home of FastAPI, Starlette, uvicorn an
 May import: `services`, `state` (for its records), `infracore`. Never: decides, plans, or calls a provider.
 A handler recognises the caller first; only then is the body read. Tests: `tests/im_client/api/`.
 """
+
+from pydantic import BaseModel
+
+BaseModel.model_config["defer_build"] = True
+"""FastAPI's own models of OpenAPI documents are built when the first is asked for: a tenth of the time to start."""

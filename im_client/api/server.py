@@ -25,6 +25,8 @@ __all__ = ["serve"]
 _SWITCH_S: Final = 0.001
 """How long one thread may keep the interpreter while others wait (Python: 5 ms): short answers stay short."""
 _GRACE_S: Final = 5
+_SETTLED_AT: Final = 5
+"""Ticks of uvicorn, a tenth of a second each: the first requests do not wait for the collector (60 ms)."""
 
 
 def serve(*, overrides: Mapping[str, object]) -> int:
@@ -38,16 +40,18 @@ def serve(*, overrides: Mapping[str, object]) -> int:
     make_ready("im_client", "infracore")
     with open_house(overrides=overrides) as house:
         server = _Server(_loaded(_config(house)), house)
-        gc.collect()
-        gc.freeze()
-        gc.enable()
-        _give_back()
-        server.run()
+        try:
+            server.run()
+        finally:
+            gc.enable()  # `im serve` begins without
     return 0 if server.was_ready else 1
 
 
-def _give_back() -> None:
-    """Return to the system what importing and starting took and freed (malloc_trim(3), of glibc only)."""
+def _settle() -> None:
+    """Look for garbage once and never again at what stays; return what was freed (malloc_trim(3), of glibc only)."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -121,6 +125,8 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         self._notifier.beat()
+        if counter == _SETTLED_AT:
+            _settle()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]

@@ -6,12 +6,10 @@ knows neither product: it takes the files, the environment and the words of the 
 """
 
 import dataclasses
-import difflib
-import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -19,14 +17,17 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 import yaml
 
+from infracore.decoding import Fitted, Steps, fit, fits_nearly, shown
 from infracore.errors import Misconfigured
 
-__all__ = ["Loaded", "Option", "load", "options"]
+__all__ = ["Examined", "Loaded", "Option", "Problem", "examine", "load", "options", "told"]
 
 _T = TypeVar("_T")
 DEFAULT: Final = "default"
 _DEEPEST: Final = 100
 """Nesting of a file. libyaml's composer recurses in C: at 200,000 brackets the process dies of it."""
+_NOTHING: Final = "tag:yaml.org,2002:null"
+_MOST_PROBLEMS: Final = 50
 _MOST_VALUES: Final = 1_000_000
 """Values of a file with its aliases written out: nine lines of aliases of aliases stand for 9^9."""
 
@@ -62,6 +63,45 @@ class Loaded(Generic[_T]):
 
     value: _T
     origins: Mapping[str, str]
+    nodes: Mapping[str, tuple[Path, yaml.Node]] = field(default_factory=dict, repr=False, compare=False)
+    """What files give, as written: for the lines of what lies within."""
+
+    def place(self, steps: Steps) -> str:
+        """Return where a value, or a part of one, comes from; "" for a default."""
+        for end in range(len(steps), 0, -1):
+            name = ".".join(map(str, steps[:end]))
+            if name in self.nodes:
+                return _line(*self.nodes[name], steps[end:])
+            found = [o for key, o in self.origins.items() if key == name or key.startswith(f"{name}.")]
+            if found and found[0] == DEFAULT:
+                found = [origin for origin in found if origin != DEFAULT]
+            if found:
+                return found[0]
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong."""
+
+    place: str
+    """FILE:LINE, `environment NAME`, `command line`; "" where it is nowhere."""
+    said: str
+    hint: str = ""
+    steps: Steps = ()
+    """The setting that has its default because of it."""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.said}" if self.place else self.said
+
+
+@dataclass(frozen=True, slots=True)
+class Examined(Generic[_T]):
+    """Settings with what is wrong with them: what could not be read is left out of the value."""
+
+    loaded: Loaded[_T]
+    problems: tuple[Problem, ...]
+    fitted: Fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +111,7 @@ class _Given:
     name: str
     value: Any
     origin: str
+    node: tuple[Path, yaml.Node] | None = None
 
 
 def options(spec: type, program: str, docs: Mapping[str, tuple[str, str]]) -> tuple[Option, ...]:
@@ -93,25 +134,65 @@ def load(
     `overrides` maps dotted names to values, or to text that is read as an environment variable's.
 
     Raises:
-        Misconfigured: a file that is no YAML mapping, an unknown key, a value of the wrong type; it says where.
+        Misconfigured: a file that is no YAML mapping, unknown keys, values of the wrong type; it says where.
+    """
+    found = examine(spec, program, files=files, environ=environ, overrides=overrides, docs=docs)
+    if found.problems:
+        raise told(found.problems, f"run: {program} config show --origin")
+    return found.loaded
+
+
+def examine(
+    spec: type[_T],
+    program: str,
+    *,
+    files: Sequence[Path],
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object],
+    docs: Mapping[str, tuple[str, str]],
+) -> Examined[_T]:
+    """Merge the layers as `load` does, and go on at what is wrong.
+
+    Raises:
+        Misconfigured: a file cannot be read, or is no YAML mapping at all.
     """
     known = {option.name: option for option in options(spec, program, docs)}
     merged: dict[str, Any] = {}
     origins: dict[str, str] = dict.fromkeys(known, DEFAULT)
-    layers = [_of_file(path, known) for path in files]
-    layers += [_of_environment(environ, known), _of_command_line(overrides, known)]
+    nodes: dict[str, tuple[Path, yaml.Node]] = {}
+    problems: list[Problem] = []
+    layers = [_of_file(path, known, problems) for path in files]
+    layers += [_of_environment(environ, known, problems), _of_command_line(overrides, known, problems)]
     for layer in layers:
         for given in layer:
             _put(merged, given.name, given.value)
             origins[given.name] = given.origin
+            nodes.pop(given.name, None)
+            if given.node is not None:
+                nodes[given.name] = given.node
             owner = _owner(given.name, known)
             if owner is not None:
                 origins[owner.name] = given.origin
-    try:
-        value = msgspec.convert(merged, spec, strict=False, dec_hook=_path)
-    except msgspec.ValidationError as error:
-        raise _wrong(error, origins, program) from error
-    return Loaded(value, origins)
+    fitted = fit(merged, spec, _path)
+    value = msgspec.convert(fitted.value, spec, strict=False, dec_hook=_path)
+    loaded = Loaded(value, origins, nodes)
+    for misfit in fitted.misfits:
+        of = f" ({misfit.owner!r})" if misfit.owner else ""
+        said = f"{shown(misfit.steps)}{of}: {misfit.said}"
+        steps = (*misfit.steps[:-1], misfit.meant) if misfit.meant and misfit.steps else misfit.steps
+        problems.append(Problem(loaded.place(misfit.steps), said, misfit.hint, steps))
+    return Examined(loaded, tuple(problems), fitted)
+
+
+def told(problems: Sequence[Problem], hint: str) -> Misconfigured:
+    """Return the error that says all of them, by line, 50 at most; `hint` where they have none of their own."""
+    problems = sorted(problems, key=lambda problem: _order(problem.place))
+    if len(problems) == 1:
+        return Misconfigured(str(problems[0]), problems[0].hint or hint)
+    lines = [f"{problem}; {problem.hint}" if problem.hint else str(problem) for problem in problems[:_MOST_PROBLEMS]]
+    if len(problems) > _MOST_PROBLEMS:
+        lines.append(f"and {len(problems) - _MOST_PROBLEMS} more")
+    return Misconfigured("\n".join(lines), hint)
 
 
 # the specification
@@ -166,7 +247,7 @@ def _type_name(kind: Any) -> str:
 # the layers
 
 
-def _of_file(path: Path, known: Mapping[str, Option]) -> list[_Given]:
+def _of_file(path: Path, known: Mapping[str, Option], wrong: list[Problem]) -> list[_Given]:
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
@@ -181,7 +262,7 @@ def _of_file(path: Path, known: Mapping[str, Option]) -> list[_Given]:
     if node is None:
         return []
     _weigh(node, path, {})
-    return list(_said(node, "", path, known))
+    return list(_said(node, "", path, known, wrong))
 
 
 def _refuse_depth(text: str, path: Path) -> None:
@@ -217,52 +298,69 @@ def _weigh(node: yaml.Node, path: Path, known: dict[int, int]) -> int:
     return weight
 
 
-def _said(node: yaml.Node, prefix: str, path: Path, known: Mapping[str, Option]) -> Iterator[_Given]:
+def _said(
+    node: yaml.Node, prefix: str, path: Path, known: Mapping[str, Option], wrong: list[Problem]
+) -> Iterator[_Given]:
     """Yield what a mapping of a file says; a section with nothing in it says nothing."""
-    if prefix and node.tag == "tag:yaml.org,2002:null":
+    if prefix and node.tag == _NOTHING:
         return
     if not isinstance(node, yaml.MappingNode):
         what = prefix.rstrip(".") or "the file"
-        raise Misconfigured(f"{_place(path, node)}: {what} is not a mapping of settings")
+        steps = tuple(prefix.rstrip(".").split("."))
+        wrong.append(Problem(_place(path, node), f"{what} is not a mapping of settings", steps=steps))
+        return
     seen: set[str] = set()
     for key, value in node.value:
         where, name = _place(path, key), f"{prefix}{key.value}"
+        owner = _owner(name, known) if isinstance(key, yaml.ScalarNode) else None
         if not isinstance(key, yaml.ScalarNode):
-            raise Misconfigured(f"{where}: the name of a setting must be one word")
-        if name in seen:
-            raise Misconfigured(f"{where}: {name} stands twice")
-        seen.add(name)
-        owner = _owner(name, known)
-        if owner is not None and not (owner.free and (name == owner.name or isinstance(value, yaml.MappingNode))):
-            yield _Given(name, _constructed(value, owner, path), where)
+            wrong.append(Problem(where, "the name of a setting must be one word"))
+        elif name in seen:
+            wrong.append(Problem(where, f"{name} stands twice"))
+        elif owner is not None and value.tag == _NOTHING and typing.get_origin(owner.type) in {tuple, list}:
+            pass
+        elif owner is not None and not (owner.free and (name == owner.name or isinstance(value, yaml.MappingNode))):
+            try:
+                yield _Given(name, _constructed(value, owner, path), where, (path, value))
+            except _Unreadable as error:
+                wrong.append(Problem(_place(path, error.node), f"{owner.name}: {error}", steps=tuple(name.split("."))))
         elif owner is not None or any(option.startswith(f"{name}.") for option in known):
-            yield from _said(value, f"{name}.", path, known)
+            yield from _said(value, f"{name}.", path, known, wrong)
         else:
-            raise Misconfigured(f"{where}: there is no setting {name!r}", _near(name, known))
+            wrong.append(_unknown(where, name, known))
+        seen.add(name)
+
+
+class _Unreadable(Exception):
+    """Never leaves this file."""
+
+    def __init__(self, said: str, node: yaml.Node) -> None:
+        super().__init__(said)
+        self.node = node
 
 
 def _constructed(node: yaml.Node, option: Option, path: Path) -> Any:
-    _refuse_twice(node, option, path)
+    _refuse_twice(node)
     try:
         value = yaml.CSafeLoader("").construct_document(node)
         return path.parent / _expanded(value) if option.type is Path and isinstance(value, str) else value
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist, a path that cannot be
-        raise Misconfigured(f"{_place(path, node)}: {option.name}: {' '.join(str(error).split())}") from error
+        raise _Unreadable(" ".join(str(error).split()), node) from error
 
 
-def _refuse_twice(node: yaml.Node, option: Option, path: Path) -> None:
+def _refuse_twice(node: yaml.Node) -> None:
     """Refuse a key that stands twice in a mapping within a value: YAML would keep the last and say nothing."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_twice(item, option, path)
+            _refuse_twice(item)
     elif isinstance(node, yaml.MappingNode):
         seen: set[object] = set()
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise Misconfigured(f"{_place(path, key)}: {option.name}: {key.value} stands twice in one mapping")
+                    raise _Unreadable(f"{key.value} stands twice in one mapping", key)
                 seen.add(key.value)
-            _refuse_twice(value, option, path)
+            _refuse_twice(value)
 
 
 def _place(path: Path, part: yaml.Node | yaml.Event) -> str:
@@ -270,37 +368,69 @@ def _place(path: Path, part: yaml.Node | yaml.Event) -> str:
     return f"{path}:{mark.line + 1}" if mark is not None else str(path)
 
 
-def _of_environment(environ: Mapping[str, str], known: Mapping[str, Option]) -> list[_Given]:
+def _order(place: str) -> tuple[bool, str, int]:
+    file, colon, line = place.rpartition(":")
+    return (False, file, int(line)) if colon and line.isascii() and line.isdigit() else (True, "", 0)
+
+
+def _line(path: Path, node: yaml.Node, steps: Steps) -> str:
+    """Return the place of a part of a value, or of the innermost thing around it that is written there."""
+    place = _place(path, node)
+    for step in steps:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            place = _place(path, node)
+        elif isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == str(step)]
+            if not found:
+                break
+            place, node = _place(path, found[0][0]), found[0][1]
+    return place
+
+
+def _of_environment(environ: Mapping[str, str], known: Mapping[str, Option], wrong: list[Problem]) -> list[_Given]:
     found = []
     for option in known.values():
         if environ.get(option.env):
             origin = f"environment {option.env}"
-            found.append(_Given(option.name, _word(environ[option.env], option, origin), origin))
+            try:
+                found.append(_Given(option.name, _word(environ[option.env], option), origin))
+            except ValueError as error:
+                wrong.append(Problem(origin, str(error)))
     return found
 
 
-def _of_command_line(overrides: Mapping[str, object], known: Mapping[str, Option]) -> list[_Given]:
+def _of_command_line(
+    overrides: Mapping[str, object], known: Mapping[str, Option], wrong: list[Problem]
+) -> list[_Given]:
     found = []
     for name, value in overrides.items():
         owner = _owner(name, known)
         if owner is None:
-            raise Misconfigured(f"there is no setting {name!r}", _near(name, known))
-        word = _word(value, owner, "the command line") if isinstance(value, str) else value
+            wrong.append(_unknown("", name, known))
+            continue
+        try:
+            word = _word(value, owner) if isinstance(value, str) else value
+        except ValueError as error:
+            wrong.append(Problem("the command line", str(error)))
+            continue
         if owner.free and name == owner.name and not isinstance(word, Mapping):
-            raise Misconfigured(f"the setting {name} has settings below it", f"say which: {name}.NAME.KEY=VALUE")
-        found.append(_Given(name, word, "command line"))
+            said = f"the setting {name} has settings below it"
+            wrong.append(Problem("", said, f"say which: {name}.NAME.KEY=VALUE"))
+        else:
+            found.append(_Given(name, word, "command line"))
     return found
 
 
-def _word(text: str, option: Option, where: str) -> Any:
-    """Read a word of the environment or the command line: text stays text, the rest is YAML."""
+def _word(text: str, option: Option) -> Any:
+    """Read a word of the environment or the command line: text stays text, the rest is YAML. Raises ValueError."""
     kinds = typing.get_args(option.type) if isinstance(option.type, types.UnionType) else (option.type,)
     if any(isinstance(kind, type) and issubclass(kind, str | Path) for kind in kinds):
         return text
     try:
         return yaml.load(text, Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, ValueError) as error:
-        raise Misconfigured(f"{where}: {text!r} is no value of {option.name}") from error
+        raise ValueError(f"{text!r} is no value of {option.name}") from error
 
 
 # names and merging
@@ -313,12 +443,13 @@ def _owner(name: str, known: Mapping[str, Option]) -> Option | None:
     return next((o for o in known.values() if o.free and name.startswith(f"{o.name}.")), None)
 
 
-def _near(name: str, known: Mapping[str, Option]) -> str:
+def _unknown(place: str, name: str, known: Mapping[str, Option]) -> Problem:
     sections = {option.rsplit(".", 1)[0] for option in known if "." in option}
-    near = difflib.get_close_matches(name, [*known, *sorted(sections)], n=1)
+    near = fits_nearly(name, [*known, *sorted(sections)])
     if not near:  # the right name in the wrong section
-        near = [option for option in known if option.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:1]
-    return f"did you mean {near[0]!r}?" if near else "`config show` lists all settings"
+        near = next((option for option in known if option.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]), "")
+    hint = f"did you mean {near!r}?" if near else "`config show` lists all settings"
+    return Problem(place, f"there is no setting {name!r}", hint, tuple(near.split(".")))
 
 
 def _put(merged: dict[str, Any], dotted: str, value: Any) -> None:
@@ -346,13 +477,3 @@ def _expanded(text: str | Path) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:  # ~NAME of a user that does not exist
         raise ValueError(f"{str(text)!r}: there is no such home folder") from error
-
-
-def _wrong(error: msgspec.ValidationError, origins: Mapping[str, str], program: str) -> Misconfigured:
-    """Name the setting that msgspec names as `$.section.name` or `$.name[...]`, and the place it comes from."""
-    said, _, path = str(error).partition(" - at `$.")
-    name = re.split(r"[`\[]", path)[0]
-    origin = origins.get(name, DEFAULT)
-    place = "" if origin == DEFAULT else f"{origin}: "
-    shown = path.rstrip("`") if "]." in path else name  # `pools[...].min`: the key within a list is worth saying
-    return Misconfigured(f"{place}{shown}: {said}", f"run: {program} config show --origin")

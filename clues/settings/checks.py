@@ -82,9 +82,13 @@ def problems_of(settings: Settings) -> list[Problem]:
     found = list(_numbers(settings, ""))
     found += _pools(settings)
     for number, budget in enumerate(settings.policy.budgets):
-        found += [("policy.budgets", f"policy.budgets[{number}]: {said}") for said in _budget(budget, settings)]
+        found += [
+            (f"policy.budgets[{number}]", f"policy.budgets[{number}]: {said}") for said in _budget(budget, settings)
+        ]
     for number, window in enumerate(settings.policy.schedules):
-        found += [("policy.schedules", f"policy.schedules[{number}]: {said}") for said in _window(window, settings)]
+        found += [
+            (f"policy.schedules[{number}]", f"policy.schedules[{number}]: {said}") for said in _window(window, settings)
+        ]
     found += _cluster(settings)
     found += _lease(settings)
     found += _daemon(settings)
@@ -119,15 +123,28 @@ def _numbers(value: Any, prefix: str) -> Iterator[Problem]:
 def _pools(settings: Settings) -> Iterator[Problem]:
     for name, count in Counter(pool.name for pool in settings.pools).items():
         if count > 1:
-            yield "pools", f"pool {name} stands {count} times"
+            last = max(n for n, pool in enumerate(settings.pools) if pool.name == name)
+            yield f"pools[{last}].name", f"pool {name} stands {count} times"
     nodes: dict[str, str] = {}
-    for pool in settings.pools:
+    for number, pool in enumerate(settings.pools):
         for said in _pool(pool, settings):
-            yield "pools", f"pool {pool.name or '(without name)'}: {said}"
-        for machine in pool.machines:
+            yield f"pools[{number}]{_about(said, pool)}", f"pool {pool.name or '(without name)'}: {said}"
+        for place, machine in enumerate(pool.machines):
             node, mine = machine.node or machine.name, f"{pool.name}/{machine.name}"
             if nodes.setdefault(node, mine) != mine:
-                yield "pools", f"machines {nodes[node]} and {mine} have the same node {node!r}"
+                said = f"machines {nodes[node]} and {mine} have the same node {node!r}"
+                yield f"pools[{number}].machines[{place}]", said
+
+
+def _about(said: str, pool: Pool) -> str:
+    """Return what of a pool a sentence begins with, for its line."""
+    for number, machine in enumerate(pool.machines):
+        if said.startswith((f"machine {machine.name}:", f"machine {machine.name!r}:")):
+            return f".machines[{number}]"
+    if said.startswith("there is no driver"):
+        return ".driver"
+    word = said.split(maxsplit=1)[0].split(".", 1)[0]
+    return f".{word}" if word in Pool.__struct_fields__ else ""
 
 
 def _pool(pool: Pool, settings: Settings) -> Iterator[str]:
@@ -214,7 +231,7 @@ def _schedule(schedule: str, duration_s: float, pool: str, settings: Settings) -
     elif duration_s > _LONGEST_S:
         yield f"duration_s is {duration_s:g}, and at most {_LONGEST_S:g}"
     if pool and pool not in {p.name for p in settings.pools}:
-        yield f"there is no pool {pool!r}"
+        yield f"there is no pool {pool!r} under `pools`"
 
 
 def cron_problem(schedule: str) -> str:

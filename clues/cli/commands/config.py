@@ -49,15 +49,13 @@ def command() -> None:
 @json_option
 def check(file: Path | None, as_json: bool) -> None:
     """Say all that is wrong with the settings, each with its place; ends with 2 if anything is."""
-    from clues.power.registry import load_drivers
+    from clues.power.registry import driver_problems
     from clues.settings import files
 
     asked = click.get_current_context().find_root().obj
     if file is not None:
         asked["config"] = file
-    settings = loaded_settings().value
-    for driver in load_drivers(settings.drivers, settings.pools).values():  # as cluesd would; nothing is connected to
-        driver.close()
+    settings = loaded_settings(driver_problems).value
     path = files(os.environ, asked.get("config"))[0]
     if as_json:
         print_json({"file": str(path), "exists": path.is_file(), "pools": [p.name for p in settings.pools],

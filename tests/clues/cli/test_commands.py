@@ -143,9 +143,9 @@ def test_config_check_says_all_that_is_wrong(clues, tmp_path: Path) -> None:
     ("driver", "said"),
     [
         ("{type: nosuch}", "drivers.rack.type: 'nosuch' is none of"),
-        ("{type: command}", "drivers.rack: Object missing required field `on`"),
+        ("{type: command}", "clues.yaml:2: drivers.rack: on is missing"),
         ("{type: command, 'on': [power, on], 'off': [power, 'off']}", "drivers.rack.on[1]: Expected `str`, got `bool`"),
-        ("{type: fake, zonk: 1}", "drivers.rack: Object contains unknown field `zonk`"),
+        ("{type: fake, zonk: 1}", "clues.yaml:2: drivers.rack.zonk: there is no key 'zonk'"),
     ],
 )
 def test_config_check_says_what_cluesd_would_say_of_the_drivers(clues, tmp_path: Path, driver: str, said: str) -> None:

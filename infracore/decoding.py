@@ -62,7 +62,7 @@ def fit(value: Any, kind: Any, hook: Hook | None = None) -> Fitted:
     A value of the wrong type is taken out, and a thing in a list with it where it cannot be without.
     """
     found = Fitted()
-    left = _fit(value, kind, (), "", hook, found)
+    left = _Fitter(hook, found).fit(value, kind, (), "")
     found.value = None if left is _DROPPED else left
     return found
 
@@ -72,60 +72,63 @@ def fits_nearly(name: str, known: Sequence[str]) -> str:
     return next(iter(difflib.get_close_matches(name, known, n=1)), "")
 
 
-def _fit(value: Any, kind: Any, way: Steps, owner: str, hook: Hook | None, found: Fitted) -> Any:
-    try:
-        msgspec.convert(value, kind, strict=False, dec_hook=hook)
-    except msgspec.ValidationError as error:
-        before = len(found.misfits)
-        left = _parts(value, kind, way, owner, hook, found)
-        if len(found.misfits) == before:  # it is the value itself
-            said = str(error).partition(" - at `")[0]
-            found.misfits.append(Misfit(way, said, _choices(kind), owner))
-            return _DROPPED
-        return left
-    return value
+class _Fitter:
+    def __init__(self, hook: Hook | None, found: Fitted) -> None:
+        self._hook = hook
+        self._found = found
 
+    def fit(self, value: Any, kind: Any, way: Steps, owner: str) -> Any:
+        try:
+            msgspec.convert(value, kind, strict=False, dec_hook=self._hook)
+        except msgspec.ValidationError as error:
+            before = len(self._found.misfits)
+            left = self._parts(value, kind, way, owner)
+            if len(self._found.misfits) == before:  # it is the value itself
+                said = str(error).partition(" - at `")[0]
+                self._found.misfits.append(Misfit(way, said, _choices(kind), owner))
+                return _DROPPED
+            return left
+        return value
 
-def _parts(value: Any, kind: Any, way: Steps, owner: str, hook: Hook | None, found: Fitted) -> Any:
-    """Fit what a list, a mapping or a structure is made of; says nothing of other values."""
-    for member in _members(kind):
-        origin, inner = typing.get_origin(member), typing.get_args(member)
-        if origin in {tuple, list} and isinstance(value, list) and inner:
-            left = [_fit(item, inner[0], (*way, n), _name(item, owner), hook, found) for n, item in enumerate(value)]
-            if any(item is _DROPPED for item in left):
-                found.kept[way] = tuple(n for n, item in enumerate(left) if item is not _DROPPED)
-            return [item for item in left if item is not _DROPPED]
-        if origin in {dict, Mapping} and isinstance(value, Mapping):
-            entries = {key: _fit(item, inner[1], (*way, key), owner, hook, found) for key, item in value.items()}
-            return {key: item for key, item in entries.items() if item is not _DROPPED}
-        if _is_structure(member) and isinstance(value, Mapping):
-            return _structure(value, member, way, owner, hook, found)
-    return _DROPPED
+    def _parts(self, value: Any, kind: Any, way: Steps, owner: str) -> Any:
+        """Fit what a list, a mapping or a structure is made of; says nothing of other values."""
+        for member in _members(kind):
+            origin, inner = typing.get_origin(member), typing.get_args(member)
+            if origin in {tuple, list} and isinstance(value, list) and inner:
+                left = [self.fit(item, inner[0], (*way, n), _name(item, owner)) for n, item in enumerate(value)]
+                if any(item is _DROPPED for item in left):
+                    self._found.kept[way] = tuple(n for n, item in enumerate(left) if item is not _DROPPED)
+                return [item for item in left if item is not _DROPPED]
+            if origin in {dict, Mapping} and isinstance(value, Mapping):
+                entries = {key: self.fit(item, inner[1], (*way, key), owner) for key, item in value.items()}
+                return {key: item for key, item in entries.items() if item is not _DROPPED}
+            if _is_structure(member) and isinstance(value, Mapping):
+                return self._structure(value, member, way, owner)
+        return _DROPPED
 
-
-def _structure(value: Mapping[Any, Any], kind: Any, way: Steps, owner: str, hook: Hook | None, found: Fitted) -> Any:
-    kinds = typing.get_type_hints(kind)
-    needed = _needed(kind)
-    left: dict[str, Any] = {}
-    for key, item in value.items():
-        if key in kinds:
-            part = _fit(item, kinds[key], (*way, key), owner, hook, found)
-            if part is not _DROPPED:
-                left[key] = part
-        else:
-            near = fits_nearly(str(key), list(kinds))
-            hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(kinds)}"
-            said = f"there is no key {str(key)[:_MOST_CHARACTERS]!r}"
-            found.misfits.append(Misfit((*way, key), said, hint, owner, near))
-    for name in needed:
-        if name not in value:
-            found.misfits.append(Misfit(way, f"{name} is missing", "", owner))
-    return left if all(name in left for name in needed) else _DROPPED
+    def _structure(self, value: Mapping[Any, Any], kind: Any, way: Steps, owner: str) -> Any:
+        kinds = typing.get_type_hints(kind)
+        needed = _needed(kind)
+        left: dict[str, Any] = {}
+        for key, item in value.items():
+            if key in kinds:
+                part = self.fit(item, kinds[key], (*way, key), owner)
+                if part is not _DROPPED:
+                    left[key] = part
+            else:
+                near = fits_nearly(str(key), list(kinds))
+                hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(kinds)}"
+                said = f"there is no key {str(key)[:_MOST_CHARACTERS]!r}"
+                self._found.misfits.append(Misfit((*way, key), said, hint, owner, near))
+        for name in needed:
+            if name not in value:
+                self._found.misfits.append(Misfit(way, f"{name} is missing", "", owner))
+        return left if all(name in left for name in needed) else _DROPPED
 
 
 def _members(kind: Any) -> tuple[Any, ...]:
     origin = typing.get_origin(kind)
-    if origin is None or isinstance(origin, type) and origin in {tuple, list, dict, Mapping}:
+    if origin is None or (isinstance(origin, type) and origin in {tuple, list, dict, Mapping}):
         return (kind,)
     return typing.get_args(kind)
 

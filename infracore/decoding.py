@@ -59,6 +59,8 @@ def shown(steps: Steps) -> str:
 def fit(value: Any, kind: Any, hook: Hook | None = None) -> Fitted:
     """Hold a value against a type as `msgspec.convert(strict=False)` would; returns what fits, still plain.
 
+    So `1e3`, which YAML 1.1 takes for text, is a number where one is wanted, as in YAML 1.2.
+
     A value of the wrong type is taken out, and a thing in a list with it where it cannot be without.
     """
     found = Fitted()

@@ -8,6 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from clues.options import Budgets, Expander, Pool
+from clues.power.registry import driver_problems
 from clues.settings import DOCS, HOOKS, Settings, describe, load_settings, reference
 from infracore.errors import Misconfigured
 from tests.laws import some
@@ -142,8 +143,6 @@ drivers:
 
 
 def test_unknown_keys_wrong_types_and_what_is_out_of_range_are_told_together_in_the_order_of_the_file(tmp_path) -> None:
-    from clues.power.registry import driver_problems
-
     path = tmp_path / "clues.yaml"
     path.write_text(ALL_KINDS)
     with pytest.raises(Misconfigured) as caught:
@@ -258,6 +257,16 @@ def test_a_named_file_must_be_there(tmp_path: Path) -> None:
 def test_a_file_that_says_nothing_is_an_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(Misconfigured, match=r"clues\.yaml says nothing: there are no pools"):
         load(tmp_path, text)
+
+
+def test_numbers_are_written_as_in_yaml_1_2(tmp_path: Path) -> None:
+    text = "policy: {unneeded_s: 1e3, max_nodes: 1E2}\npools: [{name: 1e3, price: 1.5e3}]\n"
+    text += "drivers: {d: {type: fake, call_s: 1e1}}"
+    path = tmp_path / "clues.yaml"
+    path.write_text(text)
+    found = load_settings(environ={}, config=path, drivers_of=driver_problems).value
+    assert (found.policy.unneeded_s, found.policy.max_nodes) == (1000.0, 100)
+    assert [(pool.name, pool.price) for pool in found.pools] == [("1e3", 1500.0)]
 
 
 def test_credentials_become_paths(tmp_path: Path) -> None:

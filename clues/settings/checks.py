@@ -14,7 +14,7 @@ from clues.options import Budgets, Pool, Window
 from clues.policy.schedule import parse_cron
 from clues.settings.model import HOOKS, VETOES, ClusterKind, Settings
 
-__all__ = ["problems_of"]
+__all__ = ["problems_of", "warnings_of"]
 
 _POSITIVE: Final = frozenset(
     {
@@ -101,6 +101,29 @@ def problems_of(settings: Settings) -> list[Problem]:
     if backoff.initial_s > backoff.max_s:
         found.append(("policy.backoff", "policy.backoff: initial_s is more than max_s"))
     return found
+
+
+def warnings_of(settings: Settings) -> list[Problem]:
+    """Return what can be meant, and mostly is not."""
+    found: list[Problem] = []
+    if not settings.pools:
+        found.append(("pools", "there are no pools: nothing can be ordered"))
+    for number, pool in enumerate(settings.pools):
+        if settings.cluster is not ClusterKind.KUBERNETES or not pool.driver:
+            continue
+        found += [
+            (
+                f"pools[{number}].allocatable",
+                f"pool {pool.name}: allocatable has no {name}: no node is ordered from it for pods that ask for some",
+            )
+            for name in _USUAL
+            if name not in pool.allocatable
+        ]
+    return found
+
+
+_USUAL: Final = ("memory", "ephemeral-storage")
+"""What every node of Kubernetes has, and pods that come from charts often ask for."""
 
 
 def _numbers(value: Any, prefix: str) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from clues.options import Budgets, Policy, Pool
-from clues.settings.checks import problems_of
+from clues.settings.checks import problems_of, warnings_of
 from clues.settings.docs import DOCS
 from clues.settings.model import Settings
 from infracore.decoding import Steps
@@ -16,7 +16,7 @@ from infracore.errors import InfraError, Misconfigured
 from infracore.quantities import quantity_milli, quantity_units
 from infracore.settings import Examined, Loaded, Problem, examine, told
 
-__all__ = ["files", "load_settings"]
+__all__ = ["Drivers", "files", "load_settings", "warnings"]
 
 Drivers: TypeAlias = Callable[[Mapping[str, Mapping[str, Any]], Sequence[Pool]], Sequence[InfraError]]
 """Says what is wrong with `drivers`, given the pools."""
@@ -117,9 +117,17 @@ def load_settings(
 _STEP: Final = re.compile(r"\[([0-9]+)\]|([^.\[\]]+)")
 
 
+def warnings(loaded: Loaded[Settings]) -> list[Problem]:
+    """Return what is allowed and probably not meant, with its places."""
+    return [Problem(loaded.place(_split(name)), said) for name, said in warnings_of(loaded.value)]
+
+
+def _split(name: str) -> Steps:
+    return tuple(int(number) if number else word for number, word in _STEP.findall(name))
+
+
 def _steps(name: str, found: Examined[Any]) -> Steps:
-    steps = tuple(int(number) if number else word for number, word in _STEP.findall(name))
-    return found.fitted.original(steps)
+    return found.fitted.original(_split(name))
 
 
 def _further(problems: Sequence[tuple[str, str]], found: Examined[Any]) -> Iterator[Problem]:

@@ -178,6 +178,8 @@ def test_unknown_keys_wrong_types_and_what_is_out_of_range_are_told_together_in_
         ("policy: {budgets: [{nodes: 1, pool: p}]}\npools: 3", 1),
         ("pools: [{name: p, max: many}, {name: q, min: 20, max: 1}]", 2),
         ("pools: [{min: 1}, {name: q, min: 20, max: 1}]", 2),
+        ("zzzzzz: 1\nloop: {tick_s: -1}", 2),
+        ("- 1", 1),
     ],
 )
 def test_what_only_follows_from_another_error_is_not_told(tmp_path: Path, text: str, lines: int) -> None:

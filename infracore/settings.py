@@ -46,6 +46,8 @@ class Loaded(Generic[_T]):
             name = ".".join(map(str, steps[:end]))
             if name in self.nodes:
                 return line_of(*self.nodes[name], steps[end:])
+            if any(isinstance(step, int) for step in steps[:end]):
+                continue
             found = [o for key, o in self.origins.items() if key == name or key.startswith(f"{name}.")]
             if found and found[0] == DEFAULT:
                 found = [origin for origin in found if origin != DEFAULT]

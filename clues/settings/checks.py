@@ -144,10 +144,10 @@ def _numbers(value: Any, prefix: str) -> Iterator[Problem]:
 
 
 def _pools(settings: Settings) -> Iterator[Problem]:
+    last = {pool.name: number for number, pool in enumerate(settings.pools)}
     for name, count in Counter(pool.name for pool in settings.pools).items():
         if count > 1:
-            last = max(n for n, pool in enumerate(settings.pools) if pool.name == name)
-            yield f"pools[{last}].name", f"pool {name} stands {count} times"
+            yield f"pools[{last[name]}].name", f"pool {name} stands {count} times"
     nodes: dict[str, str] = {}
     for number, pool in enumerate(settings.pools):
         for said in _pool(pool, settings):

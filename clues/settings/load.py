@@ -132,27 +132,36 @@ def _steps(name: str, found: Examined[Any]) -> Steps:
 
 def _further(problems: Sequence[tuple[str, str]], found: Examined[Any]) -> Iterator[Problem]:
     """Give problems their places; leaves out those that only follow from what could not be read."""
+    gone = _left_out(found.problems)
     for name, said in problems:
         steps = _steps(name, found)
-        if not any(_follows(steps, said, before.steps) for before in found.problems):
+        if not _follows(steps, said, gone):
             yield Problem(found.loaded.place(steps), said)
 
 
-def _follows(steps: Steps, said: str, left_out: Steps) -> bool:
-    """Whether a sentence is about a setting that was left out, in the section or thing of a list that it was of."""
-    words = [n for n, step in enumerate(left_out) if isinstance(step, str)]
-    if not words:
-        return False
-    section, word = left_out[: words[-1]], str(left_out[words[-1]])
-    return steps[: len(section)] == section and re.search(rf"\b{re.escape(word)}\b", said) is not None
+def _left_out(problems: Sequence[Problem]) -> dict[Steps, set[str]]:
+    """Return, for every section and thing of a list, the names of what was left out of it."""
+    gone: dict[Steps, set[str]] = {}
+    for problem in problems:
+        names = [n for n, step in enumerate(problem.steps) if isinstance(step, str)]
+        if names:
+            gone.setdefault(problem.steps[: names[-1]], set()).add(str(problem.steps[names[-1]]))
+    return gone
+
+
+def _follows(steps: Steps, said: str, gone: Mapping[Steps, set[str]]) -> bool:
+    """Whether a sentence is about something that was left out of what it speaks of, or of a section around it."""
+    around = [words for end in range(len(steps) + 1) if (words := gone.get(steps[:end]))]
+    return any(re.search(rf"\b{re.escape(word)}\b", said) for words in around for word in words)
 
 
 def _of_drivers(errors: Sequence[InfraError], settings: Settings, found: Examined[Any]) -> Iterator[Problem]:
     numbers = {f"pool {pool.name}": number for number, pool in enumerate(settings.pools)}
+    gone = _left_out(found.problems)
     for error in errors:
         about = error.message.partition(":")[0]
         steps = _steps(f"pools[{numbers[about]}]" if about in numbers else about, found)
-        if not any(_follows(steps, error.message, before.steps) for before in found.problems):
+        if not _follows(steps, error.message, gone):
             known = steps[:1] in {("drivers",), ("pools",)}
             yield Problem(found.loaded.place(steps) if known else "", error.message, error.hint)
 

@@ -59,22 +59,20 @@ def fill(simulation: Simulation, kind: Kind, count: int, order: NDArray[np.int64
     if count == 0 or not len(order):
         return found
     if simulation.is_local(kind):
-        room = simulation.room(kind)[order]
-        for position in np.flatnonzero(room).tolist():
-            index = int(order[position])
-            number = min(int(room[position]), count)
-            simulation.place(kind, index, number)
-            found[index] = found.get(index, 0) + number
+        at, room = simulation.room_among(kind, order)
+        for index, most in zip(at.tolist(), room.tolist(), strict=True):
+            number = min(most, count)
+            found[index] = number
             count -= number
             if count == 0:
                 break
+        simulation.place_all(kind, found)
         return found
     while count:
-        mask = simulation.mask(kind)[order]
-        position = int(mask.argmax())
-        if not mask[position]:
+        at = simulation.fitting(kind, order)
+        if not len(at):
             break
-        index = int(order[position])
+        index = int(at[0])
         simulation.place(kind, index)
         found[index] = found.get(index, 0) + 1
         count -= 1

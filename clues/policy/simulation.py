@@ -8,7 +8,7 @@ Cost: a mask is one pass over arrays of nodes for each rule that the kind has; a
 counters that count the kind. Only the first question about a kind looks at its rules.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final
 
@@ -46,6 +46,11 @@ class _Did(IntEnum):
     ADD = 1
     REMOVE = 2
     CLOSE = 3
+    PLACE_ALL = 4
+
+
+_FEW: Final = 4
+"""Below so many nodes one after the other is quicker than arrays."""
 
 
 class Simulation:
@@ -197,6 +202,12 @@ class Simulation:
             self._shift(kind, index, count)
             self._journal.append((_Did.PLACE, kind, index, count))
 
+    def place_all(self, kind: Kind, numbers: Mapping[int, int]) -> None:
+        """Put pods of a kind on many nodes, index -> number, unchecked."""
+        if numbers:
+            self._shift_all(kind, numbers)
+            self._journal.append((_Did.PLACE_ALL, kind, dict(numbers)))
+
     def take(self, kind: Kind, index: int, count: int = 1) -> None:
         """Take pods off a node. Raises ValueError where fewer are there."""
         if self.count(kind, index) < count:
@@ -208,13 +219,17 @@ class Simulation:
         return len(self._journal)
 
     def undo(self, mark: int) -> None:
-        """Take back everything since the mark."""
+        """Take back everything since the mark; pods together by kind, for placements add up in any order."""
         journal = self._journal
         added: list[tuple[int, int | None]] = []
+        shifts: dict[Kind, dict[int, int]] = {}
         while len(journal) > mark:
             did = journal.pop()
             if did[0] == _Did.PLACE:
-                self._shift(did[1], did[2], -did[3])
+                _count_in(shifts, did[1], did[2], -did[3])
+            elif did[0] == _Did.PLACE_ALL:
+                for index, count in did[2].items():
+                    _count_in(shifts, did[1], index, -count)
             elif did[0] == _Did.CLOSE:
                 self._table.open[did[1]] = True
             elif did[0] == _Did.REMOVE:
@@ -223,9 +238,11 @@ class Simulation:
                 for counter in self._counters.values():
                     counter.node_back(index)
                 for kind, count in gone:
-                    self._shift(kind, index, count)
+                    _count_in(shifts, kind, index, count)
             else:
                 added.append((did[1], did[2]))
+        for kind, numbers in shifts.items():
+            self._shift_all(kind, numbers)
         if added:
             self._unadd(added)
 
@@ -233,7 +250,8 @@ class Simulation:
         """Take the last nodes back, which hold nothing any more: all together, for there are many counters."""
         least = added[-1][0]
         for counter in self._counters.values():
-            counter.cut(least)
+            if counter.length > least:
+                counter.cut(least)
         for _, before in added:
             name = self.names.pop()
             if before is None:
@@ -275,8 +293,7 @@ class Simulation:
             good &= anti.good()
         for holders in plan.refused_by:
             if holders.total > 0:
-                numbers = holders.synced()
-                good &= (numbers < 0) | (holders.counts[numbers] <= 0)
+                good &= holders.is_free()
         return good
 
     def room(self, kind: Kind) -> NDArray[np.int64]:
@@ -299,6 +316,41 @@ class Simulation:
         room[good] = most
         return room
 
+    def fitting(self, kind: Kind, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the nodes of `order`, in that order, on which one more such pod fits now: `mask` for some nodes.
+
+        What asks for most is looked at first, and then only the nodes that are left.
+        """
+        plan = self._plans[kind.index]
+        at = self._with_resources(kind, plan, order)
+        if len(at) and (plan.ports or plan.volumes.is_exclusive):
+            good = np.ones(len(self.nodes), np.bool_)
+            self._ports.narrow(plan.ports, good)
+            self._volumes.narrow(plan.volumes, good)
+            at = at[good[at]]
+        if not len(at):
+            return at
+        rules = plan.rules or self._make_rules(kind, plan)
+        if rules.affinity is not None:
+            at = at[rules.affinity.good(at)]
+        for rule in (*rules.spread, *rules.anti):
+            at = at[rule.good(at)]
+        for holders in plan.refused_by:
+            if holders.total > 0:
+                at = at[holders.is_free(at)]
+        return at
+
+    def room_among(self, kind: Kind, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return what `fitting` does, and how many more such pods each of these takes, taken alone."""
+        at = self.fitting(kind, order)
+        plan = self._plans[kind.index]
+        most = self._own_room(plan, at)
+        rules = plan.rules or self._make_rules(kind, plan) if len(at) else _NO_RULES
+        for cap in (*(anti.cap(at) for anti in rules.anti), *(spread.cap(at) for spread in rules.spread)):
+            if cap is not None:
+                np.minimum(most, cap, out=most)
+        return at, most
+
     def room_on(self, kind: Kind, index: int) -> int:
         """Return how many more such pods fit on one node, taken alone."""
         if self._refused(kind, index)[0]:
@@ -313,25 +365,30 @@ class Simulation:
 
     def own_room(self, kind: Kind, among: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many more such pods nodes would take if no rule looked at pods elsewhere; 0 where closed."""
-        plan, count = self._plans[kind.index], len(self.nodes)
-        good = self._where(kind, plan).of(count) & self._table.open[:count] & self._table.alive[:count]
-        most = self._free[0, among]
-        for row, amount in plan.charges[1:]:
-            np.minimum(most, self._free[row, among] // amount, out=most)
+        plan = self._plans[kind.index]
         rules = plan.rules or self._make_rules(kind, plan)
-        if plan.ports or plan.volumes.once_a_node:
-            np.minimum(most, 1, out=most)
+        at = self._with_resources(kind, plan, among)
+        most = self._own_room(plan, at)
         for anti in rules.anti:
-            cap = anti.cap()
+            cap = anti.cap(at)
             if cap is not None:
-                np.minimum(most, cap[among], out=most)
-        result: NDArray[np.int64] = np.where(good[among], np.maximum(most, 0), 0)
+                np.minimum(most, cap, out=most)
+        by_node = np.zeros(len(self.nodes), np.int64)
+        by_node[at] = most
+        result: NDArray[np.int64] = by_node[among]
         return result
 
     def spread_rules(self, kind: Kind) -> list[SpreadRule]:
         """Return the hard spread constraints of a kind, as they stand now."""
         plan = self._plans[kind.index]
         return (plan.rules or self._make_rules(kind, plan)).spread
+
+    def only_spreads(self, kind: Kind) -> bool:
+        """Return whether one hard spread constraint is all that ties such a pod to what is on other nodes."""
+        plan = self._plans[kind.index]
+        rules = plan.rules or self._make_rules(kind, plan)
+        bound = plan.ports or plan.volumes.is_exclusive or plan.refused_by or rules.anti or rules.affinity is not None
+        return len(rules.spread) == 1 and not bound
 
     def charges(self, kind: Kind) -> tuple[tuple[int, int], ...]:
         """Return what one such pod takes: (position in `resources`, amount), the slot first."""
@@ -370,6 +427,25 @@ class Simulation:
         return plan.simple
 
     # inside
+
+    def _with_resources(self, kind: Kind, plan: Plan, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the nodes of `order` that are open, have what is asked for, and that no fixed rule forbids."""
+        count, at = len(self.nodes), order
+        for row, amount in reversed(plan.charges):
+            at = at[self._free[row].take(at) >= amount]
+            if not len(at):
+                return at
+        places, table = self._where(kind, plan).of(count), self._table
+        return at[places[at] & table.open[at] & table.alive[at]]
+
+    def _own_room(self, plan: Plan, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many such pods the resources of nodes allow, and ports and volumes that only one may have."""
+        most = self._free[0].take(at)
+        for row, amount in plan.charges[1:] if len(at) else ():
+            np.minimum(most, self._free[row].take(at) // amount, out=most)
+        if plan.ports or plan.volumes.once_a_node:
+            np.minimum(most, 1, out=most)
+        return most
 
     def _load_allocatable(self) -> None:
         columns: dict[str, list[int]] = {SLOTS: [0] * len(self.nodes)}
@@ -590,6 +666,31 @@ class Simulation:
             self._ports.shift(plan.ports, index, count)
             self._volumes.shift(plan.volumes, index, count)
 
+    def _shift_all(self, kind: Kind, numbers: Mapping[int, int]) -> None:
+        """Do what `_shift` does for many nodes at once."""
+        if len(numbers) < _FEW:
+            for index, count in numbers.items():
+                self._shift(kind, index, count)
+            return
+        plan = self._plans[kind.index]
+        where = np.fromiter(numbers.keys(), np.int64, len(numbers))
+        counts = np.fromiter(numbers.values(), np.int64, len(numbers))
+        for row, amount in plan.charges:
+            self._free[row, where] -= amount * counts
+        on = plan.on
+        for index, count in numbers.items():
+            left = on.get(index, 0) + count
+            if left:
+                on[index] = left
+            else:
+                on.pop(index, None)
+        for counter in plan.counters:
+            counter.add_all(numbers)
+        if plan.special:
+            for index, count in numbers.items():
+                self._ports.shift(plan.ports, index, count)
+                self._volumes.shift(plan.volumes, index, count)
+
     def _daemon_runs(self, kind: Kind, node: Node) -> bool:
         spec = kind.spec
         if spec.node_name and spec.node_name != node.name:
@@ -665,6 +766,12 @@ class Simulation:
 
 
 _NO_VOLUMES: Final = VolumeNeeds()
+_NO_RULES: Final = Rules(None, [], [])
+
+
+def _count_in(shifts: dict[Kind, dict[int, int]], kind: Kind, index: int, count: int) -> None:
+    numbers = shifts.setdefault(kind, {})
+    numbers[index] = numbers.get(index, 0) + count
 
 
 def _unique(items: Iterable[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ kube-scheduler 1.36:
   and the pod matches its own terms, any node with the keys is good; anti-affinity counts per term, both ways.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -259,6 +259,24 @@ class SpreadRule:
         least, _, _ = self._least()
         most = self.spread.max_skew + least - int(self.self_match)
         return (numbers >= 0) & (self.counter.counts[numbers] <= most)
+
+    def counts(self) -> dict[int, int]:
+        """Return how many pods every domain has that has a node, by the number of its value."""
+        counter = self.counter
+        counter.synced()
+        there = np.flatnonzero(counter.nodes > 0)
+        return dict(zip(there.tolist(), counter.counts[there].tolist(), strict=True))
+
+    def most(self, counts: Collection[int]) -> int:
+        """Return how many pods a domain may have that takes one more, if the domains have so many."""
+        least = min(counts) if len(counts) >= max(self.spread.min_domains, 1) else 0
+        return self.spread.max_skew + least - int(self.self_match)
+
+    def is_full(self, value: str) -> bool:
+        """Return whether a domain that has a node takes no more; nodes that are added there change nothing for that."""
+        counts = self.counts()
+        number = self.counter.column.values.get(value, -1)
+        return number in counts and counts[number] > self.most(counts.values())
 
     def levels(self) -> dict[str, int]:
         """Return how many pods every domain has that has a node."""

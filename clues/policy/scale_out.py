@@ -1,5 +1,6 @@
 """Which pending pods have a place, and which nodes are ordered for the others."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -51,7 +52,7 @@ class _Verdicts:
         self, pods: Sequence[Pod], outcome: str, place: str = "", refusals: Sequence[Refusal] = (), reason: str = ""
     ) -> None:
         if pods:
-            refs = tuple(pod.ref for pod in pods)
+            refs = tuple([PodRef(pod.namespace, pod.name, pod.uid) for pod in pods])
             self.found.append(PodVerdict(refs, outcome, place, tuple(refusals), reason))
             if outcome in {"unschedulable", "resting", "limit", "waiting"}:
                 self.unhelped += refs
@@ -182,9 +183,12 @@ class _ScaleOut:
         self._known = np.array([*used, *empty], dtype=np.int64)
         order = np.array([*used, *empty, *self._coming], dtype=np.int64)
         groups = self._seat_planned(groups)
-        for _again in (1, 2):  # what looks at other pods may find them placed the second time
+        for again in (False, True):  # what looks at other pods may find them placed the second time
             left = []
             for group in groups:
+                if again and simulation.is_local(group.kind):  # placing others has made no room for it
+                    left.append(group)
+                    continue
                 found = fill(simulation, group.kind, len(group.pods), order)
                 rest = self._seated(group, found)
                 if rest:
@@ -415,17 +419,18 @@ class _ScaleOut:
         return rest, ordered
 
     def _tell_ordered(self, groups: Sequence[Group], choice: Choice, excluded: set[tuple[str, str]]) -> None:
+        planned = self._planned
         for group in groups:
             pods = self._seated(group, choice.beside.get(group.kind, {}))
             at = 0
             by_pool: dict[str, list[Pod]] = {}
             for pool, first, nodes, each in choice.placed.get(group.kind, ()):
+                by_pool.setdefault(pool, []).extend(pods[at : at + nodes * each])
                 for number in range(first, first + nodes):
-                    here, at = pods[at : at + each], at + each
-                    by_pool.setdefault(pool, []).extend(here)
                     slot = f"{pool}/{_NEW}{number}"
-                    for pod in here:
-                        self._planned[pod.uid] = slot
+                    for pod in pods[at : at + each]:
+                        planned[pod.uid] = slot
+                    at += each
             for pool, here in by_pool.items():
                 self._verdicts.add(here, "ordered", pool, reason=f"a node of {pool} is ordered for it")
             pods = pods[at:]
@@ -542,14 +547,15 @@ class _ScaleOut:
             machines: tuple[str, ...] = ()
             if pool.powered:
                 machines = tuple(item.name for item in self._supply.machines[pool.name][:number])
-            pods = [
-                ref
+            ordered = [
+                verdict.pods
                 for verdict in self._verdicts.found
                 if verdict.outcome == "ordered" and verdict.place == pool.name
-                for ref in verdict.pods
             ]
-            reason = f"{len(pods)} pending pods need {number} more" if pods else "the minimum or headroom asks for it"
-            made.append(PowerOn(pool.name, number, machines, tuple(pods[:_MOST_NAMED]), reason))
+            pods = sum(map(len, ordered))
+            named = tuple(itertools.islice(itertools.chain.from_iterable(ordered), _MOST_NAMED))
+            reason = f"{pods} pending pods need {number} more" if pods else "the minimum or headroom asks for it"
+            made.append(PowerOn(pool.name, number, machines, named, reason))
         return tuple(made)
 
 

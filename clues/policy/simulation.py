@@ -67,8 +67,11 @@ class Simulation:
         daemon_specs = [daemon_spec(daemon) for daemon in snapshot.daemonsets]
         there = alike(states)
         specs: dict[int, PodSpec] = {id(spec): spec for spec in daemon_specs}
+        last: PodSpec | None = None
         for pod in snapshot.pending:
-            specs[id(pod.spec)] = pod.spec
+            if pod.spec is not last:
+                last = pod.spec
+                specs[id(last)] = last
         for pod, _ in there:
             specs[id(pod.spec)] = pod.spec
         self._specs = specs
@@ -492,6 +495,7 @@ class Simulation:
             [],
             [],
             bool(spec.host_ports) or volumes.is_exclusive,
+            not (spec.affinity or spec.anti_affinity or spec.spread or spec.volumes or spec.host_ports),
         )
         self._plans.append(plan)
         space = self._space(kind.namespace)
@@ -716,8 +720,21 @@ class Simulation:
                 return True
         return False
 
+    def _takes(self, kind: Kind, plan: Plan, index: int) -> bool:
+        """Whether a node takes a pod that asks for nothing but resources and a node of some sort: mostly it does."""
+        table = self._table
+        if not (table.open[index] and table.alive[index]):
+            return False
+        free = self._free
+        for row, amount in plan.charges:
+            if free[row, index] < amount:
+                return False
+        return bool(self._where(kind, plan).of(len(self.nodes))[index])
+
     def _refused(self, kind: Kind, index: int) -> tuple[str, str]:
         spec, plan, node = kind.spec, self._plans[kind.index], self.nodes[index]
+        if plan.unruled and not plan.refused_by and self._takes(kind, plan, index):
+            return "", ""
         if node.unschedulable and not any(tolerates(t, UNSCHEDULABLE) for t in spec.tolerations):
             return "NodeUnschedulable", "the node is cordoned"
         if spec.node_name and spec.node_name != node.name:

@@ -20,7 +20,7 @@ from clues.policy.simulation import Simulation
 from clues.policy.template import fresh_node
 from clues.policy.topology import SpreadRule
 
-__all__ = ["Opening", "Shut", "beside", "filled_evenly", "opening", "spread_rule"]
+__all__ = ["Opening", "Shut", "beside", "opening", "spread_rule"]
 
 Shut = tuple[str, str]
 """A domain: topology key and value."""
@@ -53,41 +53,6 @@ def spread_rule(simulation: Simulation, kind: Kind) -> SpreadRule | None:
     """Return the first hard constraint over domains of several nodes that such pods themselves count in."""
     rules = simulation.spread_rules(kind)
     return next((rule for rule in rules if rule.grows and rule.counter.column.key != HOSTNAME), None)
-
-
-def filled_evenly(
-    simulation: Simulation, kind: Kind, count: int, rule: SpreadRule, order: NDArray[np.int64]
-) -> dict[int, int]:
-    """Return where up to `count` pods go that nothing but this constraint ties to others: index -> pods of them.
-
-    Each goes where its domain has fewest, there on the first node of `order` that has room: only the first one of each
-    domain is ever in question. Nothing is placed.
-    """
-    room = simulation.own_room(kind, order)
-    at = np.flatnonzero(room)
-    numbers = rule.counter.synced()[order[at]]
-    queues: dict[int, list[list[int]]] = {}
-    for position, number, most in zip(at[::-1].tolist(), numbers[::-1].tolist(), room[at][::-1].tolist(), strict=True):
-        if number >= 0:
-            queues.setdefault(number, []).append([position, most])  # the first one is the last of the list
-    counts = rule.counts()
-    found: dict[int, int] = {}
-    while count and queues:
-        number = min(queues, key=lambda one: (counts[one], queues[one][-1][0]))
-        if counts[number] > rule.most(counts.values()):
-            break
-        queue = queues[number]
-        first = queue[-1]
-        index = int(order[first[0]])
-        found[index] = found.get(index, 0) + 1
-        counts[number] += 1
-        count -= 1
-        first[1] -= 1
-        if not first[1]:
-            queue.pop()
-            if not queue:
-                del queues[number]
-    return found
 
 
 def beside(simulation: Simulation, groups: Sequence[Group], order: NDArray[np.int64]) -> NDArray[np.int64]:

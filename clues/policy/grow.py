@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from clues.options import Pool
 from clues.policy.costs import Costs, Mix
-from clues.policy.domains import Shut, filled_evenly, opening, spread_rule
+from clues.policy.dealing import dealt_out
+from clues.policy.domains import Shut, opening, spread_rule
 from clues.policy.pack import Group, Packing, by_priority, fill, note
 from clues.policy.simulation import Kind, Simulation
 from clues.policy.template import fresh_node
@@ -115,8 +116,8 @@ class _Growing:
     def _fill_evenly(self, kind: Kind, count: int, rule: SpreadRule) -> dict[int, int]:
         """Fill open nodes, each pod where its domain has fewest."""
         found: dict[int, int] = {}
-        if self._simulation.only_spreads(kind):
-            found = filled_evenly(self._simulation, kind, count, rule, self._open)
+        if self._simulation.only_rule(kind) is rule:
+            found = dealt_out(self._simulation, kind, count, rule, self._open, evenly=True)
             self._simulation.place_all(kind, found)
             return found
         while count and len(self._open):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from clues.model import Pod
 from clues.options import Pool
+from clues.policy.dealing import dealt_out
 from clues.policy.kinds import Kind
 from clues.policy.simulation import Simulation
 from clues.policy.template import fresh_node
@@ -66,6 +67,11 @@ def fill(simulation: Simulation, kind: Kind, count: int, order: NDArray[np.int64
             count -= number
             if count == 0:
                 break
+        simulation.place_all(kind, found)
+        return found
+    rule = simulation.only_rule(kind) if count > 1 else None
+    if rule is not None:
+        found = dealt_out(simulation, kind, count, rule, order, evenly=False)
         simulation.place_all(kind, found)
         return found
     while count:

@@ -1,7 +1,7 @@
 """Which pending pods have a place, and which nodes are ordered for the others."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -211,24 +211,43 @@ class _ScaleOut:
         for group in groups:
             left: list[Pod] = []
             wanted: dict[int, list[Pod]] = {}
+            here, last = left, -1
             for pod in group.pods:
                 index = planned.get(pod.uid, -1)
-                (left if index < 0 else wanted.setdefault(index, [])).append(pod)
+                if index != last:  # pods for one node mostly stand together
+                    here, last = left if index < 0 else wanted.setdefault(index, []), index
+                here.append(pod)
+            seats = self._seats(group.kind, wanted)
             for index, pods in wanted.items():
-                if simulation.is_local(group.kind):
-                    number = min(len(pods), simulation.room_on(group.kind, index))
-                    simulation.place(group.kind, index, number)
-                else:
-                    number = 0
-                    while number < len(pods) and simulation.refusal(group.kind, index) is None:
-                        simulation.place(group.kind, index)
-                        number += 1
+                number = seats.get(index, 0)
                 left += self._seated(Group(group.kind, pods, group.size), {index: number} if number else {})
                 for pod in pods[:number] if index not in self._coming else ():
                     self._planned[pod.uid] = self._supply.memory.planned[pod.uid]
             if left:
                 rest.append(Group(group.kind, left, group.size))
         return rest
+
+    def _seats(self, kind: Kind, wanted: Mapping[int, Sequence[Pod]]) -> dict[int, int]:
+        """Place pods on the nodes that they were planned for, as far as they take them; return index -> pods placed."""
+        simulation = self._simulation
+        found: dict[int, int] = {}
+        if simulation.is_local(kind) and not kind.spec.volumes:
+            at, room = simulation.room_among(kind, np.fromiter(wanted, np.int64, len(wanted)))
+            found = {
+                index: min(len(wanted[index]), most) for index, most in zip(at.tolist(), room.tolist(), strict=True)
+            }
+            simulation.place_all(kind, found)
+            return found
+        for index, pods in wanted.items():
+            if simulation.is_local(kind):
+                found[index] = min(len(pods), simulation.room_on(kind, index))
+                simulation.place(kind, index, found[index])
+                continue
+            found[index] = 0
+            while found[index] < len(pods) and simulation.refusal(kind, index) is None:
+                simulation.place(kind, index)
+                found[index] += 1
+        return found
 
     def _slots_of_pods(self) -> dict[str, int]:
         """Return for whom the last decisions had which node in mind: pod uid -> index.
@@ -237,7 +256,7 @@ class _ScaleOut:
         coming machine of its pool that nobody is planned for: fresh nodes of a pool are alike.
         """
         planned = self._supply.memory.planned
-        wanted = frozenset(planned.values())
+        wanted = dict.fromkeys(planned.values())
         if not wanted:
             return {}
         where = {slot: index for slot, index in self._slots.items() if slot in wanted}
@@ -248,7 +267,7 @@ class _ScaleOut:
         for slot, index in self._slots.items():
             if slot not in wanted:
                 free.setdefault(slot.partition("/")[0], []).append(index)
-        for slot in dict.fromkeys(planned.values()):
+        for slot in wanted:
             if slot not in where and free.get(slot.partition("/")[0]):
                 where[slot] = free[slot.partition("/")[0]].pop(0)
         return {uid: where[slot] for uid, slot in planned.items() if slot in where}

@@ -49,6 +49,7 @@ class _Did(IntEnum):
     PLACE_ALL = 4
 
 
+_FEW_DOMAINS: Final = 64
 _FEW: Final = 4
 """Below so many nodes one after the other is quicker than arrays."""
 
@@ -182,11 +183,11 @@ class Simulation:
         gone: dict[int, list[tuple[Kind, int]]] = {index: [] for index in leaving}
         for kind in self._book.kinds if leaving else ():
             on = self._on(kind)
-            for index in leaving.intersection(on) if len(leaving) > len(on) else [i for i in leaving if i in on]:
+            here = leaving.intersection(on) if len(leaving) > len(on) else [i for i in leaving if i in on]
+            for index in here:
                 gone[index].append((kind, on[index]))
+            self._shift_all(kind, {index: -on[index] for index in here})
         for index in sorted(leaving):
-            for kind, count in gone[index]:
-                self._shift(kind, index, -count)
             self._journal.append((_Did.REMOVE, index, gone[index]))
         where = np.fromiter(leaving, np.int64, len(leaving))
         self._table.set_alive(where, False)
@@ -386,12 +387,19 @@ class Simulation:
         plan = self._plans[kind.index]
         return (plan.rules or self._make_rules(kind, plan)).spread
 
-    def only_spreads(self, kind: Kind) -> bool:
-        """Return whether one hard spread constraint is all that ties such a pod to what is on other nodes."""
+    def only_rule(self, kind: Kind) -> SpreadRule | None:
+        """Return the spread constraint that alone ties such pods to what is on other nodes; None: it is not alone.
+
+        Only one over few domains in which such pods count: it is for those who go through all domains for each pod.
+        """
         plan = self._plans[kind.index]
         rules = plan.rules or self._make_rules(kind, plan)
         bound = plan.ports or plan.volumes.is_exclusive or plan.refused_by or rules.anti or rules.affinity is not None
-        return len(rules.spread) == 1 and not bound
+        if bound or len(rules.spread) != 1:
+            return None
+        rule = rules.spread[0]
+        rule.counter.synced()
+        return rule if rule.grows and len(rule.counter.column.values) <= _FEW_DOMAINS else None
 
     def charges(self, kind: Kind) -> tuple[tuple[int, int], ...]:
         """Return what one such pod takes: (position in `resources`, amount), the slot first."""

@@ -152,7 +152,8 @@ def first_fit(
     """Place groups of plain pods, in their order, on fresh nodes; the simulation is left as it was.
 
     Nodes that were opened are filled first, then new ones are taken from the pool that costs least: for all pods
-    together, or first of those that `own` says for a kind (`own_orders`). `most` limits the pools beyond what the limits do.
+    together, or for the pods of each group with `own` (`own_orders`). `most` limits the pools beyond what the limits
+    do.
     """
     pools = costs.pools
     kinds = [group.kind for group in groups]
@@ -183,7 +184,7 @@ def first_fit(
 
 
 def own_orders(groups: Sequence[Group], costs: Costs) -> dict[Kind, list[int]] | None:
-    """Return per kind its pools, the one that costs least for such pods first; None: for all that is the common order."""
+    """Return per kind its pools, the one that costs least for it first; None: that is the common order for all."""
     common = costs.order(groups)
     found: dict[Kind, list[int]] = {}
     differ = False

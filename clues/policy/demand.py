@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from clues.decision import Memory, PodVerdict, PowerOn, Removal
-from clues.model import Phase, Pod, PodRef
+from clues.model import Pod, PodRef, PodSpec
 from clues.options import Policy
 from clues.snapshot import Snapshot
 
@@ -99,7 +99,7 @@ def demand_of(snapshot: Snapshot, policy: Policy) -> Demand:
     """Sort the pending pods of a snapshot by what they are to the autoscaler."""
     demand = Demand([], [], [], {})
     lists = {Standing.COUNTS: demand.counting, Standing.UNSEEN: demand.unseen, Standing.NOMINATED: demand.nominated}
-    last, pending = None, Phase.PENDING
+    last: PodSpec | None = None
     counts = False
     """Whether neither its scheduler nor its priority keeps out what has the last spec."""
     for pod in snapshot.pending:
@@ -108,7 +108,7 @@ def demand_of(snapshot: Snapshot, policy: Policy) -> Demand:
             if spec is not last:  # pods of one owner mostly stand together
                 last = spec
                 counts = spec.scheduler in policy.schedulers and spec.priority >= policy.expendable_below
-            if counts and (pod.owner is None and pod.phase is pending and not pod.mirror or not pod.stays_with_node):  # nearly all of many
+            if counts and not pod.stays_with_node:  # nearly all of many
                 demand.counting.append(pod)
                 continue
         kind = standing(pod, snapshot, policy)

@@ -207,7 +207,7 @@ class _ScaleOut:
         planned = self._slots_of_pods()
         if not planned:
             return list(groups)
-        simulation, rest = self._simulation, []
+        rest = []
         for group in groups:
             left: list[Pod] = []
             wanted: dict[int, list[Pod]] = {}

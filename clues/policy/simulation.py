@@ -337,8 +337,10 @@ class Simulation:
         rules = plan.rules or self._make_rules(kind, plan)
         if rules.affinity is not None:
             at = at[rules.affinity.good(at)]
-        for rule in (*rules.spread, *rules.anti):
-            at = at[rule.good(at)]
+        for spread in rules.spread:
+            at = at[spread.good(at)]
+        for anti in rules.anti:
+            at = at[anti.good(at)]
         for holders in plan.refused_by:
             if holders.total > 0:
                 at = at[holders.is_free(at)]
@@ -443,15 +445,17 @@ class Simulation:
         """Return the nodes of `order` that are open, have what is asked for, and that no fixed rule forbids."""
         count, at = len(self.nodes), order
         for row, amount in reversed(plan.charges):
-            at = at[self._free[row].take(at) >= amount]
+            enough: Flags = self._free[row].take(at) >= amount
+            at = at[enough]
             if not len(at):
                 return at
         places, table = self._where(kind, plan).of(count), self._table
-        return at[places[at] & table.open[at] & table.alive[at]]
+        good: Flags = places[at] & table.open[at] & table.alive[at]
+        return at[good]
 
     def _own_room(self, plan: Plan, at: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many such pods the resources of nodes allow, and ports and volumes that only one may have."""
-        most = self._free[0].take(at)
+        most: NDArray[np.int64] = self._free[0].take(at)
         for row, amount in plan.charges[1:] if len(at) else ():
             np.minimum(most, self._free[row].take(at) // amount, out=most)
         if plan.ports or plan.volumes.once_a_node:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from clues.decision import Memory, PodVerdict, PowerOn, Removal
-from clues.model import Pod, PodRef
+from clues.model import Pod, PodRef, PodSpec
 from clues.options import Policy
 from clues.snapshot import Snapshot
 
@@ -99,15 +99,15 @@ def demand_of(snapshot: Snapshot, policy: Policy) -> Demand:
     """Sort the pending pods of a snapshot by what they are to the autoscaler."""
     demand = Demand([], [], [], {})
     lists = {Standing.COUNTS: demand.counting, Standing.UNSEEN: demand.unseen, Standing.NOMINATED: demand.nominated}
-    plain: dict[int, bool] = {}
-    """id of a spec -> whether neither its scheduler nor its priority keeps its pods out."""
+    last: PodSpec | None = None
+    counts = False
+    """Whether neither its scheduler nor its priority keeps out what has the last spec."""
     for pod in snapshot.pending:
         if pod.unschedulable_since is not None and not (pod.gated or pod.deleting or pod.nominated):
             spec = pod.spec
-            counts = plain.get(id(spec))
-            if counts is None:
+            if spec is not last:  # pods of one owner mostly stand together
+                last = spec
                 counts = spec.scheduler in policy.schedulers and spec.priority >= policy.expendable_below
-                plain[id(spec)] = counts
             if counts and not pod.stays_with_node:  # nearly all of many
                 demand.counting.append(pod)
                 continue

@@ -1,6 +1,7 @@
 """Which pending pods have a place, and which nodes are ordered for the others."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -51,7 +52,7 @@ class _Verdicts:
         self, pods: Sequence[Pod], outcome: str, place: str = "", refusals: Sequence[Refusal] = (), reason: str = ""
     ) -> None:
         if pods:
-            refs = tuple(pod.ref for pod in pods)
+            refs = tuple([PodRef(pod.namespace, pod.name, pod.uid) for pod in pods])
             self.found.append(PodVerdict(refs, outcome, place, tuple(refusals), reason))
             if outcome in {"unschedulable", "resting", "limit", "waiting"}:
                 self.unhelped += refs
@@ -182,9 +183,12 @@ class _ScaleOut:
         self._known = np.array([*used, *empty], dtype=np.int64)
         order = np.array([*used, *empty, *self._coming], dtype=np.int64)
         groups = self._seat_planned(groups)
-        for _again in (1, 2):  # what looks at other pods may find them placed the second time
+        for again in (False, True):  # what looks at other pods may find them placed the second time
             left = []
             for group in groups:
+                if again and simulation.is_local(group.kind):  # placing others has made no room for it
+                    left.append(group)
+                    continue
                 found = fill(simulation, group.kind, len(group.pods), order)
                 rest = self._seated(group, found)
                 if rest:
@@ -203,28 +207,47 @@ class _ScaleOut:
         planned = self._slots_of_pods()
         if not planned:
             return list(groups)
-        simulation, rest = self._simulation, []
+        rest = []
         for group in groups:
             left: list[Pod] = []
             wanted: dict[int, list[Pod]] = {}
+            here, last = left, -1
             for pod in group.pods:
                 index = planned.get(pod.uid, -1)
-                (left if index < 0 else wanted.setdefault(index, [])).append(pod)
+                if index != last:  # pods for one node mostly stand together
+                    here, last = left if index < 0 else wanted.setdefault(index, []), index
+                here.append(pod)
+            seats = self._seats(group.kind, wanted)
             for index, pods in wanted.items():
-                if simulation.is_local(group.kind):
-                    number = min(len(pods), simulation.room_on(group.kind, index))
-                    simulation.place(group.kind, index, number)
-                else:
-                    number = 0
-                    while number < len(pods) and simulation.refusal(group.kind, index) is None:
-                        simulation.place(group.kind, index)
-                        number += 1
+                number = seats.get(index, 0)
                 left += self._seated(Group(group.kind, pods, group.size), {index: number} if number else {})
                 for pod in pods[:number] if index not in self._coming else ():
                     self._planned[pod.uid] = self._supply.memory.planned[pod.uid]
             if left:
                 rest.append(Group(group.kind, left, group.size))
         return rest
+
+    def _seats(self, kind: Kind, wanted: Mapping[int, Sequence[Pod]]) -> dict[int, int]:
+        """Place pods on the nodes that they were planned for, as far as they take them; return index -> pods placed."""
+        simulation = self._simulation
+        found: dict[int, int] = {}
+        if simulation.is_local(kind) and not kind.spec.volumes:
+            at, room = simulation.room_among(kind, np.fromiter(wanted, np.int64, len(wanted)))
+            found = {
+                index: min(len(wanted[index]), most) for index, most in zip(at.tolist(), room.tolist(), strict=True)
+            }
+            simulation.place_all(kind, found)
+            return found
+        for index, pods in wanted.items():
+            if simulation.is_local(kind):
+                found[index] = min(len(pods), simulation.room_on(kind, index))
+                simulation.place(kind, index, found[index])
+                continue
+            found[index] = 0
+            while found[index] < len(pods) and simulation.refusal(kind, index) is None:
+                simulation.place(kind, index)
+                found[index] += 1
+        return found
 
     def _slots_of_pods(self) -> dict[str, int]:
         """Return for whom the last decisions had which node in mind: pod uid -> index.
@@ -233,7 +256,7 @@ class _ScaleOut:
         coming machine of its pool that nobody is planned for: fresh nodes of a pool are alike.
         """
         planned = self._supply.memory.planned
-        wanted = frozenset(planned.values())
+        wanted = dict.fromkeys(planned.values())
         if not wanted:
             return {}
         where = {slot: index for slot, index in self._slots.items() if slot in wanted}
@@ -244,7 +267,7 @@ class _ScaleOut:
         for slot, index in self._slots.items():
             if slot not in wanted:
                 free.setdefault(slot.partition("/")[0], []).append(index)
-        for slot in dict.fromkeys(planned.values()):
+        for slot in wanted:
             if slot not in where and free.get(slot.partition("/")[0]):
                 where[slot] = free[slot.partition("/")[0]].pop(0)
         return {uid: where[slot] for uid, slot in planned.items() if slot in where}
@@ -415,17 +438,18 @@ class _ScaleOut:
         return rest, ordered
 
     def _tell_ordered(self, groups: Sequence[Group], choice: Choice, excluded: set[tuple[str, str]]) -> None:
+        planned = self._planned
         for group in groups:
             pods = self._seated(group, choice.beside.get(group.kind, {}))
             at = 0
             by_pool: dict[str, list[Pod]] = {}
             for pool, first, nodes, each in choice.placed.get(group.kind, ()):
+                by_pool.setdefault(pool, []).extend(pods[at : at + nodes * each])
                 for number in range(first, first + nodes):
-                    here, at = pods[at : at + each], at + each
-                    by_pool.setdefault(pool, []).extend(here)
                     slot = f"{pool}/{_NEW}{number}"
-                    for pod in here:
-                        self._planned[pod.uid] = slot
+                    for pod in pods[at : at + each]:
+                        planned[pod.uid] = slot
+                    at += each
             for pool, here in by_pool.items():
                 self._verdicts.add(here, "ordered", pool, reason=f"a node of {pool} is ordered for it")
             pods = pods[at:]
@@ -542,14 +566,15 @@ class _ScaleOut:
             machines: tuple[str, ...] = ()
             if pool.powered:
                 machines = tuple(item.name for item in self._supply.machines[pool.name][:number])
-            pods = [
-                ref
+            ordered = [
+                verdict.pods
                 for verdict in self._verdicts.found
                 if verdict.outcome == "ordered" and verdict.place == pool.name
-                for ref in verdict.pods
             ]
-            reason = f"{len(pods)} pending pods need {number} more" if pods else "the minimum or headroom asks for it"
-            made.append(PowerOn(pool.name, number, machines, tuple(pods[:_MOST_NAMED]), reason))
+            pods = sum(map(len, ordered))
+            named = tuple(itertools.islice(itertools.chain.from_iterable(ordered), _MOST_NAMED))
+            reason = f"{pods} pending pods need {number} more" if pods else "the minimum or headroom asks for it"
+            made.append(PowerOn(pool.name, number, machines, named, reason))
         return tuple(made)
 
 

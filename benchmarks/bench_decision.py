@@ -1,8 +1,9 @@
 """How long one decision takes, from the picture to what is ordered, and how many nodes that are.
 
-`python benchmarks/bench_decision.py [--profile | --spin SECONDS]`. All nodes but every tenth are full, so nearly every pod needs a fresh
-node, and pods ask for ten times what those of bench_fit do; three pools can help. `--profile` prints the ten functions
-that take most of each decision; `--spin` makes the largest decision again and again, for a sampling profiler.
+`python benchmarks/bench_decision.py [--profile | --spin SECONDS]`. All nodes but every tenth are full, so nearly every
+pod needs a fresh node, and pods ask for ten times what those of bench_fit do; three pools can help. `--profile` prints
+the ten functions that take most of each decision; `--spin` makes the largest one again and again, for a sampling
+profiler.
 
 Peers (../shared/facts/elasticity.md, measured on a machine of this kind): CLUES took 409 s for 1,000 nodes x 10,000
 pods; cluster-autoscaler 1.05-2.9 s in 20 groups, 107 s with anti-affinity over host names, 83 s for pods without an

@@ -201,10 +201,7 @@ async def _change_all(
             accepted = await in_thread(changes.power, house, caller, infra, kind, vms, if_version=version)
             return await wait_and_answer(request, house, accepted)
         body = await read_template(request, house.ctx.settings.server.most_bytes)
-        if body is not None:
-            await in_thread(changes.update, house, caller, infra, body, if_version=version)
-            version = None
-        accepted = await in_thread(changes.reconfigure, house, caller, infra, vms, if_version=version)
+        accepted = await in_thread(changes.reconfigure, house, caller, infra, vms, body=body, if_version=version)
         return Response("", 200, operation_headers(request, accepted), TEXT)
 
     return await once(request, house, caller, work)

@@ -253,10 +253,26 @@ def scale(
 
 
 def reconfigure(
-    house: House, caller: Caller, infra: str, vms: Sequence[int], *, if_version: int | None = None
+    house: House,
+    caller: Caller,
+    infra: str,
+    vms: Sequence[int],
+    *,
+    body: Body | None = None,
+    if_version: int | None = None,
 ) -> Accepted:
-    """Run the configuration again, of some VMs or of all."""
-    return _simple(house, caller, infra, OperationKind.RECONFIGURE, vms, if_version=if_version)
+    """Run the configuration again, of some VMs or of all; with a template it is merged in first, as by `update`.
+
+    Raises:
+        NotFound: there is no such VM; nothing is changed then.
+    """
+    names = named_vms(house, infra, vms)
+    if body is not None:
+        changed = update(house, caller, infra, body, if_version=if_version)
+        if changed.ticket.record.kind is OperationKind.RECONFIGURE and not vms:
+            return changed
+        if_version = None
+    return _simple(house, caller, infra, OperationKind.RECONFIGURE, names, if_version=if_version)
 
 
 def power(
@@ -275,7 +291,7 @@ def power(
     """
     if kind not in _POWER:
         raise InvalidUsage(f"{kind} does not start or stop anything")
-    return _simple(house, caller, infra, kind, vms, if_version=if_version)
+    return _simple(house, caller, infra, kind, named_vms(house, infra, vms), if_version=if_version)
 
 
 def destroy(
@@ -319,11 +335,10 @@ def _simple(
     caller: Caller,
     infra: str,
     kind: OperationKind,
-    vms: Sequence[int],
+    names: Sequence[str],
     *,
     if_version: int | None,
 ) -> Accepted:
-    names = named_vms(house, infra, vms)
     operation = new_operation(house, caller, infra, kind, nodes=tuple(names))
     return Accepted(infra, house.operations.submit(Acceptance(operation=operation, if_version=if_version)))
 

@@ -15,6 +15,7 @@ from im_client.services.reading import outputs
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
 from im_client.services.server.moving import export_infrastructure, forget_infrastructure
+from im_client.services.server.strict_json import decode_strictly
 from im_client.services.server.views import contmsg, look, tosca
 from im_client.state.server import Role
 
@@ -152,10 +153,7 @@ async def share(
     await in_thread(allow, house, caller, infra, Role.OWNER)
     alone = flag(overwrite, default=False)
     text = await body_text(request, 64 * 1024)
-    try:
-        member = msgspec.json.decode(text, type=_Member)
-    except msgspec.DecodeError as error:
-        raise Refused(400, f"the body is no member: {error}", '{"username": "ana", "role": "viewer"}') from error
+    member = decode_strictly(text, _Member, "member", '{"username": "ana", "role": "viewer"}')
     name = await in_thread(_named, house, member)
     if alone and member.role is not Role.OWNER:
         raise Refused(400, "the only member of an infrastructure must own it")

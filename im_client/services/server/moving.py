@@ -23,6 +23,7 @@ from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
 from im_client.services.server.images import usable_images
 from im_client.services.server.strangers import refuse_where_run
+from im_client.services.server.strict_json import decode_strictly
 from im_client.services.sites import Sites
 from im_client.state.codec import (
     decode_digests,
@@ -141,8 +142,8 @@ def import_infrastructure(house: House, caller: Caller, text: str) -> str:
         InvalidTemplate, Unsupported: its template would be refused also if it were sent.
     """
     ctx = house.ctx
+    whole = decode_strictly(text, _Whole, "exported infrastructure", "GET .../data makes one")
     try:
-        whole = msgspec.json.decode(text, type=_Whole)
         if whole.format != _FORMAT:
             raise InvalidUsage(f"the format {whole.format[:60]!r} is not known here", "export it with this version")
         record = InfrastructureRecord(

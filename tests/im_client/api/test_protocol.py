@@ -101,6 +101,29 @@ def test_mistakes_have_their_status(
     assert answer.json["code"] == status
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/infrastructures", "GET, POST, PUT"),
+        ("HEAD", "/infrastructures", "GET, POST, PUT"),
+        ("DELETE", "/version", "GET"),
+        ("HEAD", "/version", "GET"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+        ("PUT", "/infrastructures/x", "DELETE, GET, POST"),
+        ("PUT", "/infrastructures/x/authorization", "GET, POST"),
+        ("POST", "/infrastructures/x/stop", "PUT"),
+        ("OPTIONS", "/infrastructures/x/vms/0", "DELETE, GET, PUT"),
+        ("POST", "/infrastructures/x/vms/0/state", "GET"),
+        ("POST", "/infrastructures/x/vms/0/stop", "PUT"),
+        ("GET", "/vault/x", "DELETE, PUT"),
+        ("HEAD", "/operations/x", "DELETE, GET"),
+    ],
+)
+def test_a_method_that_a_path_has_not_is_told_which_it_has(server: Serve, method: str, path: str, allowed: str) -> None:
+    answer = Client(server.url, "")(method, path)
+    assert (answer.status, answer.headers.get("allow")) == (405, allowed)
+
+
 def test_a_body_that_is_too_large_is_not_read(ana: Client) -> None:
     assert ana("POST", "/infrastructures", "#" * (5 * 2**20), Content_Type="text/yaml").status == 413
 

@@ -25,6 +25,7 @@ __all__ = [
     "allow",
     "base_url",
     "body_text",
+    "etag",
     "finished",
     "flag",
     "if_match",
@@ -144,19 +145,28 @@ def flag(value: str | None, *, default: bool) -> bool:
     raise Refused(400, f"{value[:40]!r} is neither yes nor no")
 
 
-def if_match(request: Request) -> int | None:
-    """Return the version that the client saw, None where it does not care.
+async def if_match(request: Request, house: House, infra: str) -> int | None:
+    """Return the version that the client saw, None where it does not care. Of several, it is that of now (RFC 9110).
 
     Raises:
-        Refused: 412, an ETag that this server never gave.
+        Refused: 412, no ETag that this server ever gave.
     """
-    said = request.headers.get("if-match", "").strip()
-    if not said or said == "*":
+    said = ",".join(request.headers.getlist("if-match"))
+    words = [word.strip() for word in said.split(",") if word.strip()]
+    if not words or words == ["*"]:
         return None
-    found = _ETAG.fullmatch(said)
-    if found is None:
+    versions = [int(found[1]) for word in words if (found := _ETAG.fullmatch(word)) is not None]
+    if not versions:
         raise Refused(412, "If-Match is no ETag of an infrastructure of this server")
-    return int(found[1])
+    if len(versions) == 1:
+        return versions[0]
+    now = await in_thread(house.records.source_version, infra)
+    return now if now in versions else versions[0]
+
+
+def etag(version: int) -> dict[str, str]:
+    """Return the header that names a version of what is wanted."""
+    return {"ETag": f'"v{version}"'}
 
 
 def vm_numbers(said: str) -> list[int]:
@@ -172,10 +182,11 @@ def vm_numbers(said: str) -> list[int]:
 
 
 def operation_headers(request: Request, accepted: Accepted) -> dict[str, str]:
-    """Return the headers that name the operation behind an answer."""
+    """Return the headers that name the operation behind an answer, and the version that it made where that is known."""
     return {
         "InfID": accepted.infrastructure,
         "Operation": f"{base_url(request)}/operations/{accepted.ticket.record.id}",
+        **({} if accepted.version is None else etag(accepted.version)),
     }
 
 

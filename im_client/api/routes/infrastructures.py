@@ -12,6 +12,7 @@ from im_client.api.asking import (
     allow,
     base_url,
     body_text,
+    etag,
     finished,
     flag,
     if_match,
@@ -117,13 +118,13 @@ async def take_over(request: Request, house: HouseDep, caller: CallerDep) -> Res
     return await once(request, house, caller, work, most)
 
 
-@router.get("/infrastructures/{infra}", responses=uri_forms(many=True))
+@router.get("/infrastructures/{infra}", responses=uri_forms(many=True, version=True))
 async def list_vms(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId) -> Response:
     """List the VMs of an infrastructure."""
     await in_thread(allow, house, caller, infra, Role.VIEWER)
     picture = await in_thread(look, house, infra)
     uris = [_vm_uri(request, infra, number) for number in picture.vms]
-    return uri_list_answer(request, uris, {"ETag": f'"v{picture.version}"', "InfID": infra})
+    return uri_list_answer(request, uris, {**etag(picture.version), "InfID": infra})
 
 
 @router.post("/infrastructures/{infra}", responses=uri_forms(many=True, operation=True), openapi_extra=TEMPLATE_BODY)
@@ -150,7 +151,7 @@ async def change(
             infra,
             body,
             configure=flag(context, default=True),
-            if_version=if_match(request),
+            if_version=await if_match(request, house, infra),
             scales_only=scales_only,
         )
         uris = [_vm_uri(request, infra, number) for number in accepted.new_vms]
@@ -177,7 +178,12 @@ async def destroy(
 
     async def work() -> Response:
         accepted = await in_thread(
-            changes.destroy, house, caller, infra, force=flag(force, default=False), if_version=if_match(request)
+            changes.destroy,
+            house,
+            caller,
+            infra,
+            force=flag(force, default=False),
+            if_version=await if_match(request, house, infra),
         )
         return await wait_and_answer(request, house, accepted, is_async=flag(asynchronous, default=False))
 
@@ -196,7 +202,7 @@ async def _change_all(
 
     async def work() -> Response:
         vms = vm_numbers(vm_list) if vm_list is not None else []
-        version = if_match(request)
+        version = await if_match(request, house, infra)
         if kind is not OperationKind.RECONFIGURE:
             accepted = await in_thread(changes.power, house, caller, infra, kind, vms, if_version=version)
             return await wait_and_answer(request, house, accepted)

@@ -101,7 +101,13 @@ async def alter(request: Request, house: HouseDep, caller: CallerDep, infra: Inf
         if body is None:
             raise Refused(400, "the body is empty", "send what is to change")
         accepted = await in_thread(
-            changes.update, house, caller, infra, body, if_version=if_match(request), only_vm=before.name
+            changes.update,
+            house,
+            caller,
+            infra,
+            body,
+            if_version=await if_match(request, house, infra),
+            only_vm=before.name,
         )
         await finished(accepted, house.ctx.settings.server.wait_s)
         picture, found = await in_thread(_vm, house, infra, vm)
@@ -134,7 +140,7 @@ async def remove(
             infra,
             vm_numbers(vm),
             configure=flag(context, default=True),
-            if_version=if_match(request),
+            if_version=await if_match(request, house, infra),
         )
         return await wait_and_answer(request, house, accepted)
 
@@ -147,7 +153,9 @@ async def _change_power(
     await in_thread(allow, house, caller, infra, Role.OPERATOR)
 
     async def work() -> Response:
-        accepted = await in_thread(changes.power, house, caller, infra, kind, [vm], if_version=if_match(request))
+        accepted = await in_thread(
+            changes.power, house, caller, infra, kind, [vm], if_version=await if_match(request, house, infra)
+        )
         return await wait_and_answer(request, house, accepted)
 
     return await once(request, house, caller, work)
@@ -199,7 +207,7 @@ async def snapshot(
             image_name,
             disk=disk,
             auto_delete=goes,
-            if_version=if_match(request),
+            if_version=await if_match(request, house, infra),
         )
         if await finished(accepted, house.ctx.settings.server.wait_s) is None:
             return still_going_on(request, accepted)

@@ -32,6 +32,7 @@ __all__ = [
     "Accepted",
     "Body",
     "Language",
+    "check_version",
     "create",
     "destroy",
     "named_vms",
@@ -76,6 +77,8 @@ class Accepted:
     ticket: Ticket
     new_vms: Sequence[int] = field(default=())
     """Numbers of the VMs that come by it."""
+    version: int | None = None
+    """The version of what is wanted since then, None where that is not known for sure."""
 
 
 _POWER: Final = frozenset({OperationKind.START, OperationKind.STOP, OperationKind.REBOOT})
@@ -112,7 +115,8 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
         dataclasses.replace(prepared, is_new=False),
     )
     numbers = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [numbers[name] for name in names if name in numbers])
+    version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [numbers[name] for name in names if name in numbers], version)
 
 
 def update(
@@ -168,7 +172,8 @@ def update(
             )
         )
         after = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers])
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers], version)
 
 
 def remove(
@@ -219,7 +224,8 @@ def remove(
                 if_version=if_version,
             )
         )
-    return Accepted(infra, ticket)
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, version=version)
 
 
 def scale(
@@ -249,7 +255,8 @@ def scale(
             )
         )
         after = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers])
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers], version)
 
 
 def reconfigure(
@@ -271,7 +278,7 @@ def reconfigure(
         changed = update(house, caller, infra, body, if_version=if_version)
         if changed.ticket.record.kind is OperationKind.RECONFIGURE and not vms:
             return changed
-        if_version = None
+        if_version = changed.version
     return _simple(house, caller, infra, OperationKind.RECONFIGURE, names, if_version=if_version)
 
 
@@ -306,8 +313,7 @@ def destroy(
     """
     with house.operations.guard(infra):
         house.ctx.store.infrastructure(infra)
-        if if_version is not None and if_version != house.records.source_version(infra):
-            raise Outdated("the infrastructure has changed", "read it again and repeat this with the new ETag")
+        check_version(house, infra, if_version)
         going = house.operations.destroying(infra)
         if going is not None and (going.record.skip_hooks or not force):
             return Accepted(infra, going)
@@ -315,6 +321,12 @@ def destroy(
         operation = new_operation(house, caller, infra, OperationKind.DESTROY, skip_hooks=force)
         ticket = house.operations.submit(Acceptance(operation=operation, if_version=if_version))
     return Accepted(infra, ticket)
+
+
+def check_version(house: House, infra: str, if_version: int | None) -> None:
+    """Raise Outdated where the client saw another version; None: it does not care."""
+    if if_version is not None and if_version != house.records.source_version(infra):
+        raise Outdated("the infrastructure has changed", "read it again and repeat this with the new ETag")
 
 
 def named_vms(house: House, infra: str, vms: Sequence[int]) -> list[str]:
@@ -340,7 +352,8 @@ def _simple(
     if_version: int | None,
 ) -> Accepted:
     operation = new_operation(house, caller, infra, kind, nodes=tuple(names))
-    return Accepted(infra, house.operations.submit(Acceptance(operation=operation, if_version=if_version)))
+    ticket = house.operations.submit(Acceptance(operation=operation, if_version=if_version))
+    return Accepted(infra, ticket, version=if_version)
 
 
 def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepared:

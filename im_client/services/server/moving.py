@@ -20,6 +20,7 @@ from im_client.services.known import observe
 from im_client.services.prepare import check_size, recorded_topology
 from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
+from im_client.services.server.changes import check_version
 from im_client.services.server.house import House
 from im_client.services.server.images import usable_images
 from im_client.services.server.strangers import refuse_where_run
@@ -43,7 +44,7 @@ from infracore.errors import Conflict, InvalidUsage, Unauthorised
 from infracore.ids import new_run_id
 from infracore.secrets import Secret
 
-__all__ = ["export_infrastructure", "forget_infrastructure", "import_infrastructure"]
+__all__ = ["export_infrastructure", "import_infrastructure"]
 
 _FORMAT: Final = "im-clues-infrastructure-1"
 _LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z"
@@ -93,13 +94,16 @@ class _Whole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes: tuple[_Node, ...]
 
 
-def export_infrastructure(house: House, infra: str) -> dict[str, Any]:
-    """Return all that is recorded of an infrastructure.
+def export_infrastructure(
+    house: House, infra: str, *, forget: bool = False, if_version: int | None = None
+) -> dict[str, Any]:
+    """Return all that is recorded of an infrastructure. With `forget` nothing is then; its machines stay.
 
     Raises:
-        Conflict: it is being changed.
+        Conflict: it is being changed. Outdated: the client saw another version.
     """
     with house.operations.guard(infra):
+        check_version(house, infra, if_version)
         if house.operations.unfinished(infra):
             raise Conflict("the infrastructure is being changed", "export it when its operations have ended")
         record = house.ctx.store.infrastructure(infra)
@@ -118,19 +122,9 @@ def export_infrastructure(house: House, infra: str) -> dict[str, Any]:
             nodes=tuple(_node(node, numbers[node.name]) for node in house.ctx.store.nodes(infra)),
         )
         made: dict[str, Any] = json.loads(msgspec.json.encode(whole))
+        if forget:
+            house.ctx.store.remove_infrastructure(infra)
         return made
-
-
-def forget_infrastructure(house: House, infra: str) -> None:
-    """Remove what is recorded of an infrastructure; its machines stay where they are.
-
-    Raises:
-        Conflict: it is being changed.
-    """
-    with house.operations.guard(infra):
-        if house.operations.unfinished(infra):
-            raise Conflict("the infrastructure is being changed", "export it when its operations have ended")
-        house.ctx.store.remove_infrastructure(infra)
 
 
 def import_infrastructure(house: House, caller: Caller, text: str) -> str:

@@ -35,10 +35,14 @@ from im_client.services.server.searching import matching
 from im_client.services.server.views import listed, look
 from im_client.state.server import OperationKind, Role
 
-__all__ = ["YesNo", "router", "still_going_on", "wait_and_answer"]
+__all__ = ["Replace", "YesNo", "router", "still_going_on", "wait_and_answer"]
 
 router: Final = APIRouter(tags=["infrastructures"])
 YesNo: TypeAlias = Literal["yes", "no", "true", "false", "1", "0"]
+Replace: TypeAlias = Annotated[
+    YesNo | None,
+    Query(description="Whether machines that cannot be changed so are deleted, with all on them, and made anew."),
+]
 _PAGE: Final = 1000
 
 
@@ -134,6 +138,7 @@ async def change(
     caller: CallerDep,
     infra: InfraId,
     context: Annotated[YesNo | None, Query(description="Whether to configure.")] = None,
+    replace: Replace = None,
 ) -> Response:
     """Add what a template says, or bring an infrastructure to its `count`; without a change: configure it again."""
     await in_thread(allow, house, caller, infra, Role.SCALER)
@@ -153,6 +158,7 @@ async def change(
             configure=flag(context, default=True),
             if_version=await if_match(request, house, infra),
             scales_only=scales_only,
+            replace=flag(replace, default=False),
         )
         uris = [_vm_uri(request, infra, number) for number in accepted.new_vms]
         return uri_list_answer(request, uris, operation_headers(request, accepted))
@@ -197,6 +203,7 @@ async def _change_all(
     infra: InfraId,
     kind: OperationKind,
     vm_list: str | None,
+    replace: str | None = None,
 ) -> Response:
     await in_thread(allow, house, caller, infra, Role.OPERATOR)
 
@@ -207,7 +214,10 @@ async def _change_all(
             accepted = await in_thread(changes.power, house, caller, infra, kind, vms, if_version=version)
             return await wait_and_answer(request, house, accepted)
         body = await read_template(request, house.ctx.settings.server.most_bytes)
-        accepted = await in_thread(changes.reconfigure, house, caller, infra, vms, body=body, if_version=version)
+        anew = flag(replace, default=False)
+        accepted = await in_thread(
+            changes.reconfigure, house, caller, infra, vms, body=body, if_version=version, replace=anew
+        )
         return Response("", 200, operation_headers(request, accepted), TEXT)
 
     return await once(request, house, caller, work)
@@ -242,10 +252,15 @@ async def reboot(
 
 @router.put("/infrastructures/{infra}/reconfigure", responses=done_forms())
 async def reconfigure(
-    request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm_list: VmList = None
+    request: Request,
+    house: HouseDep,
+    caller: CallerDep,
+    infra: InfraId,
+    vm_list: VmList = None,
+    replace: Replace = None,
 ) -> Response:
     """Configure all VMs again, or those of `vm_list`; with a template in the body it is merged in first."""
-    return await _change_all(request, house, caller, infra, OperationKind.RECONFIGURE, vm_list)
+    return await _change_all(request, house, caller, infra, OperationKind.RECONFIGURE, vm_list, replace)
 
 
 async def wait_and_answer(request: Request, house: House, accepted: Accepted, *, is_async: bool = False) -> Response:

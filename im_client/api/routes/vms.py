@@ -22,7 +22,7 @@ from im_client.api.asking import (
 from im_client.api.negotiate import JSON, TEXT, URI_LIST, choose, image_answer, json_answer, property_answer
 from im_client.api.once import once
 from im_client.api.problems import Refused
-from im_client.api.routes.infrastructures import YesNo, still_going_on, wait_and_answer
+from im_client.api.routes.infrastructures import Replace, YesNo, still_going_on, wait_and_answer
 from im_client.api.schemas import TEMPLATE_BODY, done_forms, snapshot_forms, text_or_json
 from im_client.services.server import changes
 from im_client.services.server.house import House
@@ -90,8 +90,10 @@ async def read_vm_property(
 
 
 @router.put("/infrastructures/{infra}/vms/{vm}", responses=text_or_json("radl"), openapi_extra=TEMPLATE_BODY)
-async def alter(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm: VmNumber) -> Response:
-    """Change a VM as a template says; refused where that would change another one too."""
+async def alter(
+    request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm: VmNumber, replace: Replace = None
+) -> Response:
+    """Change a VM as a template says; refused where that would change another one too, or make it anew."""
     role = await in_thread(allow, house, caller, infra, Role.OPERATOR)
 
     async def work() -> Response:
@@ -108,6 +110,7 @@ async def alter(request: Request, house: HouseDep, caller: CallerDep, infra: Inf
             body,
             if_version=await if_match(request, house, infra),
             only_vm=before.name,
+            replace=flag(replace, default=False),
         )
         await finished(accepted, house.ctx.settings.server.wait_s)
         picture, found = await in_thread(_vm, house, infra, vm)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from im_client.plan.model import Action, Plan
+from im_client.plan.model import Action, Plan, ReasonCode
 from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.prepare import prepare_changed, prepare_deploy
 from im_client.services.server.bodies import TEMPLATES
@@ -81,6 +81,8 @@ class Accepted:
     """The version of what is wanted since then, None where that is not known for sure."""
 
 
+_NAMED: Final = 5
+"""So many machines are named in an error."""
 _POWER: Final = frozenset({OperationKind.START, OperationKind.STOP, OperationKind.REBOOT})
 
 
@@ -129,15 +131,17 @@ def update(
     if_version: int | None = None,
     only_vm: str | None = None,
     scales_only: bool = False,
+    replace: bool = False,
 ) -> Accepted:
     """Merge a template over the recorded one, and bring the infrastructure to what it says then.
 
     Where that changes nothing, all machines are configured again. `only_vm` refuses what would change another machine,
-    `scales_only` what changes more than numbers of machines.
+    `scales_only` what changes more than numbers of machines. Unless `replace`, machines that would be deleted and made
+    anew, because they cannot be changed so, are a reason to refuse.
 
     Raises:
         InvalidTemplate, Unsupported, InvalidUsage: the new template, or what it makes of the old one.
-        Conflict: somebody else was quicker, or another machine than `only_vm` would change.
+        Conflict: somebody else was quicker; another machine than `only_vm` would change; one would be made anew.
     """
     with house.operations.guard(infra):
         record = house.ctx.store.infrastructure(infra)
@@ -157,6 +161,8 @@ def update(
             _check(house, caller, prepared, infra)
         if only_vm is not None:
             _check_only(prepared.plan, only_vm)
+        if not replace:
+            _check_kept(prepared.plan)
         waiting = house.operations.unfinished(infra)
         if wanted == record.source and prepared.plan.is_empty and not waiting and only_vm is None and configure:
             return reconfigure(house, caller, infra, (), if_version=if_version)
@@ -267,6 +273,7 @@ def reconfigure(
     *,
     body: Body | None = None,
     if_version: int | None = None,
+    replace: bool = False,
 ) -> Accepted:
     """Run the configuration again, of some VMs or of all; with a template it is merged in first, as by `update`.
 
@@ -275,7 +282,7 @@ def reconfigure(
     """
     names = named_vms(house, infra, vms)
     if body is not None:
-        changed = update(house, caller, infra, body, if_version=if_version)
+        changed = update(house, caller, infra, body, if_version=if_version, replace=replace)
         if changed.ticket.record.kind is OperationKind.RECONFIGURE and not vms:
             return changed
         if_version = changed.version
@@ -413,8 +420,21 @@ def _check_only(plan: Plan, name: str) -> None:
     others = sorted({step.node for step in plan.steps if step.action is not Action.CONFIGURE} - {name})
     if others:
         raise Conflict(
-            f"this would also change {', '.join(others[:5])}: machines of one node template are alike",
+            f"this would also change {', '.join(others[:_NAMED])}: machines of one node template are alike",
             "change the template of the infrastructure",
+        )
+
+
+def _check_kept(plan: Plan) -> None:
+    """Refuse what would delete machines that are well, with all that is on them, to make them anew."""
+    lost = [s for s in plan.steps if s.action is Action.REPLACE and any(c.forces_replace for c in s.changes)]
+    lost = [step for step in lost if step.reason.code is ReasonCode.CHANGED]
+    if lost:
+        names = [step.node for step in lost]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        raise Conflict(
+            f"this would delete {', '.join(names[:_NAMED])}{more} and make them anew: {lost[0].reason.text}",
+            "nothing was changed; with replace=yes in the query (im: -o remote.replace=yes) what is on them is lost",
         )
 
 

@@ -228,6 +228,18 @@ def test_secrets_among_the_outputs_are_hidden_in_the_report_of_a_change_too(tmp_
     }
 
 
+@pytest.mark.parametrize(("said", "query"), [("no", ""), ("yes", "?replace=yes")])
+def test_ours_makes_machines_anew_where_the_settings_say_so(said: str, query: str, tmp_path: Path) -> None:
+    answers = infrastructure()
+    answers["GET /healthz"] = Reply(body="ok\n")
+    answers["POST /infrastructures/abcd-1"] = Reply(409, {"message": "this would delete front"})
+    with small_im(answers) as server, opened(server, tmp_path, replace=said) as im:
+        plan = prepare_scale(im, "abcd-1", {"front": 2}, [])
+        with pytest.raises(Conflict, match="would delete front"):
+            apply(im, plan, listener=lambda event: None, cancel=threading.Event())
+    assert server.count(f"POST /infrastructures/abcd-1{query}") == 1
+
+
 def _order(im: Server, cancel: threading.Event | None = None) -> tuple[RunState, list[Event]]:
     events: list[Event] = []
     report = order(im, "abcd-1", Verb.START, (), listener=events.append, cancel=cancel or threading.Event())

@@ -30,6 +30,7 @@ __all__ = [
     "flag",
     "if_match",
     "in_thread",
+    "json_text",
     "operation_headers",
     "read_template",
     "vm_numbers",
@@ -48,6 +49,8 @@ _LANGUAGES: Final = {
     "application/yaml": Language.TOSCA,
     "application/x-yaml": Language.TOSCA,
 }
+_JSON: Final = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
+"""The last one is what curl and others say where nobody has said anything."""
 _DRAINED: Final = 4
 """So many times what is allowed is read and dropped before the connection is closed."""
 _ETAG: Final = re.compile(r'(?:W/)?"v(\d{1,15})"')
@@ -91,6 +94,10 @@ def base_url(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
 async def body_text(request: Request, most: int) -> str:
     """Read the body, as UTF-8.
 
@@ -117,13 +124,25 @@ async def body_text(request: Request, most: int) -> str:
         raise Refused(400, "the body is not UTF-8 text") from error
 
 
+async def json_text(request: Request, most: int) -> str:
+    """Read a body that is JSON.
+
+    Raises:
+        Refused: the content type says that it is something else (415), or as `body_text`.
+    """
+    kind = _content_type(request)
+    if kind not in _JSON:
+        raise Refused(415, f"the content type {kind!r} is not that of JSON", "application/json")
+    return await body_text(request, most)
+
+
 async def read_template(request: Request, most: int) -> Body | None:
     """Read a template, None where the body is empty.
 
     Raises:
         Refused: a type of content that is none of a template's (415).
     """
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    kind = _content_type(request)
     if kind not in _LANGUAGES:
         raise Refused(415, f"the content type {kind!r} is none of a template's", "text/yaml, text/plain (RADL) or JSON")
     text = await body_text(request, most)

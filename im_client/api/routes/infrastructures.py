@@ -11,12 +11,12 @@ from im_client.api.asking import (
     InfraId,
     allow,
     base_url,
-    body_text,
     etag,
     finished,
     flag,
     if_match,
     in_thread,
+    json_text,
     operation_headers,
     read_template,
     vm_numbers,
@@ -115,7 +115,7 @@ async def take_over(request: Request, house: HouseDep, caller: CallerDep) -> Res
     most = house.ctx.settings.server.most_bytes * 4
 
     async def work() -> Response:
-        text = await body_text(request, most)
+        text = await json_text(request, most)
         infra = await in_thread(import_infrastructure, house, caller, text)
         return uri_answer(request, f"{base_url(request)}/infrastructures/{infra}", {"InfID": infra})
 

@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from im_client.api.asking import CallerDep, HouseDep, InfraId, allow, body_text, etag, flag, if_match, in_thread
+from im_client.api.asking import CallerDep, HouseDep, InfraId, allow, etag, flag, if_match, in_thread, json_text
 from im_client.api.negotiate import JSON, TEXT, choose, json_answer, property_answer
 from im_client.api.problems import Refused
 from im_client.api.routes.infrastructures import YesNo
@@ -150,7 +150,7 @@ async def share(
     """Give somebody a role in an infrastructure; without `role` he becomes an owner. No password is looked at."""
     await in_thread(allow, house, caller, infra, Role.OWNER)
     alone = flag(overwrite, default=False)
-    text = await body_text(request, 64 * 1024)
+    text = await json_text(request, 64 * 1024)
     member = decode_strictly(text, _Member, "member", '{"username": "ana", "role": "viewer"}')
     name = await in_thread(_named, house, member)
     if alone and member.role is not Role.OWNER:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from im_client.api.asking import CallerDep, HouseDep, body_text, in_thread
+from im_client.api.asking import CallerDep, HouseDep, in_thread, json_text
 from im_client.api.negotiate import JSON, TEXT, choose, json_answer
 from im_client.api.problems import Refused
 from im_client.api.schemas import ERRORS, form, json_form, one_of
@@ -67,7 +67,7 @@ async def list_credentials(request: Request, house: HouseDep, caller: CallerDep)
 async def put(request: Request, house: HouseDep, caller: CallerDep, credential: CredentialId) -> Response:
     """Put a credential away: the keys of an auth line, as a JSON object."""
     vault = _vault(house, caller, Role.OPERATOR)
-    text = await body_text(request, _MOST_BYTES)
+    text = await json_text(request, _MOST_BYTES)
     words = decode_strictly(text, dict[str, str], "object of texts", '{"type": "OpenStack", "host": "..."}')
     if not words.get("type"):
         raise Refused(400, "the credential has no type")

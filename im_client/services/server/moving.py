@@ -128,7 +128,9 @@ def export_infrastructure(
 
 
 def import_infrastructure(house: House, caller: Caller, text: str) -> str:
-    """Record an infrastructure that was exported; the caller owns it. Returns its id.
+    """Record an infrastructure that was exported, alone or as the whole answer `{"data": ...}`; the caller owns it.
+
+    Returns its id.
 
     Raises:
         InvalidUsage: the text is no export of ours. Conflict: this server has an infrastructure of this id or name.
@@ -136,7 +138,10 @@ def import_infrastructure(house: House, caller: Caller, text: str) -> str:
         InvalidTemplate, Unsupported: its template would be refused also if it were sent.
     """
     ctx = house.ctx
-    whole = decode_strictly(text, _Whole, "exported infrastructure", "GET .../data makes one")
+    what, hint = "exported infrastructure", "GET .../data makes one"
+    members = decode_strictly(text, dict[str, msgspec.Raw], what, hint)
+    inner = bytes(members["data"]).decode() if members.keys() == {"data"} else text
+    whole = decode_strictly(inner, _Whole, what, hint)
     try:
         if whole.format != _FORMAT:
             raise InvalidUsage(f"the format {whole.format[:60]!r} is not known here", "export it with this version")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from im_client.plan.model import Action, Plan
+from im_client.services.elastic import asks_for_endpoint
 from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.prepare import prepare_changed, prepare_deploy
 from im_client.services.server.bodies import TEMPLATES
@@ -23,7 +24,7 @@ from im_client.services.server.rights import Forbidden
 from im_client.services.server.strangers import refuse_where_run
 from im_client.services.server.vault import with_vault
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, Outdated, Role
-from im_client.state.store import InfrastructureRecord, Source
+from im_client.state.store import Endpoint, InfrastructureRecord, Source
 from im_client.topology.values import Value
 from infracore.errors import Conflict, InvalidUsage, NotFound, QuotaExceeded
 from infracore.ids import new_infrastructure_id, new_run_id
@@ -87,7 +88,8 @@ def preview(house: House, caller: Caller, body: Body) -> Prepared:
     Raises:
         InvalidTemplate, Unsupported, InvalidUsage, Unauthorised: as `create`.
     """
-    return _prepare_new(house, caller, body, new_infrastructure_id())
+    infra = new_infrastructure_id()
+    return _prepare_new(house, caller, body, infra, house.endpoints.offer(infra, None)[0])
 
 
 def create(house: House, caller: Caller, body: Body) -> Accepted:
@@ -98,7 +100,8 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
         Unauthorised: no credential for a provider of this server.
     """
     infra = new_infrastructure_id()
-    prepared = _prepare_new(house, caller, body, infra)
+    endpoint, token = house.endpoints.offer(infra, None)
+    prepared = _prepare_new(house, caller, body, infra, endpoint)
     names = _made(prepared.plan)
     _check_share(house, caller, infra, prepared)
     ticket = house.operations.submit(
@@ -108,6 +111,7 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
             owner=caller.name,
             source=prepared.source,
             new_nodes=names,
+            token=token if prepared.source.endpoint is not None else None,
         ),
         dataclasses.replace(prepared, is_new=False),
     )
@@ -143,6 +147,10 @@ def update(
             leaving: tuple[str, ...] = ()
         else:
             wanted, leaving = _changed(house, record, body, numbers)
+        token = None
+        if not scales_only:
+            endpoint, token = house.endpoints.offer(infra, wanted.endpoint)
+            wanted = dataclasses.replace(wanted, endpoint=endpoint)
         prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
         if scales_only:  # its text is not recorded, only the numbers that it leads to
             _check_scale(house, record, prepared)
@@ -154,8 +162,9 @@ def update(
         if only_vm is not None:
             _check_only(prepared.plan, only_vm)
         waiting = house.operations.unfinished(infra)
-        if wanted == record.source and prepared.plan.is_empty and not waiting and only_vm is None and configure:
-            return reconfigure(house, caller, infra, (), if_version=if_version)
+        is_same = prepared.source == record.source
+        if is_same and prepared.plan.is_empty and not waiting and only_vm is None and configure:
+            return _simple(house, caller, infra, OperationKind.RECONFIGURE, (), if_version=if_version)
         names = _made(prepared.plan)
         _check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
@@ -165,8 +174,11 @@ def update(
                 source_before=record.source,
                 if_version=if_version,
                 new_nodes=names,
+                token=token if prepared.source.endpoint is not None else None,
             )
         )
+        if record.source.endpoint is not None and prepared.source.endpoint is None:
+            house.endpoints.withdraw(infra)
         after = house.records.vm_numbers(infra)
     return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers])
 
@@ -255,8 +267,26 @@ def scale(
 def reconfigure(
     house: House, caller: Caller, infra: str, vms: Sequence[int], *, if_version: int | None = None
 ) -> Accepted:
-    """Run the configuration again, of some VMs or of all."""
-    return _simple(house, caller, infra, OperationKind.RECONFIGURE, vms, if_version=if_version)
+    """Run the configuration again, of some VMs or of all; a cluster that scales itself gets what it asks with."""
+    kind = OperationKind.RECONFIGURE
+    if not house.endpoints.are_given or not asks_for_endpoint(house.topology(infra)):
+        return _simple(house, caller, infra, kind, vms, if_version=if_version)
+    with house.operations.guard(infra):
+        before = house.ctx.store.infrastructure(infra).source
+        endpoint, token = house.endpoints.offer(infra, before.endpoint)
+        if endpoint == before.endpoint:
+            return _simple(house, caller, infra, kind, vms, if_version=if_version)
+        names = named_vms(house, infra, vms)
+        ticket = house.operations.submit(
+            Acceptance(
+                operation=new_operation(house, caller, infra, kind, nodes=tuple(names)),
+                source=dataclasses.replace(before, endpoint=endpoint),
+                source_before=before,
+                if_version=if_version,
+                token=token,
+            )
+        )
+    return Accepted(infra, ticket)
 
 
 def power(
@@ -328,7 +358,7 @@ def _simple(
     return Accepted(infra, house.operations.submit(Acceptance(operation=operation, if_version=if_version)))
 
 
-def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepared:
+def _prepare_new(house: House, caller: Caller, body: Body, infra: str, endpoint: Endpoint | None) -> Prepared:
     location = f"{TEMPLATES}{infra}/template.{body.language}"
     more = {f"{TEMPLATES}{infra}/add-on-{number}.yaml": text for number, text in enumerate(body.add_ons, start=1)}
     caller = with_vault(house.vault, caller)
@@ -342,7 +372,7 @@ def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepar
             fresh=True,
         ),
         infrastructure_id=infra,
-        source=Source(template=location, files={location: body.text, **more}, inputs=body.inputs),
+        source=Source(location, files={location: body.text, **more}, inputs=body.inputs, endpoint=endpoint),
     )
     _check(house, caller, prepared)
     return prepared

@@ -11,7 +11,7 @@ from starlette.routing import Match, Route
 from im_client.api.late import DASHBOARD, LateDashboard
 from im_client.api.measures import Counting, Measures
 from im_client.api.problems import Refused, answer
-from im_client.api.routes import clouds, infrastructures, operations, properties, service, vault, vms
+from im_client.api.routes import clouds, infrastructures, operations, properties, service, tokens, vault, vms
 from im_client.services.server.house import House
 from im_client.services.server.version import VERSION
 from infracore.errors import InfraError
@@ -43,7 +43,7 @@ def make_app(house: House) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _defect)
-    for module in (service, clouds, operations, vms, infrastructures, properties, vault):
+    for module in (service, clouds, operations, vms, infrastructures, properties, tokens, vault):
         app.include_router(module.router)
     if house.ctx.settings.server.dashboard:
         app.mount(DASHBOARD, LateDashboard(house))

@@ -13,11 +13,11 @@ from im_client.topology.values import Value
 from infracore.content import content_folder
 from infracore.secrets import Secret
 
-__all__ = ["WATCHES_ONLY", "asks_for_endpoint", "front_ends", "settled", "with_endpoint"]
+__all__ = ["ENDPOINT_INPUTS", "WATCHES_ONLY", "asks_for_endpoint", "front_ends", "settled", "with_endpoint"]
 
 _PLAYBOOK: Final = "elastic_cluster.yml"
 """What tosca.nodes.ec3.ElasticCluster runs, and types derived of it. Only our own playbook is given a token."""
-_NAMES: Final = ("im_url", "im_infrastructure", "im_token")
+ENDPOINT_INPUTS: Final = ("im_url", "im_infrastructure", "im_token")
 WATCHES_ONLY: Final = (
     "cluesd will only watch and order no workers: nobody says where it asks for them. Deploy through an im serve that "
     "has server.public_url set, or give im_url, im_infrastructure and im_token"
@@ -61,7 +61,7 @@ def with_endpoint(topology: Topology, infrastructure: str, endpoint: Endpoint | 
 def _asks(operation: Operation) -> bool:
     """All three or none: a token is not handed to an address that the template names."""
     is_ours = operation.implementation.location == str(content_folder() / "playbooks" / _PLAYBOOK)
-    return is_ours and all(_is_empty(operation.inputs.get(name)) for name in _NAMES)
+    return is_ours and all(_is_empty(operation.inputs.get(name)) for name in ENDPOINT_INPUTS)
 
 
 def _is_empty(value: Value) -> bool:

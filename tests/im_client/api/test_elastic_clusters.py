@@ -11,6 +11,8 @@ from im_client.state.store import Endpoint
 from infracore.content import content_folder
 from tests.im_client.api.templates import TOSCA
 from tests.rigs.im_serve import Client, Serve, im_serve
+from tests.rigs.process import wait_until
+from tests.rigs.visitor import Page, Visitor
 
 pytestmark = pytest.mark.slow
 
@@ -155,6 +157,52 @@ def test_one_that_does_not_scale_itself_gets_none(server: Serve, ana: Client) ->
 def test_the_other_templates_get_theirs(server: Serve, ana: Client, name: str) -> None:
     infra = ana.create((TEMPLATES / name).read_text("utf-8"))
     assert given(server, infra)("GET", f"{infra}/state").status == 200
+
+
+def fields(page: Page) -> set[str]:
+    return {a["name"].removeprefix("in:") for _, a in page.tags if a.get("name", "").startswith("in:")}
+
+
+def test_the_dashboard_asks_for_nothing_that_the_server_says_and_deploys_alike(server: Serve) -> None:
+    ana = server.user("visitor")
+    visitor = Visitor(server.url)
+    assert visitor.sign_in("visitor").status == 200
+    form = visitor.get("/templates/slurm_elastic")
+    assert {"idle_s", "worker_max"} <= fields(form)
+    assert {"im_url", "im_infrastructure", "im_token"} & fields(form) == set()
+    plan = visitor.post("/templates/slurm_elastic", {"in:worker_max": "2"})
+    assert plan.path.startswith("/drafts/"), plan.text
+    page = visitor.post(f"{plan.path}/deploy")
+    infra = page.path.split("?")[0]
+    wait_until(lambda: ana("GET", f"{infra}/state").json["state"]["state"] != "pending", "it is made", 60)
+    found = endpoint(server, infra)
+    assert found is not None
+    assert given(server, infra)("GET", f"{infra}/state").status == 200
+    for path in (infra, f"{infra}/outputs", f"{infra}/log", plan.path):
+        assert found.token.reveal() not in visitor.get(path).html
+
+
+def test_a_form_takes_the_text_of_what_is_a_file_elsewhere(server: Serve) -> None:
+    server.user("kuber")
+    visitor = Visitor(server.url)
+    visitor.sign_in("kuber")
+    named = fields(visitor.get("/templates/kubernetes_elastic"))
+    assert {"kube_network_objects", "kube_repository_key_text"} <= named
+    assert {"kube_network_manifest", "kube_repository_key"} & named == set()
+    objects = "apiVersion: v1\r\n" + "# 0123456789\r\n" * 10_000
+    plan = visitor.post("/templates/kubernetes_elastic", {"in:kube_network_objects": objects})
+    assert plan.path.startswith("/drafts/"), plan.text[:2000]
+
+
+def test_without_an_address_of_the_server_the_form_asks_and_the_plan_says_what_is_missing(tmp_path: Path) -> None:
+    with im_serve(tmp_path) as server:
+        server.user("ana")
+        visitor = Visitor(server.url)
+        visitor.sign_in("ana")
+        assert {"im_url", "im_infrastructure", "im_token"} <= fields(visitor.get("/templates/slurm_elastic"))
+        plan = visitor.post("/templates/slurm_elastic", {"in:worker_max": "2"})
+        assert "Cluesd will only watch" in plan.text
+        assert "server.public_url" in plan.text
 
 
 def test_one_from_before_the_server_had_an_address_gets_it_when_it_is_configured(tmp_path: Path) -> None:

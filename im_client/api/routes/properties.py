@@ -165,6 +165,8 @@ async def share(
 def _named(house: House, member: _Member) -> str:
     if member.token:
         found: Caller = house.callers.recognise(f"Bearer {member.token}")
+        if found.is_own:
+            raise Refused(400, "this token stands for nobody who could have a role")
         return found.name
     if not member.username or house.records.account(member.username) is None:
         raise Refused(400, "there is no account of this name", "im user list shows those that there are")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from im_client.plan.model import Action, Plan, ReasonCode
+from im_client.services.elastic import asks_for_endpoint
 from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.prepare import prepare_changed, prepare_deploy
 from im_client.services.server.bodies import TEMPLATES
@@ -23,7 +24,7 @@ from im_client.services.server.rights import Forbidden
 from im_client.services.server.strangers import refuse_where_run
 from im_client.services.server.vault import with_vault
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, Outdated, Role
-from im_client.state.store import InfrastructureRecord, Source
+from im_client.state.store import Endpoint, InfrastructureRecord, Source
 from im_client.topology.values import Value
 from infracore.errors import Conflict, InvalidUsage, NotFound, QuotaExceeded
 from infracore.ids import new_infrastructure_id, new_run_id
@@ -92,7 +93,8 @@ def preview(house: House, caller: Caller, body: Body) -> Prepared:
     Raises:
         InvalidTemplate, Unsupported, InvalidUsage, Unauthorised: as `create`.
     """
-    return _prepare_new(house, caller, body, new_infrastructure_id())
+    infra = new_infrastructure_id()
+    return _prepare_new(house, caller, body, infra, house.endpoints.offer(infra, None)[0])
 
 
 def create(house: House, caller: Caller, body: Body) -> Accepted:
@@ -103,7 +105,8 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
         Unauthorised: no credential for a provider of this server.
     """
     infra = new_infrastructure_id()
-    prepared = _prepare_new(house, caller, body, infra)
+    endpoint, token = house.endpoints.offer(infra, None)
+    prepared = _prepare_new(house, caller, body, infra, endpoint)
     names = _made(prepared.plan)
     _check_share(house, caller, infra, prepared)
     ticket = house.operations.submit(
@@ -113,6 +116,7 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
             owner=caller.name,
             source=prepared.source,
             new_nodes=names,
+            token=token if prepared.source.endpoint is not None else None,
         ),
         dataclasses.replace(prepared, is_new=False),
     )
@@ -151,6 +155,10 @@ def update(
             leaving: tuple[str, ...] = ()
         else:
             wanted, leaving = _changed(house, record, body, numbers)
+        token = None
+        if not scales_only:
+            endpoint, token = house.endpoints.offer(infra, wanted.endpoint)
+            wanted = dataclasses.replace(wanted, endpoint=endpoint)
         prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
         if scales_only:  # its text is not recorded, only the numbers that it leads to
             _check_scale(house, record, prepared)
@@ -164,8 +172,9 @@ def update(
         if not replace:
             _check_kept(prepared.plan)
         waiting = house.operations.unfinished(infra)
-        if wanted == record.source and prepared.plan.is_empty and not waiting and only_vm is None and configure:
-            return reconfigure(house, caller, infra, (), if_version=if_version)
+        is_same = prepared.source == record.source
+        if is_same and prepared.plan.is_empty and not waiting and only_vm is None and configure:
+            return _simple(house, caller, infra, OperationKind.RECONFIGURE, (), if_version=if_version)
         names = _made(prepared.plan)
         _check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
@@ -175,8 +184,11 @@ def update(
                 source_before=record.source,
                 if_version=if_version,
                 new_nodes=names,
+                token=token if prepared.source.endpoint is not None else None,
             )
         )
+        if record.source.endpoint is not None and prepared.source.endpoint is None:
+            house.endpoints.withdraw(infra)
         after = house.records.vm_numbers(infra)
         version = house.records.source_version(infra)
     return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers], version)
@@ -277,16 +289,36 @@ def reconfigure(
 ) -> Accepted:
     """Run the configuration again, of some VMs or of all; with a template it is merged in first, as by `update`.
 
+    A cluster that scales itself gets what it asks with.
+
     Raises:
         NotFound: there is no such VM; nothing is changed then.
     """
+    kind = OperationKind.RECONFIGURE
     names = named_vms(house, infra, vms)
     if body is not None:
         changed = update(house, caller, infra, body, if_version=if_version, replace=replace)
-        if changed.ticket.record.kind is OperationKind.RECONFIGURE and not vms:
+        if changed.ticket.record.kind is kind and not vms:
             return changed
         if_version = changed.version
-    return _simple(house, caller, infra, OperationKind.RECONFIGURE, names, if_version=if_version)
+    if not house.endpoints.are_given or not asks_for_endpoint(house.topology(infra)):
+        return _simple(house, caller, infra, kind, names, if_version=if_version)
+    with house.operations.guard(infra):
+        before = house.ctx.store.infrastructure(infra).source
+        endpoint, token = house.endpoints.offer(infra, before.endpoint)
+        if endpoint == before.endpoint:
+            return _simple(house, caller, infra, kind, names, if_version=if_version)
+        ticket = house.operations.submit(
+            Acceptance(
+                operation=new_operation(house, caller, infra, kind, nodes=tuple(names)),
+                source=dataclasses.replace(before, endpoint=endpoint),
+                source_before=before,
+                if_version=if_version,
+                token=token,
+            )
+        )
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, version=version)
 
 
 def power(
@@ -363,7 +395,7 @@ def _simple(
     return Accepted(infra, ticket, version=if_version)
 
 
-def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepared:
+def _prepare_new(house: House, caller: Caller, body: Body, infra: str, endpoint: Endpoint | None) -> Prepared:
     location = f"{TEMPLATES}{infra}/template.{body.language}"
     more = {f"{TEMPLATES}{infra}/add-on-{number}.yaml": text for number, text in enumerate(body.add_ons, start=1)}
     caller = with_vault(house.vault, caller)
@@ -377,7 +409,7 @@ def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepar
             fresh=True,
         ),
         infrastructure_id=infra,
-        source=Source(template=location, files={location: body.text, **more}, inputs=body.inputs),
+        source=Source(location, files={location: body.text, **more}, inputs=body.inputs, endpoint=endpoint),
     )
     _check(house, caller, prepared)
     return prepared

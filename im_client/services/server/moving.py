@@ -114,7 +114,7 @@ def export_infrastructure(
             name=record.name,
             provider=record.provider,
             created_at=record.created_at,
-            source=encode_source(record.source),
+            source=encode_source(dataclasses.replace(record.source, endpoint=None)),  # good at this server only
             provider_settings=encode_values(record.provider_settings),
             outputs=encode_values(record.outputs),
             ssh_public_key=record.ssh_public_key,
@@ -216,6 +216,7 @@ def _read_anew(house: House, caller: Caller, record: InfrastructureRecord) -> So
         source,
         files={source.template: source.files[source.template]},
         images={group: image for group, image in source.images.items() if image in usable},  # no check covers these
+        endpoint=None,
     )
     topology, _ = recorded_topology(house.ctx, dataclasses.replace(record, source=alone))
     topology = scale(topology, source.counts)

@@ -107,4 +107,7 @@ def tosca(record: InfrastructureRecord) -> str:
 
 
 def _secrets(record: InfrastructureRecord) -> list[Secret]:
-    return [value for value in (*record.source.inputs.values(), *record.outputs.values()) if isinstance(value, Secret)]
+    endpoint = record.source.endpoint
+    given = () if endpoint is None else (endpoint.token,)
+    found = (*record.source.inputs.values(), *record.outputs.values(), *given)
+    return [value for value in found if isinstance(value, Secret)]

@@ -203,6 +203,15 @@ def test_a_disruption_budget_is_shared() -> None:
     assert blocks(result)["p-2"] == "pdb"
 
 
+def test_a_pod_under_two_disruption_budgets_is_never_evicted() -> None:
+    nodes = [node("p-1", (pod("x", 100, "p-1", labels={"app": "a"}),)), node("iron", group="")]
+    budgets = (Budget("default", "mine", _PDB, 5), Budget("default", "all", Selector(), 5))
+    assert gone(decided(nodes, budgets=budgets[:1])) == ["p-1"]
+    result = decided(nodes, budgets=budgets)
+    assert blocks(result)["p-1"] == "pdb"
+    assert "2 budgets match it (all, mine)" in result.nodes[0].detail
+
+
 def test_an_unhealthy_cluster_and_a_stale_picture_are_left_alone() -> None:
     sick = [node(f"p-{n}", ready=False) for n in range(1, 6)] + [node("p-6")]
     assert set(blocks(decided(sick)).values()) == {"cluster-unhealthy"}

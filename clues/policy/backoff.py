@@ -9,12 +9,18 @@ __all__ = ["failed", "is_resting"]
 
 
 def failed(memory: Memory, pool: str, now: float, reason: str, backoff: BackOff) -> Memory:
-    """Return the memory with a pool at rest that failed now. Failures within a rest are one failure."""
+    """Return the memory with a pool at rest that failed now, by cluster-autoscaler's rule.
+
+    Only a failure after the end of the last rest doubles it; one within a rest begins one of the initial length.
+    Failures of one moment are one failure: an order of several nodes fails as a whole. Without failures for
+    `reset_s`, all is forgotten.
+    """
     last = memory.rests.get(pool)
-    if last is not None and now < last.until:
+    if last is not None and now == last.failed_at:
         return memory
-    again = last is not None and now - last.failed_at <= backoff.reset_s
-    seconds = min(last.rest_s * 2, backoff.max_s) if last is not None and again else backoff.initial_s
+    seconds = backoff.initial_s
+    if last is not None and last.until <= now <= last.failed_at + backoff.reset_s:
+        seconds = min(last.rest_s * 2, backoff.max_s)
     return msgspec.structs.replace(memory, rests={**memory.rests, pool: PoolRest(now, seconds, now + seconds, reason)})
 
 

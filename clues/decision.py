@@ -124,7 +124,7 @@ class PodVerdict(msgspec.Struct, frozen=True):
     outcome: str
     """`fits` (a node has room: the scheduler will bind it), `ordered` (a node that comes now), `upcoming` (one ordered
     before), `unschedulable`, `resting`, `limit`, `ignored` (gated, foreign scheduler, expendable ...), `waiting`
-    (one node is tried first)."""
+    (one node is tried first, its gang is not whole, or the scheduler has not looked at it yet)."""
     place: str = ""
     """Node or pool."""
     refusals: tuple[Refusal, ...] = ()

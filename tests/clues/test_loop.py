@@ -401,18 +401,6 @@ def test_what_is_asked_is_done_by_the_loops_thread_and_errors_come_back(rig: Rig
     assert answers == [threading.current_thread().name, "no such thing"]
 
 
-def test_failures_within_a_rest_are_one_and_a_later_one_doubles_it() -> None:
-    backoff = BackOff(initial_s=10, max_s=35, reset_s=1000)
-    memory = failed(Memory(), "p", 0.0, "a", backoff)
-    assert memory.rests["p"].until == 10
-    assert failed(memory, "p", 5.0, "b", backoff) is memory
-    memory = failed(memory, "p", 11.0, "c", backoff)
-    assert memory.rests["p"].rest_s == 20
-    memory = failed(memory, "p", 40.0, "d", backoff)
-    assert memory.rests["p"].rest_s == 35
-    assert failed(memory, "p", 5000.0, "e", backoff).rests["p"].rest_s == 10
-
-
 def test_shifting_there_and_back_changes_nothing() -> None:
     memory = failed(Memory(unneeded_since={"a": 5.0}, last_scale_up=3.0), "p", 0.0, "a", BackOff())
     assert shifted(shifted(memory, 100.0), -100.0) == memory

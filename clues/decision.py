@@ -143,7 +143,7 @@ class NodeVerdict(msgspec.Struct, frozen=True):
 
 
 class PoolRest(msgspec.Struct, frozen=True):
-    """A pool's failures and its rest."""
+    """The failures of a pool, or of a node's removal, and its rest."""
 
     failed_at: float
     rest_s: float
@@ -169,6 +169,8 @@ class Memory(msgspec.Struct, frozen=True):
     """Group key of pods beyond simulation -> when one node was ordered for them (`one node, then look`)."""
     removing: Mapping[str, float] = {}
     """Node whose removal has begun -> when."""
+    removal_rests: Mapping[str, PoolRest] = {}
+    """Node whose removal failed -> how long it is left alone, while others have their turn."""
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ Every node has one verdict: the first reason that holds, in this order.
 3. No place for its pods; where nodes may be replaced: no cheaper node.
 4. What only delays: scaling in switched off, cooldown, a window of the schedule, the time that it has to be removable,
    the time that its machine has to be on.
-5. What limits how many go: minimum sizes, minimum cores, the policy's budgets, parallelism.
+5. What limits how many go: minimum sizes, minimum cores, the policy's budgets, parallelism. A minimum is named before a
+   cooldown, since it holds when that is over.
 
 A node that passes all goes. Removals are simulated one after another, empty nodes first, with the pending pods placed
 before and the pods of nodes whose removal is under way placed next: so every pod that moves has a place of its own on

@@ -14,7 +14,7 @@ from clues.model import Node, Pod, PodRef
 from clues.options import Policy, Pool
 from clues.policy.choose import Choice, balanced, choose
 from clues.policy.costs import Costs
-from clues.policy.demand import Demand, ScaleOutResult, demand_of, is_expendable
+from clues.policy.demand import Demand, ScaleOutResult, coming_back, demand_of, is_expendable
 from clues.policy.domains import beside
 from clues.policy.gangs import NO_GANG, Gang, gang_of, never_placed, not_whole
 from clues.policy.health import is_fresh, is_healthy
@@ -48,10 +48,19 @@ def scale_out(
 class _Verdicts:
     found: list[PodVerdict] = field(default_factory=list)
     unhelped: list[PodRef] = field(default_factory=list)
+    leaving: dict[str, int] = field(default_factory=dict)
+    """Pool -> pods of nodes that are being deleted among those for which it is ordered."""
+    with_leaving: bool = False
 
     def add(
         self, pods: Sequence[Pod], outcome: str, place: str = "", refusals: Sequence[Refusal] = (), reason: str = ""
     ) -> None:
+        if self.with_leaving:  # they are not pending yet: nothing is said of them but what is ordered
+            leaving = tuple(pod.ref for pod in pods if pod.node)
+            pods = [pod for pod in pods if not pod.node]
+            if leaving and outcome == "ordered":
+                self.leaving[place] = self.leaving.get(place, 0) + len(leaving)
+                self.found.append(PodVerdict(leaving, outcome, place, (), f"its node is being deleted: {reason}"))
         if pods:
             refs = tuple([PodRef(pod.namespace, pod.name, pod.uid) for pod in pods])
             self.found.append(PodVerdict(refs, outcome, place, tuple(refusals), reason))
@@ -108,11 +117,14 @@ class _ScaleOut:
         left = self._without_parts(self._seat_all(groups))
         reclaimed, left = self._reclaim(left)
         left = self._without_unseen(left, unseen)
+        before = simulation.mark()
+        left = self._with_leaving(left)
         orders = self._order(left)
         spare, more = self._headroom(orders)
         for name, number in more.items():
             orders[name] = orders.get(name, 0) + number
         power_on = self._power_on(orders)
+        simulation.undo(before)  # scaling in finds the pods of nodes that are being deleted where they are
         simulation.remove_nodes(self._coming)
         memory = msgspec.structs.replace(self._supply.memory, planned=self._planned, probes=self._probes)
         if power_on:
@@ -365,6 +377,30 @@ class _ScaleOut:
             if gang_of(group.kind) in gangs:
                 self._verdicts.add(group.pods, "waiting", reason="the scheduler has not looked at its whole gang yet")
         return [group for group in left if gang_of(group.kind) not in gangs]
+
+    def _with_leaving(self, groups: list[Group]) -> list[Group]:
+        """Add the pods that will be pending once their node is deleted, as far as no other node has room for them."""
+        pods = coming_back(self._snapshot, self._policy)
+        if not pods:
+            return groups
+        simulation = self._simulation
+        self._verdicts.with_leaving = True
+        for pod in pods:
+            simulation.take(simulation.kind_of(pod), simulation.index[pod.node])
+        order = np.array([*self._known, *self._coming], dtype=np.int64)
+        waiting = {group.kind: group for group in groups}
+        for group in self._groups(pods):
+            rest = list(group.pods)
+            for index, number in fill(simulation, group.kind, len(rest), order).items():
+                here, rest = rest[:number], rest[number:]
+                if index in self._coming:
+                    self._planned.update((pod.uid, self._coming[index]) for pod in here)
+            known = waiting.get(group.kind)
+            if known is not None:  # those that are pending come first
+                known.pods = [*known.pods, *rest]
+            elif rest:
+                waiting[group.kind] = Group(group.kind, rest, group.size)
+        return sorted(waiting.values(), key=lambda item: (-item.priority, -item.size))
 
     # what is ordered
 
@@ -652,10 +688,13 @@ class _ScaleOut:
                 for verdict in self._verdicts.found
                 if verdict.outcome == "ordered" and verdict.place == pool.name
             ]
-            pods = sum(map(len, ordered))
+            leaving = self._verdicts.leaving.get(pool.name, 0)
+            pods = sum(map(len, ordered)) - leaving
             ordered += [[pod.ref for pod in trial.group.pods] for trial in tried]
             named = tuple(itertools.islice(itertools.chain.from_iterable(ordered), _MOST_NAMED))
-            reasons = [f"{pods} pending pods need {number} more"] if pods else []
+            whose = [f"{pods} pending pods"] if pods else []
+            whose += [f"{leaving} pods of nodes that are being deleted"] if leaving else []
+            reasons = [f"{' and '.join(whose)} need {number} more"] if whose else []
             reasons += dict.fromkeys(trial.why for trial in tried)
             reason = "; ".join(reasons) or "the minimum or headroom asks for it"
             made.append(PowerOn(pool.name, number, machines, named, reason))

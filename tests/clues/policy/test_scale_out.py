@@ -3,12 +3,13 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clues.decide import decide
-from clues.decision import Decision, Memory, PodVerdict
-from clues.model import Node, Pod
+from clues.decision import Block, Decision, Memory, PodVerdict
+from clues.model import Node, Owner, Phase, Pod
 from clues.options import BackOff, Headroom, Policy, Pool
 from clues.policy.template import fresh_node
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
@@ -240,6 +241,54 @@ def test_a_trial_keeps_to_the_limits_and_is_not_forgotten_for_them() -> None:
     both = decide(picture([*pods, waiting("x")]), [worker()], Policy(), Memory()).power_on[0]
     assert (both.count, {ref.name for ref in both.pods}) == (2, {"x", "p0"})
     assert both.reason.startswith("1 pending pods need 2 more; resourceClaims")
+
+
+def going(pool: Pool, name: str, *pods: Pod) -> NodeState:
+    state = ready(pool, name, *(msgspec.structs.replace(pod, node=name, phase=Phase.RUNNING) for pod in pods))
+    return msgspec.structs.replace(state, node=msgspec.structs.replace(state.node, deleting=True))
+
+
+def test_pods_of_a_node_that_is_being_deleted_are_provided_for() -> None:
+    pool, owner = worker(), Owner("ReplicaSet", "web", "rs")
+    web = waiting("web", 3000, owner=owner)
+    done = decide(picture([waiting("p", 3000)], [going(pool, "n0", web)]), [pool], Policy(), Memory())
+    assert ordered(done) == {"w": 2}
+    assert done.power_on[0].reason == "1 pending pods and 1 pods of nodes that are being deleted need 2 more"
+    assert verdict_of(done, "web").reason == "its node is being deleted: a node of w is ordered for it"
+    # no more is ordered while it comes, and none where another node has room
+    coming = picture([waiting("p", 3000)], [going(pool, "n0", web)], machines=booting(done))
+    assert not decide(coming, [pool], Policy(), done.memory).power_on
+    room = decide(picture([], [going(pool, "n0", web), ready(pool, "n1")]), [pool], Policy(), Memory())
+    assert not room.power_on
+    assert not room.pods
+    assert [verdict.block for verdict in room.nodes] == [Block.BEING_DELETED, Block.NO_PLACE]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"owner": None},
+        {"owner": Owner("DaemonSet", "d", "d")},
+        {"owner": Owner("Node", "n0", "n0")},
+        {"owner": Owner("ReplicaSet", "gone", "lost")},
+        {"deleting": True},
+        {"mirror": True},
+        {"priority": -50},
+        {"beyond": ("resourceClaims",)},
+    ],
+)
+def test_what_does_not_come_back_from_a_deleted_node_is_not_provided_for(more: dict[str, Any]) -> None:
+    pool = worker()
+    pod_there = waiting("x", 3000, **{"owner": Owner("ReplicaSet", "web", "rs"), **more})
+    shown = picture([], [going(pool, "n0", pod_there)], missing_owners=frozenset({"lost"}))
+    assert not decide(shown, [pool], Policy(), Memory()).power_on
+
+
+def test_nothing_is_said_of_running_pods_that_no_pool_could_take_again() -> None:
+    pool = worker(max=1)
+    huge = waiting("huge", 64000, owner=Owner("ReplicaSet", "web", "rs"))
+    done = decide(picture([], [going(pool, "n0", huge)]), [pool], Policy(), Memory())
+    assert (done.power_on, done.pods) == ((), ())
 
 
 def test_a_node_that_goes_is_taken_back_before_one_is_bought() -> None:

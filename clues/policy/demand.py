@@ -9,7 +9,7 @@ from clues.model import Pod, PodRef, PodSpec
 from clues.options import Policy
 from clues.snapshot import Snapshot
 
-__all__ = ["Demand", "ScaleOutResult", "Standing", "demand_of", "is_expendable", "standing"]
+__all__ = ["Demand", "ScaleOutResult", "Standing", "coming_back", "demand_of", "is_expendable", "standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +118,22 @@ def demand_of(snapshot: Snapshot, policy: Policy) -> Demand:
         else:
             demand.ignored.setdefault(kind, []).append(pod)
     return demand
+
+
+def coming_back(snapshot: Snapshot, policy: Policy) -> list[Pod]:
+    """Return the pods of nodes that are being deleted that will be pending soon: their controllers make them anew.
+
+    Not those whose replacement exists already (they are being deleted), nor what nobody makes anew or that goes with
+    the node; what no new node's template can answer is looked at once it is pending.
+    """
+    return [
+        pod
+        for state in snapshot.nodes.values()
+        if state.node.deleting
+        for pod in state.pods
+        if pod.owner is not None
+        and not (pod.stays_with_node or pod.deleting or pod.spec.beyond)
+        and pod.owner.uid not in snapshot.missing_owners
+        and pod.spec.scheduler in policy.schedulers
+        and not is_expendable(pod, policy)
+    ]

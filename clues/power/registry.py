@@ -16,7 +16,7 @@ from clues.power.wol import WolDriver, WolSettings
 from infracore.errors import InfraError, Misconfigured, Several
 from infracore.structs import make_ready
 
-__all__ = ["TYPES", "load_drivers"]
+__all__ = ["TYPES", "check_drivers", "load_drivers"]
 
 _Maker = Callable[[str, Mapping[str, Any], Sequence[Pool]], PowerDriver]
 
@@ -57,6 +57,12 @@ def load_drivers(settings: Mapping[str, Mapping[str, Any]], pools: Sequence[Pool
             driver.close()
         raise errors[0] if len(errors) == 1 else Several(errors)
     return drivers
+
+
+def check_drivers(settings: Mapping[str, Mapping[str, Any]], pools: Sequence[Pool]) -> None:
+    """Make the drivers as cluesd would, and close them: nothing is connected to. Raises as `load_drivers`."""
+    for driver in load_drivers(settings, pools).values():
+        driver.close()
 
 
 def _load(name: str, text: object, pools: Sequence[Pool]) -> PowerDriver:

@@ -49,15 +49,14 @@ def command() -> None:
 @json_option
 def check(file: Path | None, as_json: bool) -> None:
     """Say all that is wrong with the settings, each with its place; ends with 2 if anything is."""
-    from clues.power.registry import load_drivers
+    from clues.power.registry import check_drivers
     from clues.settings import files
 
     asked = click.get_current_context().find_root().obj
     if file is not None:
         asked["config"] = file
     settings = loaded_settings().value
-    for driver in load_drivers(settings.drivers, settings.pools).values():  # as cluesd would; nothing is connected to
-        driver.close()
+    check_drivers(settings.drivers, settings.pools)
     path = files(os.environ, asked.get("config"))[0]
     if as_json:
         print_json({"file": str(path), "exists": path.is_file(), "pools": [p.name for p in settings.pools],

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.controlplane.plane import Plane
 from tests.controlplane.programs import build
 from tests.controlplane.rig import ControlPlane, running
 
 
 @pytest.fixture(scope="session")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     """Return a running control plane without kubelets; the scheduler knows one tainted node."""
     try:
         programs = build()

@@ -77,7 +77,7 @@ class Follower:
             AssertionError: a watch broke, so that nobody knows what happened.
         """
         assert not self._errors, self._errors
-        now = self._start
+        now = Picture(dict(self._start.pods), dict(self._start.nodes))
         yield now
         for _, kind, event, item in sorted(self._events, key=lambda one: one[0]):
             there = getattr(now, kind)

@@ -260,8 +260,7 @@ class Cluster:
 
         def is_seen() -> bool:
             status = self.plane.get(path).get("status", {})
-            seen = status.get("observedGeneration") == generation
-            return seen and status.get("disruptionsAllowed") == allowed
+            return bool(status.get("observedGeneration") == generation and status.get("disruptionsAllowed") == allowed)
 
         until(f"the budget allows {allowed}", is_seen, story=self.story)
 

@@ -21,7 +21,7 @@ _READY_S = 90.0
 _STOP_S = 15.0
 # A scheduler that sees no node at all backs pods off and is not woken by the first one: this one is always there and
 # takes nothing.
-_BASE_NODE = {
+BASE_NODE = {
     "apiVersion": "v1",
     "kind": "Node",
     "metadata": {"name": "base", "labels": {"kubernetes.io/hostname": "base", "kubernetes.io/os": "linux"}},
@@ -74,7 +74,7 @@ class ControlPlane(Plane):
             self._start_scheduler()
         if "kube-controller-manager" in self._components:
             self._wait("the default service account", "/api/v1/namespaces/default/serviceaccounts/default")
-        self.create("/api/v1/nodes", _BASE_NODE)
+        self.create("/api/v1/nodes", BASE_NODE)
 
     def stop(self) -> None:
         for child in reversed(list(self._children.values())):

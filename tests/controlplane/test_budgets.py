@@ -1,7 +1,7 @@
 """Disruption budgets: what cluesd decides, what the Eviction API refuses, and how many pods are ever down at once."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,9 +37,9 @@ def _refused(plane: Plane) -> int:
     return sum(int(float(line.rpartition(" ")[2])) for line in counted)
 
 
-def _block(site: Cluster, node: str) -> Any:
+def _is_kept_by_budget(site: Cluster, node: str) -> bool:
     verdict = site.why(node)["details"]["view"]["verdict"]
-    return verdict["block"] if verdict is not None else None
+    return verdict is not None and verdict["block"] == "pdb"
 
 
 def test_no_more_pods_are_ever_down_than_the_budget_allows(plane: Plane, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_no_more_pods_are_ever_down_than_the_budget_allows(plane: Plane, tmp_pat
             site.scale("filler", 0)  # three nodes are used by a quarter, and one is empty
             until("the empty node is off", lambda: f"off {free}" in site.orders(), 60, story=site.story)
             for node in used:
-                until(f"{node} stays for the budget", lambda n=node: _block(site, n) == "pdb", story=site.story)
+                until(f"{node} stays for the budget", partial(_is_kept_by_budget, site, node), story=site.story)
                 said = site.clues("why", node)
                 assert "stays: pdb: a PodDisruptionBudget allows no eviction now" in said
                 assert "budget web allows 0 more disruptions" in said

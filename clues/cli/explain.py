@@ -28,7 +28,7 @@ _BLOCKS: Final[Mapping[Block, str]] = {
     Block.NOT_UNNEEDED_LONG_ENOUGH: "it has not been unneeded for long enough (unneeded_s)",
     Block.NOT_UNREADY_LONG_ENOUGH: "it has not been unready for long enough (policy.unready_s)",
     Block.UNREADY_DISABLED: "it is not ready, and policy.remove_unready is off",
-    Block.COOLDOWN: "nodes were ordered, or a removal failed, a short while ago",
+    Block.COOLDOWN: "nodes were ordered, or a removal failed (this node's own, or another's), a short while ago",
     Block.BEING_DELETED: "it is on its way out already",
     Block.BOOTING: "it was ordered and is still coming",
     Block.BUDGET: "a disruption budget of the policy is used up",

@@ -97,9 +97,10 @@ def problems_of(settings: Settings) -> list[Problem]:
         for name in HOOKS
         if getattr(settings.hooks, name).veto and name not in VETOES
     ]
-    backoff = settings.policy.backoff
-    if backoff.initial_s > backoff.max_s:
-        found.append(("policy.backoff", "policy.backoff: initial_s is more than max_s"))
+    for name in ("backoff", "removal_backoff"):
+        backoff = getattr(settings.policy, name)
+        if backoff.initial_s > backoff.max_s:
+            found.append((f"policy.{name}", f"policy.{name}: initial_s is more than max_s"))
     return found
 
 

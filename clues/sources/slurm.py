@@ -12,6 +12,7 @@ from clues.model import Node, Phase, Pod, PodRef, PodSpec
 from clues.options import Policy, Pool
 from clues.policy.slurm_machines import job_ref, pool_of_node
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
+from clues.slurmapi.lines import UNTOLD
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
 from clues.sources.idle_times import JUMP_S, IdleTimes
@@ -25,6 +26,8 @@ _MOST_SHARE: Final = 4.0
 _MOST_PROBLEMS: Final = 5
 _STOP_S: Final = 2.0
 _MISSED: Final = -1.0
+_LATE_S: Final = 60.0
+"""How long a node that has been idle ever since its machine was off is not believed after that was ordered again."""
 
 
 class SlurmLook(msgspec.Struct, frozen=True):
@@ -260,7 +263,8 @@ class _Picture:
                 continue
             if node.name not in by_node and self._is_name_only(node):
                 continue
-            ready = item.is_ready and not self._is_old(item, by_node.get(node.name))
+            is_old = self._is_old(item, by_node.get(node.name), now)
+            ready = item.is_ready and not is_old
             nodes[node.name] = self._state(item, ready, by_node.get(node.name), now)
         self.states = {name: self.states[name] for name in nodes}
         cluster = self._cluster
@@ -324,7 +328,7 @@ class _Picture:
         pool = pool_of_node(node.name, node.features, self.pools)
         return pool is not None and not pool.powered and not self._on.get(node.name)
 
-    def _is_old(self, item: ListedNode, machine: Machine | None) -> bool:
+    def _is_old(self, item: ListedNode, machine: Machine | None, now: float) -> bool:
         """Whether the slurmd that Slurm remembers is the one from before the machine was turned off.
 
         Slurm calls a node that was put down responding until it has asked it in vain.
@@ -332,6 +336,10 @@ class _Picture:
         name, started = item.node.name, item.node.started_at
         if machine is None:
             return False
+        if started == UNTOLD:
+            return self._is_unheard(item, machine, now)
+        if not item.is_ready:
+            return True
         known = self._started_before.get(name)
         if machine.state in {MachineState.OFF, MachineState.STOPPING}:
             # once Slurm has missed it, whoever answers later is there, also a machine that only slept
@@ -345,6 +353,23 @@ class _Picture:
         off_at = machine.last_off_at
         return booting and item.node.parked and off_at is not None and started <= off_at
 
+    def _is_unheard(self, item: ListedNode, machine: Machine, now: float) -> bool:
+        """Do as `_is_old` where nobody says when a node started: has it been missed since its machine went off?
+
+        After a restart what was missed before is not known; the machine's state and times are stored, and bound it.
+        """
+        name = item.node.name
+        if not item.node.answers:
+            self._started_before[name] = _MISSED
+        elif machine.state is MachineState.ON:
+            self._started_before.pop(name, None)
+        if self._started_before.get(name) == _MISSED:
+            return False
+        if machine.state is MachineState.OFF:
+            return machine.last_off_at is not None
+        booting = machine.state is MachineState.BOOTING and machine.last_off_at is not None
+        return booting and not self._on.get(name) and 0 <= now - machine.since < _LATE_S
+
     def _state(self, item: ListedNode, ready: bool, machine: Machine | None, now: float) -> NodeState:
         node, pods = item.node, self._on.get(item.node.name, ())
         key = (node, item.is_closed, ready, pods, machine.name if machine is not None else "")
@@ -354,6 +379,9 @@ class _Picture:
         pool = pool_of_node(node.name, node.features, self.pools)
         was = known[1].node if known is not None else None
         unready_since = was.not_ready_since if was is not None and not was.ready else now
+        ready_since = node.started_at
+        if node.started_at == UNTOLD:
+            ready_since = was.ready_since if was is not None and was.ready and was.ready_since is not None else now
         state = NodeState(
             node=Node(
                 name=node.name,
@@ -361,7 +389,7 @@ class _Picture:
                 allocatable={"cpu": 1000 * node.cpus, "memory": node.memory_mb << 20, **dict(node.gres)},
                 uid=node.name,
                 ready=ready,
-                ready_since=node.started_at if ready else None,
+                ready_since=ready_since if ready else None,
                 not_ready_since=None if ready else unready_since,
                 unschedulable=item.is_closed,
                 created_at=node.started_at,

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from im_client.plan.model import Action, Plan
+from im_client.plan.model import Action, Plan, ReasonCode
+from im_client.services.elastic import asks_for_endpoint
 from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.prepare import prepare_changed, prepare_deploy
 from im_client.services.server.bodies import TEMPLATES
@@ -23,7 +24,7 @@ from im_client.services.server.rights import Forbidden
 from im_client.services.server.strangers import refuse_where_run
 from im_client.services.server.vault import with_vault
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, Outdated, Role
-from im_client.state.store import InfrastructureRecord, Source
+from im_client.state.store import Endpoint, InfrastructureRecord, Source
 from im_client.topology.values import Value
 from infracore.errors import Conflict, InvalidUsage, NotFound, QuotaExceeded
 from infracore.ids import new_infrastructure_id, new_run_id
@@ -32,6 +33,7 @@ __all__ = [
     "Accepted",
     "Body",
     "Language",
+    "check_version",
     "create",
     "destroy",
     "named_vms",
@@ -76,8 +78,12 @@ class Accepted:
     ticket: Ticket
     new_vms: Sequence[int] = field(default=())
     """Numbers of the VMs that come by it."""
+    version: int | None = None
+    """The version of what is wanted since then, None where that is not known for sure."""
 
 
+_NAMED: Final = 5
+"""So many machines are named in an error."""
 _POWER: Final = frozenset({OperationKind.START, OperationKind.STOP, OperationKind.REBOOT})
 
 
@@ -87,7 +93,8 @@ def preview(house: House, caller: Caller, body: Body) -> Prepared:
     Raises:
         InvalidTemplate, Unsupported, InvalidUsage, Unauthorised: as `create`.
     """
-    return _prepare_new(house, caller, body, new_infrastructure_id())
+    infra = new_infrastructure_id()
+    return _prepare_new(house, caller, body, infra, house.endpoints.offer(infra, None)[0])
 
 
 def create(house: House, caller: Caller, body: Body) -> Accepted:
@@ -98,7 +105,8 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
         Unauthorised: no credential for a provider of this server.
     """
     infra = new_infrastructure_id()
-    prepared = _prepare_new(house, caller, body, infra)
+    endpoint, token = house.endpoints.offer(infra, None)
+    prepared = _prepare_new(house, caller, body, infra, endpoint)
     names = _made(prepared.plan)
     _check_share(house, caller, infra, prepared)
     ticket = house.operations.submit(
@@ -108,11 +116,13 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
             owner=caller.name,
             source=prepared.source,
             new_nodes=names,
+            token=token if prepared.source.endpoint is not None else None,
         ),
         dataclasses.replace(prepared, is_new=False),
     )
     numbers = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [numbers[name] for name in names if name in numbers])
+    version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [numbers[name] for name in names if name in numbers], version)
 
 
 def update(
@@ -125,15 +135,17 @@ def update(
     if_version: int | None = None,
     only_vm: str | None = None,
     scales_only: bool = False,
+    replace: bool = False,
 ) -> Accepted:
     """Merge a template over the recorded one, and bring the infrastructure to what it says then.
 
     Where that changes nothing, all machines are configured again. `only_vm` refuses what would change another machine,
-    `scales_only` what changes more than numbers of machines.
+    `scales_only` what changes more than numbers of machines. Unless `replace`, machines that would be deleted and made
+    anew, because they cannot be changed so, are a reason to refuse.
 
     Raises:
         InvalidTemplate, Unsupported, InvalidUsage: the new template, or what it makes of the old one.
-        Conflict: somebody else was quicker, or another machine than `only_vm` would change.
+        Conflict: somebody else was quicker; another machine than `only_vm` would change; one would be made anew.
     """
     with house.operations.guard(infra):
         record = house.ctx.store.infrastructure(infra)
@@ -143,6 +155,10 @@ def update(
             leaving: tuple[str, ...] = ()
         else:
             wanted, leaving = _changed(house, record, body, numbers)
+        token = None
+        if not scales_only:
+            endpoint, token = house.endpoints.offer(infra, wanted.endpoint)
+            wanted = dataclasses.replace(wanted, endpoint=endpoint)
         prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
         if scales_only:  # its text is not recorded, only the numbers that it leads to
             _check_scale(house, record, prepared)
@@ -153,9 +169,12 @@ def update(
             _check(house, caller, prepared, infra)
         if only_vm is not None:
             _check_only(prepared.plan, only_vm)
+        if not replace:
+            _check_kept(prepared.plan)
         waiting = house.operations.unfinished(infra)
-        if wanted == record.source and prepared.plan.is_empty and not waiting and only_vm is None and configure:
-            return reconfigure(house, caller, infra, (), if_version=if_version)
+        is_same = prepared.source == record.source
+        if is_same and prepared.plan.is_empty and not waiting and only_vm is None and configure:
+            return _simple(house, caller, infra, OperationKind.RECONFIGURE, (), if_version=if_version)
         names = _made(prepared.plan)
         _check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
@@ -165,10 +184,14 @@ def update(
                 source_before=record.source,
                 if_version=if_version,
                 new_nodes=names,
+                token=token if prepared.source.endpoint is not None else None,
             )
         )
+        if record.source.endpoint is not None and prepared.source.endpoint is None:
+            house.endpoints.withdraw(infra)
         after = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers])
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers], version)
 
 
 def remove(
@@ -219,7 +242,8 @@ def remove(
                 if_version=if_version,
             )
         )
-    return Accepted(infra, ticket)
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, version=version)
 
 
 def scale(
@@ -249,14 +273,52 @@ def scale(
             )
         )
         after = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers])
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers], version)
 
 
 def reconfigure(
-    house: House, caller: Caller, infra: str, vms: Sequence[int], *, if_version: int | None = None
+    house: House,
+    caller: Caller,
+    infra: str,
+    vms: Sequence[int],
+    *,
+    body: Body | None = None,
+    if_version: int | None = None,
+    replace: bool = False,
 ) -> Accepted:
-    """Run the configuration again, of some VMs or of all."""
-    return _simple(house, caller, infra, OperationKind.RECONFIGURE, vms, if_version=if_version)
+    """Run the configuration again, of some VMs or of all; with a template it is merged in first, as by `update`.
+
+    A cluster that scales itself gets what it asks with.
+
+    Raises:
+        NotFound: there is no such VM; nothing is changed then.
+    """
+    kind = OperationKind.RECONFIGURE
+    names = named_vms(house, infra, vms)
+    if body is not None:
+        changed = update(house, caller, infra, body, if_version=if_version, replace=replace)
+        if changed.ticket.record.kind is kind and not vms:
+            return changed
+        if_version = changed.version
+    if not house.endpoints.are_given or not asks_for_endpoint(house.topology(infra)):
+        return _simple(house, caller, infra, kind, names, if_version=if_version)
+    with house.operations.guard(infra):
+        before = house.ctx.store.infrastructure(infra).source
+        endpoint, token = house.endpoints.offer(infra, before.endpoint)
+        if endpoint == before.endpoint:
+            return _simple(house, caller, infra, kind, names, if_version=if_version)
+        ticket = house.operations.submit(
+            Acceptance(
+                operation=new_operation(house, caller, infra, kind, nodes=tuple(names)),
+                source=dataclasses.replace(before, endpoint=endpoint),
+                source_before=before,
+                if_version=if_version,
+                token=token,
+            )
+        )
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, version=version)
 
 
 def power(
@@ -275,7 +337,7 @@ def power(
     """
     if kind not in _POWER:
         raise InvalidUsage(f"{kind} does not start or stop anything")
-    return _simple(house, caller, infra, kind, vms, if_version=if_version)
+    return _simple(house, caller, infra, kind, named_vms(house, infra, vms), if_version=if_version)
 
 
 def destroy(
@@ -290,8 +352,7 @@ def destroy(
     """
     with house.operations.guard(infra):
         house.ctx.store.infrastructure(infra)
-        if if_version is not None and if_version != house.records.source_version(infra):
-            raise Outdated("the infrastructure has changed", "read it again and repeat this with the new ETag")
+        check_version(house, infra, if_version)
         going = house.operations.destroying(infra)
         if going is not None and (going.record.skip_hooks or not force):
             return Accepted(infra, going)
@@ -299,6 +360,12 @@ def destroy(
         operation = new_operation(house, caller, infra, OperationKind.DESTROY, skip_hooks=force)
         ticket = house.operations.submit(Acceptance(operation=operation, if_version=if_version))
     return Accepted(infra, ticket)
+
+
+def check_version(house: House, infra: str, if_version: int | None) -> None:
+    """Raise Outdated where the client saw another version; None: it does not care."""
+    if if_version is not None and if_version != house.records.source_version(infra):
+        raise Outdated("the infrastructure has changed", "read it again and repeat this with the new ETag")
 
 
 def named_vms(house: House, infra: str, vms: Sequence[int]) -> list[str]:
@@ -319,16 +386,16 @@ def _simple(
     caller: Caller,
     infra: str,
     kind: OperationKind,
-    vms: Sequence[int],
+    names: Sequence[str],
     *,
     if_version: int | None,
 ) -> Accepted:
-    names = named_vms(house, infra, vms)
     operation = new_operation(house, caller, infra, kind, nodes=tuple(names))
-    return Accepted(infra, house.operations.submit(Acceptance(operation=operation, if_version=if_version)))
+    ticket = house.operations.submit(Acceptance(operation=operation, if_version=if_version))
+    return Accepted(infra, ticket, version=if_version)
 
 
-def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepared:
+def _prepare_new(house: House, caller: Caller, body: Body, infra: str, endpoint: Endpoint | None) -> Prepared:
     location = f"{TEMPLATES}{infra}/template.{body.language}"
     more = {f"{TEMPLATES}{infra}/add-on-{number}.yaml": text for number, text in enumerate(body.add_ons, start=1)}
     caller = with_vault(house.vault, caller)
@@ -342,7 +409,7 @@ def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepar
             fresh=True,
         ),
         infrastructure_id=infra,
-        source=Source(template=location, files={location: body.text, **more}, inputs=body.inputs),
+        source=Source(location, files={location: body.text, **more}, inputs=body.inputs, endpoint=endpoint),
     )
     _check(house, caller, prepared)
     return prepared
@@ -385,8 +452,21 @@ def _check_only(plan: Plan, name: str) -> None:
     others = sorted({step.node for step in plan.steps if step.action is not Action.CONFIGURE} - {name})
     if others:
         raise Conflict(
-            f"this would also change {', '.join(others[:5])}: machines of one node template are alike",
+            f"this would also change {', '.join(others[:_NAMED])}: machines of one node template are alike",
             "change the template of the infrastructure",
+        )
+
+
+def _check_kept(plan: Plan) -> None:
+    """Refuse what would delete machines that are well, with all that is on them, to make them anew."""
+    lost = [s for s in plan.steps if s.action is Action.REPLACE and any(c.forces_replace for c in s.changes)]
+    lost = [step for step in lost if step.reason.code is ReasonCode.CHANGED]
+    if lost:
+        names = [step.node for step in lost]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        raise Conflict(
+            f"this would delete {', '.join(names[:_NAMED])}{more} and make them anew: {lost[0].reason.text}",
+            "nothing was changed; with replace=yes in the query (im: -o remote.replace=yes) what is on them is lost",
         )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from clues.options import MachineOption, Pool
 from clues.slurm_model import SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
+from clues.slurmapi.lines import UNTOLD
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.snapshot import Machine, MachineState
 from clues.sources.slurm import SlurmLook, SlurmSource, picture_of
@@ -323,6 +324,25 @@ def test_a_job_that_says_no_time_that_can_be_came_when_it_was_first_seen() -> No
     idle_since(made, clock)
     waited = {pod.name: clock.now() - pod.created_at for pod in made.snapshot(clock.now(), {}).pending}
     assert waited == {"0": 30, "1": 30, "2": 80, "9": 0}
+
+
+def test_a_node_that_says_not_since_when_it_is_there_is_ready_since_it_was_first_seen_so() -> None:
+    clock, batch = FakeClock(), Batch(listed_nodes=(listed(started=UNTOLD),))
+    made = source(batch, clock)
+
+    def ready_since() -> float | None:
+        made.look()
+        return made.snapshot(clock.now(), machine(MachineState.ON)).nodes["n1"].node.ready_since
+
+    first = clock.now()
+    assert ready_since() == first
+    clock.advance(60)
+    batch.listed_nodes = (listed(started=UNTOLD, state="MIXED"),)
+    assert ready_since() == first
+    batch.listed_nodes = (listed(started=UNTOLD, ready=False, state="DOWN"),)
+    assert ready_since() is None
+    batch.listed_nodes = (listed(started=UNTOLD),)
+    assert ready_since() == first + 60
 
 
 def since(said: float, state: SlurmNodeState = SlurmNodeState.IDLE) -> ListedNode:

@@ -13,9 +13,9 @@ from im_client.api.routes.infrastructures import YesNo
 from im_client.api.schemas import ERRORS, form, json_form, one_of, text_or_json
 from im_client.services.reading import outputs
 from im_client.services.server.callers import Caller
-from im_client.services.server.changes import check_version
 from im_client.services.server.house import House
 from im_client.services.server.moving import export_infrastructure
+from im_client.services.server.refusals import check_version
 from im_client.services.server.strict_json import decode_strictly
 from im_client.services.server.views import contmsg, look, tosca
 from im_client.state.server import Role

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from im_client.plan.model import Action, Plan, ReasonCode
 from im_client.services.elastic import asks_for_endpoint
 from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.prepare import prepare_changed, prepare_deploy
@@ -17,23 +16,29 @@ from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.clouds import chosen_provider
 from im_client.services.server.house import House
-from im_client.services.server.images import usable_images
 from im_client.services.server.merging import merge_templates
 from im_client.services.server.operations import Ticket
-from im_client.services.server.rights import Forbidden
-from im_client.services.server.strangers import refuse_where_run
+from im_client.services.server.refusals import (
+    check_asked,
+    check_kept,
+    check_only,
+    check_scale,
+    check_share,
+    check_version,
+    is_of_caller,
+    made_by,
+)
 from im_client.services.server.vault import with_vault
-from im_client.state.server import Acceptance, OperationKind, OperationRecord, Outdated, Role
+from im_client.state.server import Acceptance, OperationKind, OperationRecord
 from im_client.state.store import Endpoint, InfrastructureRecord, Source
 from im_client.topology.values import Value
-from infracore.errors import Conflict, InvalidUsage, NotFound, QuotaExceeded
+from infracore.errors import Conflict, InvalidUsage, NotFound
 from infracore.ids import new_infrastructure_id, new_run_id
 
 __all__ = [
     "Accepted",
     "Body",
     "Language",
-    "check_version",
     "create",
     "destroy",
     "named_vms",
@@ -82,8 +87,6 @@ class Accepted:
     """The version of what is wanted since then, None where that is not known for sure."""
 
 
-_NAMED: Final = 5
-"""So many machines are named in an error."""
 _POWER: Final = frozenset({OperationKind.START, OperationKind.STOP, OperationKind.REBOOT})
 
 
@@ -107,8 +110,8 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
     infra = new_infrastructure_id()
     endpoint, token = house.endpoints.offer(infra, None)
     prepared = _prepare_new(house, caller, body, infra, endpoint)
-    names = _made(prepared.plan)
-    _check_share(house, caller, infra, prepared)
+    names = made_by(prepared.plan)
+    check_share(house, caller, infra, prepared)
     ticket = house.operations.submit(
         Acceptance(
             operation=new_operation(house, caller, infra, OperationKind.CREATE),
@@ -161,22 +164,22 @@ def update(
             wanted = dataclasses.replace(wanted, endpoint=endpoint)
         prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
         if scales_only:  # its text is not recorded, only the numbers that it leads to
-            _check_scale(house, record, prepared)
+            check_scale(house, record, prepared)
             counts = {name: group.count for name, group in prepared.topology.groups.items()}
             wanted = dataclasses.replace(record.source, counts={**record.source.counts, **counts})
             prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
-        if not scales_only or _is_of_caller(record):
-            _check(house, caller, prepared, infra)
+        if not scales_only or is_of_caller(record):
+            check_asked(house, caller, prepared, infra)
         if only_vm is not None:
-            _check_only(prepared.plan, only_vm)
+            check_only(prepared.plan, only_vm)
         if not replace:
-            _check_kept(prepared.plan)
+            check_kept(prepared.plan)
         waiting = house.operations.unfinished(infra)
         is_same = prepared.source == record.source
         if is_same and prepared.plan.is_empty and not waiting and only_vm is None and configure:
             return _simple(house, caller, infra, OperationKind.RECONFIGURE, (), if_version=if_version)
-        names = _made(prepared.plan)
-        _check_share(house, caller, infra, prepared)
+        names = made_by(prepared.plan)
+        check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
             Acceptance(
                 operation=new_operation(house, caller, infra, OperationKind.UPDATE, nodes=leaving, configure=configure),
@@ -230,8 +233,8 @@ def remove(
         counts = {group: count for group, count in counts.items() if group in topology.groups}
         source = dataclasses.replace(record.source, counts=counts)
         prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE, remove=leaving, configure=configure)
-        if _is_of_caller(record):
-            _check(house, caller, prepared, infra)
+        if is_of_caller(record):
+            check_asked(house, caller, prepared, infra)
         ticket = house.operations.submit(
             Acceptance(
                 operation=new_operation(
@@ -259,10 +262,10 @@ def scale(
         numbers = house.records.vm_numbers(infra)
         source = dataclasses.replace(record.source, counts={**record.source.counts, **counts})
         prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE)
-        if _is_of_caller(record):
-            _check(house, caller, prepared, infra)
-        names = _made(prepared.plan)
-        _check_share(house, caller, infra, prepared)
+        if is_of_caller(record):
+            check_asked(house, caller, prepared, infra)
+        names = made_by(prepared.plan)
+        check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
             Acceptance(
                 operation=new_operation(house, caller, infra, OperationKind.UPDATE),
@@ -362,12 +365,6 @@ def destroy(
     return Accepted(infra, ticket)
 
 
-def check_version(house: House, infra: str, if_version: int | None) -> None:
-    """Raise Outdated where the client saw another version; None: it does not care."""
-    if if_version is not None and if_version != house.records.source_version(infra):
-        raise Outdated("the infrastructure has changed", "read it again and repeat this with the new ETag")
-
-
 def named_vms(house: House, infra: str, vms: Sequence[int]) -> list[str]:
     """Return the machines of VM numbers.
 
@@ -411,80 +408,8 @@ def _prepare_new(house: House, caller: Caller, body: Body, infra: str, endpoint:
         infrastructure_id=infra,
         source=Source(location, files={location: body.text, **more}, inputs=body.inputs, endpoint=endpoint),
     )
-    _check(house, caller, prepared)
+    check_asked(house, caller, prepared)
     return prepared
-
-
-def _check(house: House, caller: Caller, prepared: Prepared, changed: str | None = None) -> None:
-    """Refuse what strangers may not ask for. What an infrastructure had before it is changed, it may keep."""
-
-    def images() -> frozenset[str]:
-        before = house.topology(changed).groups.values() if changed is not None else ()
-        had = {group.golden_image for group in before if group.golden_image}
-        return usable_images(house, caller) | had
-
-    refuse_where_run(house.ctx, prepared.infrastructure, prepared.topology, images)
-
-
-def _is_of_caller(record: InfrastructureRecord) -> bool:
-    """Whether a caller sent the template; else the server's owner deployed it with `im`, and may run anything."""
-    return record.source.template.startswith(TEMPLATES)
-
-
-def _check_share(house: House, caller: Caller, infra: str, prepared: Prepared) -> None:
-    """Raise QuotaExceeded where the change makes machines and an owner would have more than one account may."""
-    most = house.ctx.settings.server.most_machines
-    if not most or caller.is_admin or not _made(prepared.plan):
-        return
-    wanted = sum(group.count for group in prepared.topology.groups.values())
-    owners = [account for account, role in house.records.members(infra).items() if role is Role.OWNER]
-    for owner in owners or [caller.name]:
-        others = [other for other, role in house.records.memberships(owner).items() if role is Role.OWNER]
-        has = sum(len(house.records.vm_numbers(other)) for other in others if other != infra)
-        if has + wanted > most:
-            raise QuotaExceeded(
-                f"{owner} would have {has + wanted} machines, and one account has {most} at the most",
-                "remove some first; whoever runs this server sets server.most_machines",
-            )
-
-
-def _check_only(plan: Plan, name: str) -> None:
-    others = sorted({step.node for step in plan.steps if step.action is not Action.CONFIGURE} - {name})
-    if others:
-        raise Conflict(
-            f"this would also change {', '.join(others[:_NAMED])}: machines of one node template are alike",
-            "change the template of the infrastructure",
-        )
-
-
-def _check_kept(plan: Plan) -> None:
-    """Refuse what would delete machines that are well, with all that is on them, to make them anew."""
-    lost = [s for s in plan.steps if s.action is Action.REPLACE and any(c.forces_replace for c in s.changes)]
-    lost = [step for step in lost if step.reason.code is ReasonCode.CHANGED]
-    if lost:
-        names = [step.node for step in lost]
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        raise Conflict(
-            f"this would delete {', '.join(names[:_NAMED])}{more} and make them anew: {lost[0].reason.text}",
-            "nothing was changed; with replace=yes in the query (im: -o remote.replace=yes) what is on them is lost",
-        )
-
-
-def _check_scale(house: House, record: InfrastructureRecord, prepared: Prepared) -> None:
-    """Refuse a change of anything but counts: the topologies are the same when their groups have the same counts."""
-    before = prepare_changed(house.ctx, record.id, record.source, Verb.SCALE, configure=False).topology
-    after = prepared.topology
-    even = {
-        name: dataclasses.replace(
-            group, count=after.groups[name].count, removal_list=after.groups[name].removal_list, where=None
-        )
-        for name, group in before.groups.items()
-        if name in after.groups
-    }
-    now = {name: dataclasses.replace(group, where=None) for name, group in after.groups.items()}
-    done = [dataclasses.replace(operation, where=None) for operation in before.operations]
-    if even != now or done != [dataclasses.replace(operation, where=None) for operation in after.operations]:
-        raise Forbidden(f"the role {Role.SCALER} changes numbers of machines, nothing else")
 
 
 def _changed(
@@ -539,10 +464,6 @@ def _altered(house: House, record: InfrastructureRecord, body: Body, name: str) 
     else:
         text = altered(text, body.text, node.group)
     return dataclasses.replace(before, files={**before.files, before.template: text})
-
-
-def _made(plan: Plan) -> tuple[str, ...]:
-    return tuple(step.node for step in plan.steps if step.action is Action.CREATE)
 
 
 def new_operation(

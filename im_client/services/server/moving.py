@@ -20,9 +20,9 @@ from im_client.services.known import observe
 from im_client.services.prepare import check_size, recorded_topology
 from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
-from im_client.services.server.changes import check_version
 from im_client.services.server.house import House
 from im_client.services.server.images import usable_images
+from im_client.services.server.refusals import check_version
 from im_client.services.server.strangers import refuse_where_run
 from im_client.services.server.strict_json import decode_strictly
 from im_client.services.sites import Sites

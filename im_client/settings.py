@@ -99,6 +99,7 @@ class RemoteSettings:
     request_s: float = 600.0
     wait_s: float = 7200.0
     poll_s: float = 2.0
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "remote.request_s": ("How long one answer may take.", "s"),
     "remote.wait_s": ("How long a change is followed at a server that is not ours.", "s"),
     "remote.poll_s": ("How often such a server is asked how it stands.", "s"),
+    "remote.replace": ("Let ours delete machines that cannot be changed as a template says, and make them anew.", ""),
     "providers": ("Provider -> its own settings; see the provider's page.", ""),
     "sites": ("Name of a place -> `provider`, and settings that differ from that provider's own.", ""),
 }

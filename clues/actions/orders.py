@@ -246,7 +246,7 @@ class Orders(Engine):
         now = self._clock.now()
         ready = state is not None and self._book.is_ready(record.pool, record.machine, state, now)
         if state is not None and ready and not state.node.deleting:
-            if state.node.unschedulable or self._keeps(record.pool):
+            if state.node.unschedulable or self._keeps(record.pool) or self._drain.keeps_names:
                 self._move(live, Phase.ADMITTING)
                 self._admit(live)
             else:

@@ -30,6 +30,11 @@ class Evictions(msgspec.Struct, frozen=True):
 class Drain(Protocol):
     """See the module's docstring. Satisfied by `clues.drain.kubernetes` and `clues.drain.fake`."""
 
+    @property
+    def keeps_names(self) -> bool:
+        """Whether a name may still be drained when another machine comes as this node, and nothing shows it."""
+        ...
+
     def cordon(self, node: str) -> None:
         """Make the node unschedulable. Raises NotFound where there is no such node."""
         ...

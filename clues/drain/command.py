@@ -17,6 +17,8 @@ class CommandDrain:
 
     def __init__(self, programs: Programs) -> None:
         self._programs = programs
+        self.keeps_names = bool(programs.resume_words)
+        """Not every system's nodes show that they are drained, and what was drained before a restart is not known."""
 
     def cordon(self, node: str) -> None:
         """Keep jobs away. Raises NotFound where there is no such node."""

@@ -41,6 +41,8 @@ class _PodList(msgspec.Struct):
 class KubernetesDrain:
     """Satisfies `clues.drain.base.Drain`. Safe under threads."""
 
+    keeps_names = False
+
     def __init__(self, call: ApiCall) -> None:
         self._call = call
 

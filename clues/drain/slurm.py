@@ -26,6 +26,8 @@ _DOWN: Final = frozenset({"DOWN", "UNKNOWN", "ERROR"})
 class SlurmDrain:
     """Satisfies `clues.drain.base.Drain`. Safe under threads."""
 
+    keeps_names = False
+
     def __init__(self, slurm: Slurm) -> None:
         self._slurm = slurm
 

@@ -51,6 +51,15 @@ class CommandDriver(Fleet):
             if not settings.list and (not pool.machines or not settings.status):
                 need = "`status` or `list`" if pool.machines else "`list`"
                 raise Misconfigured(f"drivers.{name}: pool {pool.name} cannot be looked at", f"set {need}")
+        asks = any("{address}" in word for word in (*settings.on, *settings.off, *settings.status))
+        wrong = [
+            f"pool {pool.name}: machine {machine.name}: it has no address, and drivers.{name} asks for {{address}}"
+            for pool in self._pools.values()
+            for machine in pool.machines
+            if asks and not machine.address
+        ]
+        if wrong:
+            raise Misconfigured("\n".join(wrong), "set the machine's `address`")
 
     def on(self, orders: Sequence[Order]) -> Sequence[Receipt]:
         found = {report.token: report for report in self._unnamed(orders)}

@@ -56,6 +56,14 @@ class IpmiDriver(Individuals):
         settings.password.check(f"drivers.{name}.password")
         if settings.grace_s >= settings.call_s:
             raise Misconfigured(f"drivers.{name}: grace_s must be shorter than call_s")
+        wrong = [
+            f"pool {pool.name}: machine {machine.name}: it has no address, which is its BMC's"
+            for pool in self._pools.values()
+            for machine in pool.machines
+            if not machine.address
+        ]
+        if wrong:
+            raise Misconfigured("\n".join(wrong), "set the machine's `address`")
 
     def _turn_on(self, machine: MachineOption, deadline: Deadline) -> None:
         if self._look(machine, deadline)[0] is not PowerState.ON:

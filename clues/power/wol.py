@@ -27,6 +27,7 @@ from infracore.process import run
 __all__ = ["WolDriver", "WolSettings", "magic_packet"]
 
 _MAC: Final = re.compile(r"^[0-9A-Fa-f]{2}([:-]?)(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}$")
+_EXAMPLE: Final = "write 52:54:00:12:34:56 as the machine's `address`"
 _SEE: Final = "see the machine's `node`, and `hosts` of the driver"
 
 
@@ -56,7 +57,7 @@ def magic_packet(mac: str, password: str = "") -> bytes:
         Misconfigured: no MAC, or no SecureOn password of four or six bytes.
     """
     if not _MAC.match(mac):
-        raise Misconfigured(f"{mac!r} is no MAC address", "write 52:54:00:12:34:56 as the machine's `address`")
+        raise Misconfigured(f"{mac!r} is no MAC address", _EXAMPLE)
     try:
         secret = bytes.fromhex(re.sub("[:-]", "", password))
     except ValueError as error:
@@ -78,9 +79,14 @@ class WolDriver(Individuals):
             raise Misconfigured(f"drivers.{name}.broadcast: {settings.broadcast!r} is no address") from error
         if not 1 <= settings.packets <= 100 or not 0 <= settings.port <= 65535:
             raise Misconfigured(f"drivers.{name}: `packets` must be 1 to 100, `port` 0 to 65535")
-        for pool in self._pools.values():
-            for machine in pool.machines:
-                magic_packet(machine.address)
+        wrong = [
+            f"pool {pool.name}: machine {machine.name}: {machine.address!r} is no MAC address"
+            for pool in self._pools.values()
+            for machine in pool.machines
+            if not _MAC.match(machine.address)
+        ]
+        if wrong:
+            raise Misconfigured("\n".join(wrong), _EXAMPLE)
 
     def _turn_on(self, machine: MachineOption, deadline: Deadline) -> None:
         secret = self._settings.password.read("password").reveal() if self._settings.password else ""

@@ -13,10 +13,12 @@ from clues.hostlist import expand
 from clues.slurm_model import Gres, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 
-__all__ = ["ANY_QUEUE", "partitions_of", "read_job_lines", "read_node_lines"]
+__all__ = ["ANY_QUEUE", "UNTOLD", "partitions_of", "read_job_lines", "read_node_lines"]
 
 ANY_QUEUE: Final = "all"
 """Queue of jobs and nodes that name none."""
+UNTOLD: Final = 1.0
+"""When a node started: these systems do not say when that was."""
 _T = TypeVar("_T")
 _ENDLESS: Final = 1_000_000
 """CLUES's -1: as many as are asked for."""
@@ -127,7 +129,7 @@ def _node(fields: Mapping[str, str]) -> ListedNode:
         free_memory_mb=memory if free_memory < 0 else min(memory, free_memory >> 20),
         gres=_gpus(keywords),
         answers=answers,
-        started_at=1.0 if answers else 0.0,
+        started_at=UNTOLD,
     )
     drained = word in {"drained", "draining"}
     return ListedNode(node, word, answers, drained or not answers, queues)

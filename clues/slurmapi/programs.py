@@ -4,9 +4,12 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clues.slurm_model import SlurmPartition
+import msgspec
+
+from clues.slurm_model import SlurmNodeState, SlurmPartition
 from clues.slurmapi.lines import partitions_of, read_job_lines, read_node_lines
 from clues.slurmapi.listing import ListedNode, Listing
+from infracore.clock import Clock, SystemClock
 from infracore.errors import Misconfigured, NotFound
 from infracore.process import run
 
@@ -15,7 +18,11 @@ __all__ = ["Programs"]
 
 @dataclass(eq=False, slots=True)
 class Programs:
-    """What `command` in the settings names; `closed` are nodes that were drained where no program can do it."""
+    """What `command` in the settings names; `closed` are nodes that this process drained.
+
+    Nothing is lost with it: after a restart a removal that can return is taken back, and a machine that is off, going
+    off or coming is what the daemon has stored, whatever its node says (`clues.sources.slurm`).
+    """
 
     node_words: Sequence[str]
     job_words: Sequence[str]
@@ -24,19 +31,26 @@ class Programs:
     limit_s: float = 30.0
     stopping: threading.Event = field(default_factory=threading.Event)
     closed: set[str] = field(default_factory=set)
+    clock: Clock = field(default_factory=SystemClock)
+    _since: dict[str, tuple[SlurmNodeState, float]] = field(default_factory=dict)
     _last: Listing = field(default_factory=Listing)
 
     def nodes(self) -> Listing:
         """List the nodes."""
         found = read_node_lines(self._run(self.node_words))
-        nodes = tuple(
-            ListedNode(item.node, item.state, item.is_ready, True, item.partitions)
-            if item.node.name in self.closed
-            else item
-            for item in found.nodes
-        )
+        now = self.clock.now()
+        nodes = tuple(self._told(item, now) for item in found.nodes)
+        self._since = {item.node.name: (item.node.state, item.node.since) for item in nodes}
         self._last = Listing(jobs=self._last.jobs, nodes=nodes)
         return Listing(nodes=nodes, problems=found.problems)
+
+    def _told(self, item: ListedNode, now: float) -> ListedNode:
+        """Add what the program cannot know: our drain, and since when where it does not say."""
+        node = item.node
+        if not node.since:
+            state, since = self._since.get(node.name, (node.state, now))
+            node = msgspec.structs.replace(node, since=since if state is node.state else now)
+        return msgspec.structs.replace(item, node=node, is_closed=item.is_closed or node.name in self.closed)
 
     def jobs(self) -> Listing:
         """List the jobs that are pending or run."""

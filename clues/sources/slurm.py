@@ -12,8 +12,10 @@ from clues.model import Node, Phase, Pod, PodRef, PodSpec
 from clues.options import Policy, Pool
 from clues.policy.slurm_machines import job_ref, pool_of_node
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
+from clues.slurmapi.lines import UNTOLD
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
+from clues.sources.idle_times import JUMP_S, IdleTimes
 from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError
 
@@ -24,6 +26,8 @@ _MOST_SHARE: Final = 4.0
 _MOST_PROBLEMS: Final = 5
 _STOP_S: Final = 2.0
 _MISSED: Final = -1.0
+_LATE_S: Final = 60.0
+"""How long a node that has been idle ever since its machine was off is not believed after that was ordered again."""
 
 
 class SlurmLook(msgspec.Struct, frozen=True):
@@ -144,6 +148,7 @@ class SlurmSource:
         return self._picture.snapshot(
             self._look,
             now,
+            self._clock.monotonic(),
             machines,
             complete=self._looked_at is not None,
             stale_s=self.stale_s(),
@@ -226,8 +231,13 @@ class _Picture:
         self.states: dict[str, tuple[tuple[object, ...], NodeState]] = {}
         self._of: SlurmLook | None = None
         self._cluster = SlurmCluster()
+        self._idle = IdleTimes()
+        self._skew: float | None = None
+        """Of the wall clock from the monotonic one."""
         self._pending: tuple[Pod, ...] = ()
         self._on: dict[str, tuple[Pod, ...]] = {}
+        self._submitted: dict[str, tuple[float, float]] = {}
+        """Job -> when it says that it was submitted, and when it was."""
         self._started_before: dict[str, float] = {}
         """Node whose machine is off -> when the slurmd started that Slurm still remembers."""
 
@@ -235,6 +245,7 @@ class _Picture:
         self,
         look: SlurmLook,
         now: float,
+        mono: float,
         machines: Mapping[str, tuple[Machine, ...]],
         *,
         complete: bool,
@@ -242,8 +253,8 @@ class _Picture:
         problems: tuple[str, ...],
         decides_here: bool,
     ) -> Snapshot:
-        if look is not self._of:
-            self._take(look)
+        if self._has_jumped(now - mono) or look is not self._of:
+            self._take(look, now, mono)
         by_node = {m.node or m.name: m for found in machines.values() for m in found}
         nodes: dict[str, NodeState] = {}
         for item in look.nodes:
@@ -252,7 +263,8 @@ class _Picture:
                 continue
             if node.name not in by_node and self._is_name_only(node):
                 continue
-            ready = item.is_ready and not self._is_old(item, by_node.get(node.name))
+            is_old = self._is_old(item, by_node.get(node.name), now)
+            ready = item.is_ready and not is_old
             nodes[node.name] = self._state(item, ready, by_node.get(node.name), now)
         self.states = {name: self.states[name] for name in nodes}
         cluster = self._cluster
@@ -272,11 +284,26 @@ class _Picture:
             problems=problems,
         )
 
-    def _take(self, look: SlurmLook) -> None:
+    def _has_jumped(self, skew: float) -> bool:
+        """Note a jump of the wall clock, and let what counts from it follow."""
+        jump = 0.0 if self._skew is None else skew - self._skew
+        if self._skew is not None and abs(jump) < JUMP_S:
+            return False
+        self._skew = skew
+        for name, (key, state) in self.states.items() if jump else ():
+            if state.node.not_ready_since is not None:
+                node = msgspec.structs.replace(state.node, not_ready_since=state.node.not_ready_since + jump)
+                self.states[name] = key, msgspec.structs.replace(state, node=node)
+        return True
+
+    def _take(self, look: SlurmLook, now: float, mono: float) -> None:
         self._of = look
-        self._cluster = picture_of(look)
+        shown = picture_of(look)
+        used = {name for item in look.jobs for name in item.places}
+        self._cluster = msgspec.structs.replace(shown, nodes=self._idle.told(shown.nodes, used, now, mono))
         before = {pod.uid: pod for pod in self._pending}
-        made = [pod_of_job(item.job) for item in look.jobs if item.job.pending]
+        made = [self._with_time(pod_of_job(item.job), now) for item in look.jobs if item.job.pending]
+        self._submitted = {pod.uid: self._submitted[pod.uid] for pod in made}
         made.sort(key=lambda pod: (pod.created_at, len(pod.uid), pod.uid))
         self._pending = tuple(before[pod.uid] if before.get(pod.uid) == pod else pod for pod in made)
         on: dict[str, list[Pod]] = {}
@@ -284,6 +311,14 @@ class _Picture:
             for name in item.places:
                 on.setdefault(name, []).append(pod_of_job(item.job, name))
         self._on = {name: tuple(pods) for name, pods in on.items()}
+
+    def _with_time(self, pod: Pod, now: float) -> Pod:
+        """Let a job that says no time that can be have come when it was first seen."""
+        said = pod.created_at
+        if self._submitted.get(pod.uid, (None,))[0] != said:
+            self._submitted[pod.uid] = said, said if 0 < said <= now else now
+        came = self._submitted[pod.uid][1]
+        return pod if came == said else msgspec.structs.replace(pod, created_at=came)
 
     def _is_name_only(self, node: SlurmNode) -> bool:
         """Whether nothing is behind a node of a pool whose machines are made anew: it is silent, or we put it down."""
@@ -293,7 +328,7 @@ class _Picture:
         pool = pool_of_node(node.name, node.features, self.pools)
         return pool is not None and not pool.powered and not self._on.get(node.name)
 
-    def _is_old(self, item: ListedNode, machine: Machine | None) -> bool:
+    def _is_old(self, item: ListedNode, machine: Machine | None, now: float) -> bool:
         """Whether the slurmd that Slurm remembers is the one from before the machine was turned off.
 
         Slurm calls a node that was put down responding until it has asked it in vain.
@@ -301,6 +336,10 @@ class _Picture:
         name, started = item.node.name, item.node.started_at
         if machine is None:
             return False
+        if started == UNTOLD:
+            return self._is_unheard(item, machine, now)
+        if not item.is_ready:
+            return True
         known = self._started_before.get(name)
         if machine.state in {MachineState.OFF, MachineState.STOPPING}:
             # once Slurm has missed it, whoever answers later is there, also a machine that only slept
@@ -314,6 +353,23 @@ class _Picture:
         off_at = machine.last_off_at
         return booting and item.node.parked and off_at is not None and started <= off_at
 
+    def _is_unheard(self, item: ListedNode, machine: Machine, now: float) -> bool:
+        """Do as `_is_old` where nobody says when a node started: has it been missed since its machine went off?
+
+        After a restart what was missed before is not known; the machine's state and times are stored, and bound it.
+        """
+        name = item.node.name
+        if not item.node.answers:
+            self._started_before[name] = _MISSED
+        elif machine.state is MachineState.ON:
+            self._started_before.pop(name, None)
+        if self._started_before.get(name) == _MISSED:
+            return False
+        if machine.state is MachineState.OFF:
+            return machine.last_off_at is not None
+        booting = machine.state is MachineState.BOOTING and machine.last_off_at is not None
+        return booting and not self._on.get(name) and 0 <= now - machine.since < _LATE_S
+
     def _state(self, item: ListedNode, ready: bool, machine: Machine | None, now: float) -> NodeState:
         node, pods = item.node, self._on.get(item.node.name, ())
         key = (node, item.is_closed, ready, pods, machine.name if machine is not None else "")
@@ -323,6 +379,9 @@ class _Picture:
         pool = pool_of_node(node.name, node.features, self.pools)
         was = known[1].node if known is not None else None
         unready_since = was.not_ready_since if was is not None and not was.ready else now
+        ready_since = node.started_at
+        if node.started_at == UNTOLD:
+            ready_since = was.ready_since if was is not None and was.ready and was.ready_since is not None else now
         state = NodeState(
             node=Node(
                 name=node.name,
@@ -330,7 +389,7 @@ class _Picture:
                 allocatable={"cpu": 1000 * node.cpus, "memory": node.memory_mb << 20, **dict(node.gres)},
                 uid=node.name,
                 ready=ready,
-                ready_since=node.started_at if ready else None,
+                ready_since=ready_since if ready else None,
                 not_ready_since=None if ready else unready_since,
                 unschedulable=item.is_closed,
                 created_at=node.started_at,

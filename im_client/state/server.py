@@ -338,8 +338,12 @@ class ServerStore(Protocol):
         """Forget requests that a server before this one neither answered nor began with."""
         ...
 
-    def end_answer(self, account: str, key: str, answer: AnswerRecord | None) -> None:
-        """Keep the answer (sealed); None: forget that it was asked."""
+    def end_answer(self, account: str, key: str, answer: AnswerRecord) -> None:
+        """Keep the answer (sealed)."""
+        ...
+
+    def forget_answer(self, account: str, key: str) -> bool:
+        """Forget that it was asked, unless it has led to an operation; return whether it is forgotten."""
         ...
 
     def vault(self, account: str) -> Mapping[str, bytes]:

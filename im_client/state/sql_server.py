@@ -214,15 +214,18 @@ class SqlServerStore(SqlImages, SqlTokens):
         with self._store.database.write("answers") as db:
             db.execute("DELETE FROM answer WHERE status IS NULL AND operation = ''")
 
-    def end_answer(self, account: str, key: str, answer: AnswerRecord | None) -> None:
+    def end_answer(self, account: str, key: str, answer: AnswerRecord) -> None:
         with self._store.database.write(f"answer {account} {key}") as db:
-            if answer is None:
-                db.execute("DELETE FROM answer WHERE account = ? AND key = ?", (account, key))
-            else:
-                db.execute(
-                    "UPDATE answer SET status = ?, sealed = ? WHERE account = ? AND key = ?",
-                    (answer.status, self._store.seal(answer.text), account, key),
-                )
+            db.execute(
+                "UPDATE answer SET status = ?, sealed = ? WHERE account = ? AND key = ?",
+                (answer.status, self._store.seal(answer.text), account, key),
+            )
+
+    def forget_answer(self, account: str, key: str) -> bool:
+        with self._store.database.write(f"answer {account} {key}") as db:
+            db.execute("DELETE FROM answer WHERE account = ? AND key = ? AND operation = ''", (account, key))
+            left = db.execute("SELECT 1 FROM answer WHERE account = ? AND key = ?", (account, key)).fetchone()
+        return left is None
 
     def vault(self, account: str) -> Mapping[str, bytes]:
         with self._store.database.read() as db:

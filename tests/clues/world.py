@@ -213,6 +213,8 @@ class World:
 
     # the drain
 
+    keeps_names = False
+
     def cordon(self, node: str) -> None:
         self._called("cordon", node)
         if node not in self.nodes:

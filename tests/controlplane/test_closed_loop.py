@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 from tests.controlplane.cluster import ROOT, Cluster, cluster, until
-from tests.controlplane.rig import ControlPlane
+from tests.controlplane.plane import Plane
 from tests.rigs.im_server import ImServer, im_server
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(240)]
 
 
-def test_machines_follow_the_pods(plane: ControlPlane, tmp_path: Path) -> None:
+def test_machines_follow_the_pods(plane: Plane, tmp_path: Path) -> None:
     with cluster(plane, tmp_path, "loop") as site:
         site.write_config()
         site.start()
@@ -38,7 +38,7 @@ def test_machines_follow_the_pods(plane: ControlPlane, tmp_path: Path) -> None:
         assert site.stop() < 10
 
 
-def test_a_budget_that_allows_nothing_keeps_the_node(plane: ControlPlane, tmp_path: Path) -> None:
+def test_a_budget_that_allows_nothing_keeps_the_node(plane: Plane, tmp_path: Path) -> None:
     with cluster(plane, tmp_path, "pdb") as site:
         site.write_config(unneeded_s=1, utilization_threshold=0.6)
         site.start()
@@ -55,7 +55,7 @@ def test_a_budget_that_allows_nothing_keeps_the_node(plane: ControlPlane, tmp_pa
         assert sorted(site.ready()) == two
 
 
-def test_a_pod_that_no_machine_can_help_orders_nothing_and_says_why(plane: ControlPlane, tmp_path: Path) -> None:
+def test_a_pod_that_no_machine_can_help_orders_nothing_and_says_why(plane: Plane, tmp_path: Path) -> None:
     with cluster(plane, tmp_path, "giant") as site:
         site.write_config()
         site.start()
@@ -96,7 +96,7 @@ def kubelets(site: Cluster, server: ImServer, infrastructure: str) -> Iterator[N
 
 
 @pytest.mark.im_server
-def test_virtual_machines_of_a_real_infrastructure_manager_follow_the_pods(plane: ControlPlane, tmp_path: Path) -> None:
+def test_virtual_machines_of_a_real_infrastructure_manager_follow_the_pods(plane: Plane, tmp_path: Path) -> None:
     site_folder, im_folder = tmp_path / "site", tmp_path / "im"
     im_folder.mkdir()
     with im_server(im_folder) as server, cluster(plane, site_folder, "imvm", machines=0) as site:

@@ -26,15 +26,20 @@ __all__ = ["command"]
 def command(folder: Path, out: Path | None, as_json: bool) -> None:
     """Read a configuration folder of CLUES 2 and print the settings that it comes to.
 
-    They begin with daemon.dry_run: true. What has no counterpart is said, with what to do in its place.
+    They begin with daemon.dry_run: true. What has no counterpart is said, with what to do in its place. A value that
+    can be no setting is an error, and --out writes only what `clues config check` accepts.
     """
-    from clues.cli.importing import as_yaml, checked, write_new
+    from clues.cli.importing import as_yaml, checked, still_open, write_new
     from clues.settings.clues2 import import_folder
     from infracore.cli.text import clean
+    from infracore.errors import Misconfigured
 
     found = import_folder(folder)
-    text = as_yaml(found, folder)
-    wrong = checked(text)
+    wrong = still_open(found, checked(as_yaml(found, folder)))
+    text = as_yaml(found, folder, wrong)
+    if out is not None and wrong:
+        said = "\n".join(f"still to be set: {sentence}" for sentence in wrong)
+        raise Misconfigured(f"{out} is not written:\n{said}", "without --out the settings are printed: complete them")
     if out is not None:
         write_new(out, text)
         say(f"{out} is written; look it through, then: clues config check {out}")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from im_client.plan.model import Action, Plan
+from im_client.plan.model import Action, Plan, ReasonCode
 from im_client.services.elastic import asks_for_endpoint
 from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.prepare import prepare_changed, prepare_deploy
@@ -33,6 +33,7 @@ __all__ = [
     "Accepted",
     "Body",
     "Language",
+    "check_version",
     "create",
     "destroy",
     "named_vms",
@@ -77,8 +78,12 @@ class Accepted:
     ticket: Ticket
     new_vms: Sequence[int] = field(default=())
     """Numbers of the VMs that come by it."""
+    version: int | None = None
+    """The version of what is wanted since then, None where that is not known for sure."""
 
 
+_NAMED: Final = 5
+"""So many machines are named in an error."""
 _POWER: Final = frozenset({OperationKind.START, OperationKind.STOP, OperationKind.REBOOT})
 
 
@@ -116,7 +121,8 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
         dataclasses.replace(prepared, is_new=False),
     )
     numbers = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [numbers[name] for name in names if name in numbers])
+    version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [numbers[name] for name in names if name in numbers], version)
 
 
 def update(
@@ -129,15 +135,17 @@ def update(
     if_version: int | None = None,
     only_vm: str | None = None,
     scales_only: bool = False,
+    replace: bool = False,
 ) -> Accepted:
     """Merge a template over the recorded one, and bring the infrastructure to what it says then.
 
     Where that changes nothing, all machines are configured again. `only_vm` refuses what would change another machine,
-    `scales_only` what changes more than numbers of machines.
+    `scales_only` what changes more than numbers of machines. Unless `replace`, machines that would be deleted and made
+    anew, because they cannot be changed so, are a reason to refuse.
 
     Raises:
         InvalidTemplate, Unsupported, InvalidUsage: the new template, or what it makes of the old one.
-        Conflict: somebody else was quicker, or another machine than `only_vm` would change.
+        Conflict: somebody else was quicker; another machine than `only_vm` would change; one would be made anew.
     """
     with house.operations.guard(infra):
         record = house.ctx.store.infrastructure(infra)
@@ -161,6 +169,8 @@ def update(
             _check(house, caller, prepared, infra)
         if only_vm is not None:
             _check_only(prepared.plan, only_vm)
+        if not replace:
+            _check_kept(prepared.plan)
         waiting = house.operations.unfinished(infra)
         is_same = prepared.source == record.source
         if is_same and prepared.plan.is_empty and not waiting and only_vm is None and configure:
@@ -180,7 +190,8 @@ def update(
         if record.source.endpoint is not None and prepared.source.endpoint is None:
             house.endpoints.withdraw(infra)
         after = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers])
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers], version)
 
 
 def remove(
@@ -231,7 +242,8 @@ def remove(
                 if_version=if_version,
             )
         )
-    return Accepted(infra, ticket)
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, version=version)
 
 
 def scale(
@@ -261,22 +273,41 @@ def scale(
             )
         )
         after = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers])
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers], version)
 
 
 def reconfigure(
-    house: House, caller: Caller, infra: str, vms: Sequence[int], *, if_version: int | None = None
+    house: House,
+    caller: Caller,
+    infra: str,
+    vms: Sequence[int],
+    *,
+    body: Body | None = None,
+    if_version: int | None = None,
+    replace: bool = False,
 ) -> Accepted:
-    """Run the configuration again, of some VMs or of all; a cluster that scales itself gets what it asks with."""
+    """Run the configuration again, of some VMs or of all; with a template it is merged in first, as by `update`.
+
+    A cluster that scales itself gets what it asks with.
+
+    Raises:
+        NotFound: there is no such VM; nothing is changed then.
+    """
     kind = OperationKind.RECONFIGURE
+    names = named_vms(house, infra, vms)
+    if body is not None:
+        changed = update(house, caller, infra, body, if_version=if_version, replace=replace)
+        if changed.ticket.record.kind is kind and not vms:
+            return changed
+        if_version = changed.version
     if not house.endpoints.are_given or not asks_for_endpoint(house.topology(infra)):
-        return _simple(house, caller, infra, kind, vms, if_version=if_version)
+        return _simple(house, caller, infra, kind, names, if_version=if_version)
     with house.operations.guard(infra):
         before = house.ctx.store.infrastructure(infra).source
         endpoint, token = house.endpoints.offer(infra, before.endpoint)
         if endpoint == before.endpoint:
-            return _simple(house, caller, infra, kind, vms, if_version=if_version)
-        names = named_vms(house, infra, vms)
+            return _simple(house, caller, infra, kind, names, if_version=if_version)
         ticket = house.operations.submit(
             Acceptance(
                 operation=new_operation(house, caller, infra, kind, nodes=tuple(names)),
@@ -286,7 +317,8 @@ def reconfigure(
                 token=token,
             )
         )
-    return Accepted(infra, ticket)
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, version=version)
 
 
 def power(
@@ -305,7 +337,7 @@ def power(
     """
     if kind not in _POWER:
         raise InvalidUsage(f"{kind} does not start or stop anything")
-    return _simple(house, caller, infra, kind, vms, if_version=if_version)
+    return _simple(house, caller, infra, kind, named_vms(house, infra, vms), if_version=if_version)
 
 
 def destroy(
@@ -320,8 +352,7 @@ def destroy(
     """
     with house.operations.guard(infra):
         house.ctx.store.infrastructure(infra)
-        if if_version is not None and if_version != house.records.source_version(infra):
-            raise Outdated("the infrastructure has changed", "read it again and repeat this with the new ETag")
+        check_version(house, infra, if_version)
         going = house.operations.destroying(infra)
         if going is not None and (going.record.skip_hooks or not force):
             return Accepted(infra, going)
@@ -329,6 +360,12 @@ def destroy(
         operation = new_operation(house, caller, infra, OperationKind.DESTROY, skip_hooks=force)
         ticket = house.operations.submit(Acceptance(operation=operation, if_version=if_version))
     return Accepted(infra, ticket)
+
+
+def check_version(house: House, infra: str, if_version: int | None) -> None:
+    """Raise Outdated where the client saw another version; None: it does not care."""
+    if if_version is not None and if_version != house.records.source_version(infra):
+        raise Outdated("the infrastructure has changed", "read it again and repeat this with the new ETag")
 
 
 def named_vms(house: House, infra: str, vms: Sequence[int]) -> list[str]:
@@ -349,13 +386,13 @@ def _simple(
     caller: Caller,
     infra: str,
     kind: OperationKind,
-    vms: Sequence[int],
+    names: Sequence[str],
     *,
     if_version: int | None,
 ) -> Accepted:
-    names = named_vms(house, infra, vms)
     operation = new_operation(house, caller, infra, kind, nodes=tuple(names))
-    return Accepted(infra, house.operations.submit(Acceptance(operation=operation, if_version=if_version)))
+    ticket = house.operations.submit(Acceptance(operation=operation, if_version=if_version))
+    return Accepted(infra, ticket, version=if_version)
 
 
 def _prepare_new(house: House, caller: Caller, body: Body, infra: str, endpoint: Endpoint | None) -> Prepared:
@@ -415,8 +452,21 @@ def _check_only(plan: Plan, name: str) -> None:
     others = sorted({step.node for step in plan.steps if step.action is not Action.CONFIGURE} - {name})
     if others:
         raise Conflict(
-            f"this would also change {', '.join(others[:5])}: machines of one node template are alike",
+            f"this would also change {', '.join(others[:_NAMED])}: machines of one node template are alike",
             "change the template of the infrastructure",
+        )
+
+
+def _check_kept(plan: Plan) -> None:
+    """Refuse what would delete machines that are well, with all that is on them, to make them anew."""
+    lost = [s for s in plan.steps if s.action is Action.REPLACE and any(c.forces_replace for c in s.changes)]
+    lost = [step for step in lost if step.reason.code is ReasonCode.CHANGED]
+    if lost:
+        names = [step.node for step in lost]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        raise Conflict(
+            f"this would delete {', '.join(names[:_NAMED])}{more} and make them anew: {lost[0].reason.text}",
+            "nothing was changed; with replace=yes in the query (im: -o remote.replace=yes) what is on them is lost",
         )
 
 

@@ -162,6 +162,8 @@ def test_an_answer_is_kept_until_it_is_old(records: SqlServerStore) -> None:
     records.end_answer("ana", "k", AnswerRecord(b"d", 200, "text"))
     assert records.begin_answer("ana", "k", b"d", 12.0, 0.0) == AnswerRecord(b"d", 200, "text")
     assert records.begin_answer("ana", "k", b"d", 12.0, 10.5) is None
+    assert records.forget_answer("ana", "k")
+    assert records.begin_answer("ana", "k", b"d", 12.0, 10.5) is None
 
 
 def test_a_request_that_began_nothing_is_forgotten_with_its_server(served: Served) -> None:
@@ -170,6 +172,8 @@ def test_a_request_that_began_nothing_is_forgotten_with_its_server(served: Serve
     records.begin_answer("ana", "not begun", b"d", 1.0, 0.0)
     new = infrastructure()
     records.accept(Acceptance(operation(), new=new, owner="ana", request=("ana", "begun")), 1.0)
+    assert not records.forget_answer("ana", "begun")
+    assert records.forget_answer("ana", "never asked")
     served.end()
     begun = records.begin_answer("ana", "begun", b"d", 2.0, 0.0)
     assert begun is not None

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from im_client.services.context import open_context
+from im_client.services.elastic import WATCHES_ONLY
 from im_client.state.store import Endpoint
 from infracore.content import content_folder
 from tests.im_client.api.templates import TOSCA
+from tests.im_client.remote.loopback import serve
 from tests.rigs.im_serve import Client, Serve, im_serve
 from tests.rigs.process import wait_until
 from tests.rigs.visitor import Page, Visitor
@@ -180,6 +183,9 @@ def test_the_dashboard_asks_for_nothing_that_the_server_says_and_deploys_alike(s
     assert given(server, infra)("GET", f"{infra}/state").status == 200
     for path in (infra, f"{infra}/outputs", f"{infra}/log", plan.path):
         assert found.token.reveal() not in visitor.get(path).html
+    daemon = given(server, infra)
+    assert daemon.settle(daemon("POST", infra, with_count(1), **YAML))["state"] == "done"
+    assert "update by the token cluesd" in visitor.get(infra).text
 
 
 def test_a_form_takes_the_text_of_what_is_a_file_elsewhere(server: Serve) -> None:
@@ -221,3 +227,37 @@ def test_one_from_before_the_server_had_an_address_gets_it_when_it_is_configured
         second = endpoint(server, infra)
         assert first is not None
         assert second == Endpoint("https://im.example", first.token)
+
+
+@pytest.mark.sshd
+@pytest.mark.parametrize("public_url", ["", URL])
+def test_the_log_says_once_that_it_only_watches_where_nobody_says_where_it_asks(
+    tmp_path: Path, public_url: str
+) -> None:
+    machine = serve(tmp_path / "sshd")
+    key = tmp_path / "key"
+    key.touch(mode=0o600)
+    assert machine.access.private_key is not None
+    key.write_text(machine.access.private_key.reveal())
+    row = {
+        "name": "one",
+        "address": "127.0.0.1",
+        "port": machine.access.port,
+        "user": machine.access.user,
+        "key_file": str(key),
+        "host_key": machine.access.host_key,
+    }
+    (tmp_path / "hosts.yaml").write_text(yaml.safe_dump({"hosts": [row]}))
+    (tmp_path / "im.yaml").write_text(f"providers: {{existing: {{hosts_file: {tmp_path / 'hosts.yaml'}}}}}\n")
+    # Ansible must come to its end before it does anything: the machine is this computer
+    settings = {"IM_PROVIDER": "existing", "IM_ANSIBLE_PROGRAM": "/bin/false", "IM_SERVER_PUBLIC_URL": public_url}
+    try:
+        with im_serve(tmp_path, **settings) as server:
+            ana = server.user("ana")
+            infra = ana.create(ELASTIC.replace("default: 2 GiB", "default: 64 MiB"))
+            said = ana("GET", f"{infra}/contmsg").text
+            assert said.count(WATCHES_ONLY) == (0 if public_url else 1), said
+            assert "phase front-1 configure" in said
+            assert ana("DELETE", f"{infra}?force=yes").status == 200
+    finally:
+        machine.stop()

@@ -55,9 +55,9 @@ def load_settings(
 ) -> Loaded[Settings]:
     """Load and check the settings: command line, environment (`CLUES_*`), file, default.
 
-    A text `credential:NAME` under `drivers` or as kubeconfig becomes the path of that credential of the systemd unit
-    (`LoadCredential=NAME:...`). Where there are none, `is_service` makes that an error; who only asks or checks has
-    the text instead. Only a file that was asked for by name must be there.
+    A text `credential:NAME` under `drivers`, as kubeconfig or as token becomes the path of that credential of the
+    systemd unit (`LoadCredential=NAME:...`). Where there are none, `is_service` makes that an error; who only asks or
+    checks has the text instead. Only a file that was asked for by name must be there.
 
     Raises:
         Misconfigured: all that is wrong, one line each, with the place where it stands.
@@ -82,14 +82,18 @@ def load_settings(
         kubernetes = msgspec.structs.replace(
             text.kubernetes, kubeconfig=_with_credentials(text.kubernetes.kubeconfig, environ, is_service)
         )
+        slurm = msgspec.structs.replace(
+            text.slurm, restd_token=_with_credentials(text.slurm.restd_token, environ, is_service)
+        )
     except ValueError as error:
         problems.append(("drivers", str(error)))
-        drivers, kubernetes = dict(text.drivers), text.kubernetes
+        drivers, kubernetes, slurm = dict(text.drivers), text.kubernetes, text.slurm
     budgets = tuple(Budgets(**{**_fields(budget), "nodes": str(budget.nodes)}) for budget in text.policy.budgets)
     made = {
         "pools": tuple(pools),
         "drivers": drivers,
         "kubernetes": kubernetes,
+        "slurm": slurm,
         "policy": Policy(**{**_fields(text.policy), "budgets": budgets}),
     }
     settings = Settings(**{**_fields(text), **made})

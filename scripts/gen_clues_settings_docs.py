@@ -17,8 +17,8 @@ exist is an error that names the file and the line. On SIGHUP (`systemctl reload
 with an error changes nothing.
 
 A dot in a name is a section of the file. `allocatable` of a pool is written in Kubernetes quantities: `4`, `3900m`,
-`8Gi`. Below `drivers`, as `kubernetes.kubeconfig` and as `slurm.restd_token` the text `credential:NAME` stands for the file that the systemd
-unit was given by `LoadCredential=NAME:PATH`.
+`8Gi`. Below `drivers`, as `kubernetes.kubeconfig` and as `slurm.restd_token` the text `credential:NAME` stands for the
+file that the systemd unit was given by `LoadCredential=NAME:PATH`.
 
 {table}
 """

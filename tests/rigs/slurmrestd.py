@@ -24,6 +24,7 @@ def slurmrestd(rig: SlurmRig, auth: str = "rest_auth/local") -> Iterator[str]:
     local = auth == "rest_auth/local"
     # it refuses to run as root or as SlurmUser, which the rig has only one of
     env = {**rig.env(), "SLURMRESTD_SECURITY": "disable_user_check,disable_unshare_files,disable_unshare_sysv"}
+    env["SLURM_BITSTR_LEN"] = "0"  # array tasks in full
     listen = f"unix:{path}" if local else f"127.0.0.1:{port}"
     with daemon(["slurmrestd", "-f", rig.conf, "-s", _PLUGINS, "-a", auth, listen], rig.folder, env) as started:
         started.wait_for(lambda: _answers(path) if local else _listens(port))

@@ -17,6 +17,7 @@ from tests.rigs.slurmrestd import slurmrestd
 from tests.slurm.site import site
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(180)]
+_SQUARES = ",".join(str(number**2) for number in range(1, 31))
 PARTITIONS = """\
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=whole Nodes=wn[1-2] MaxTime=10 MaxNodes=1 PriorityTier=3 OverSubscribe=EXCLUSIVE State=UP
@@ -34,7 +35,13 @@ def test_it_says_what_the_commands_say(rig: SlurmRig) -> None:
     rig.switch("on", "wn1")
     wait_until(lambda: rig.states()["wn1"] == "IDLE", "a node is there")
     rig.run("scontrol", "update", "NodeName=wn2", "State=DRAIN", "Reason=stay as you are")
-    for words in (["-n", "6"], ["--array", "1-30%4", "-w", "wn3"], ["-H"], ["-p", "whole", "-t", "5"]):
+    for words in (
+        ["-n", "6"],
+        ["--array", "1-30%4", "-w", "wn3"],
+        ["--array", _SQUARES],
+        ["-H"],
+        ["-p", "whole", "-t", "5"],
+    ):
         rig.submit(*words, script="sleep 60")
     wait_until(lambda: "RUNNING" in rig.jobs().values(), "one of them runs")
     commands = Slurm(config=str(rig.conf), reading="json")
@@ -44,6 +51,7 @@ def test_it_says_what_the_commands_say(rig: SlurmRig) -> None:
         assert rest.version() == "v0.0.38"
         assert rest.nodes() == commands.nodes()
         assert rest.jobs() == commands.jobs()
+        assert 30 in {item.job.count for item in rest.jobs().jobs if "[1,4," in item.job.name}
         assert rest.partitions() == commands.partitions()
         alone = slurm_of(SlurmOptions(restd=address, folder="/nowhere"))
         partitions, (said,) = alone.partitions()  # of v0.0.38, which does not tell all

@@ -6,6 +6,7 @@ other. A socket's own time limit counts anew with each byte; here a thread shuts
 
 import http.client
 import ipaddress
+import os
 import re
 import socket
 import ssl
@@ -19,12 +20,14 @@ from urllib.parse import urlsplit
 
 from infracore.errors import Cancelled, InfraError, Misconfigured, TimedOut, Transient
 
-__all__ = ["Address", "Answer", "Http", "Unheard", "parse_address"]
+__all__ = ["Address", "Answer", "Http", "Unheard", "parse_address", "parse_address_or_socket"]
 
 CONNECT_S: Final = 20.0
 MOST_BYTES: Final = 32 * 2**20
 _PIECE: Final = 64 * 1024
 _LONGEST_LINE: Final = 2**20
+_MOST_PATH: Final = 107
+"""Bytes of the path of a unix socket (unix(7))."""
 
 
 class Unheard(Transient):
@@ -39,16 +42,22 @@ class Address:
     host: str
     port: int
     base: str = ""
+    socket: str = ""
+    """Path of a unix socket that is connected to instead."""
 
     @property
     def is_loopback(self) -> bool:
         """Whether what is sent there stays on this computer."""
+        if self.socket:
+            return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host.lower() == "localhost"
 
     def __str__(self) -> str:
+        if self.socket:
+            return f"unix:{self.socket}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.is_tls else 'http'}://{host}:{self.port}{self.base}"
 
@@ -72,6 +81,16 @@ def parse_address(url: str, what: str) -> Address:
     if not parts.hostname or port == 0 or parts.query or parts.fragment:
         raise Misconfigured(f"{what}: {_shown(url)!r} is no address of a server", hint)
     return Address(parts.scheme == "https", parts.hostname, port, parts.path.rstrip("/"))
+
+
+def parse_address_or_socket(text: str, what: str) -> Address:
+    """Read the address of a server, or `unix:/PATH` of its socket. Raises Misconfigured as `parse_address`."""
+    if not text.startswith("unix:"):
+        return parse_address(text, what)
+    path = text.removeprefix("unix:")
+    if not path.startswith("/") or len(os.fsencode(path)) > _MOST_PATH or not path.isprintable():
+        raise Misconfigured(f"{what}: {text[:200]!r} is no path of a socket", "example: unix:/run/slurmrestd/rest.sock")
+    return Address(is_tls=False, host="localhost", port=80, socket=path)
 
 
 def _shown(url: str) -> str:
@@ -234,9 +253,8 @@ class Http:
         return host if self.address.port == usual else f"{host}:{self.address.port}"
 
     def _connect(self, call: _Call) -> socket.socket:
-        where = (self.address.host, self.address.port)
         try:
-            plain = socket.create_connection(where, min(CONNECT_S, call.seconds))
+            plain = self._plain(min(CONNECT_S, call.seconds))
         except (OSError, UnicodeError) as error:
             raise Unheard(
                 f"{self.address} does not answer: {getattr(error, 'strerror', None) or error}", "check address and port"
@@ -260,6 +278,18 @@ class Http:
             reason = getattr(error, "reason", None) or error
             raise Misconfigured(f"{self.address} does not speak TLS as it should: {reason}", "is it http?") from error
         return wrapped
+
+    def _plain(self, limit_s: float) -> socket.socket:
+        if not self.address.socket:
+            return socket.create_connection((self.address.host, self.address.port), limit_s)
+        plain = socket.socket(socket.AF_UNIX)
+        try:
+            plain.settimeout(limit_s)
+            plain.connect(self.address.socket)
+        except OSError:
+            plain.close()
+            raise
+        return plain
 
     def _broken(self, call: _Call, what: str) -> InfraError:
         if call.why == "closed":

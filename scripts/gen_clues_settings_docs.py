@@ -21,8 +21,8 @@ A dot in a name is a section of the file. `allocatable` of a pool is written in 
 `8Gi`. What it does not name a pool has not: without `ephemeral-storage` (or `memory`) no node is ordered from it
 for a pod that asks for some, and `clues config check` warns of it. Numbers are written as in YAML 1.2: `1e3` is one.
 
-Below `drivers` and as `kubernetes.kubeconfig` the text `credential:NAME` stands for the file that the systemd
-unit was given by `LoadCredential=NAME:PATH`.
+Below `drivers`, as `kubernetes.kubeconfig` and as `slurm.restd_token` the text `credential:NAME` stands for the file
+that the systemd unit was given by `LoadCredential=NAME:PATH`.
 
 {table}
 """

@@ -45,6 +45,7 @@ TEST_PACKAGES = (
     "iproute2",
     "iputils-ping",
     "slurm-wlm",
+    "slurmrestd",
     "munge",
     "postgresql",
     "chromium",

@@ -73,11 +73,12 @@ def examine(load: Callable[[], Settings], parts: Mapping[str, Examination] | Non
 def _cluster(settings: Settings) -> list[Finding]:
     match settings.cluster:
         case ClusterKind.SLURM:
-            from clues.cli.examine_slurm import examine_slurm
-            from clues.slurmapi.commands import Slurm
+            from clues.cli.examine_slurm import examine_changes, examine_slurm
+            from clues.sources.slurm_asked import commands_of, slurm_of
 
-            options = settings.slurm
-            return examine_slurm(settings, Slurm(options.folder, options.config, options.read, options.call_s))
+            asked = slurm_of(settings.slurm)
+            found = examine_changes(asked, commands_of(settings.slurm))
+            return [*found, *examine_slurm(settings, asked)]
         case ClusterKind.COMMAND:
             from clues.cli.examine_slurm import examine_slurm
             from clues.sources.command import programs_of

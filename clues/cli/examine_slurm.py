@@ -3,10 +3,29 @@
 from clues.cli.examine import Finding, Severity
 from clues.policy.slurm_machines import pool_of_node
 from clues.settings import Settings
+from clues.slurmapi.commands import Slurm
+from clues.slurmapi.rest import SlurmRest
 from clues.sources.slurm import Batch
 from infracore.errors import InfraError
 
-__all__ = ["examine_slurm"]
+__all__ = ["examine_changes", "examine_slurm"]
+
+
+def examine_changes(asked: Batch, commands: Slurm) -> list[Finding]:
+    """Where slurmrestd is asked: which API it has, and whether scontrol, by which nodes are drained, works as well."""
+    if not isinstance(asked, SlurmRest):
+        return []
+    found = []
+    try:
+        found.append(Finding("cluster", "slurmrestd", Severity.OK, f"it answers, and has {asked.version()}"))
+    except InfraError as error:
+        found.append(Finding("cluster", "slurmrestd", Severity.ERROR, error.message, error.hint))
+    try:
+        commands.ping()
+    except InfraError as error:
+        remedy = error.hint or "nodes are drained and resumed by scontrol: install slurm-client here"
+        found.append(Finding("cluster", "scontrol", Severity.ERROR, error.message, remedy))
+    return found
 
 
 def examine_slurm(settings: Settings, slurm: Batch) -> list[Finding]:

@@ -14,11 +14,11 @@ from clues.drain.slurm import SlurmDrain
 from clues.kubeapi.api import Api, connection_of
 from clues.power.registry import load_drivers
 from clues.settings import ClusterKind, Settings
-from clues.slurmapi.commands import Slurm
 from clues.sources.command import command_source, programs_of
 from clues.sources.kubernetes import KubernetesSource
 from clues.sources.listwatch import Timing
 from clues.sources.slurm import SlurmSource
+from clues.sources.slurm_asked import commands_of, slurm_of
 from infracore.clock import Clock
 
 __all__ = ["connect"]
@@ -41,16 +41,15 @@ def connect(settings: Settings, clock: Clock) -> Parts:
 
 def _connect_slurm(settings: Settings, clock: Clock) -> Parts:
     options = settings.slurm
-    slurm = Slurm(options.folder, options.config, options.read, options.call_s)
     source = SlurmSource(
-        slurm,
+        slurm_of(options),
         clock,
         poll_s=options.poll_s,
         partitions_s=options.partitions_s,
         decides_here=not options.power_saving,
     )
     # the drain has its own: what is under way goes on while the source is being stopped
-    drain = SlurmDrain(Slurm(options.folder, options.config, options.read, options.call_s))
+    drain = SlurmDrain(commands_of(options))
     return _parts(settings, source, drain)
 
 

@@ -12,7 +12,8 @@ import msgspec
 from clues.model import Effect
 from clues.options import Budgets, Pool, Window
 from clues.policy.schedule import parse_cron
-from clues.settings.model import HOOKS, VETOES, ClusterKind, Settings
+from clues.settings.model import HOOKS, VETOES, ClusterKind, Settings, SlurmOptions
+from infracore.errors import Misconfigured
 
 __all__ = ["problems_of", "warnings_of"]
 
@@ -273,6 +274,8 @@ def cron_problem(schedule: str) -> str:
 def _cluster(settings: Settings) -> Iterator[Problem]:
     if settings.slurm.read not in {"auto", "json", "text"}:
         yield "slurm.read", f"slurm.read is {settings.slurm.read[:40]!r}; there are: auto, json, text"
+    if settings.slurm.restd or settings.slurm.restd_token:
+        yield from _restd(settings.slurm)
     if settings.cluster is ClusterKind.COMMAND:
         for name in ("nodes", "jobs"):
             if not getattr(settings.command, name):
@@ -281,6 +284,23 @@ def _cluster(settings: Settings) -> Iterator[Problem]:
             yield "command.drain", "command.drain and command.resume belong together"
     if settings.cluster is not ClusterKind.KUBERNETES and settings.lease.enabled:
         yield "lease.enabled", f"lease.enabled is set, and a cluster of {settings.cluster} keeps no Leases"
+
+
+def _restd(slurm: SlurmOptions) -> Iterator[Problem]:
+    from infracore.http import parse_address_or_socket  # late: few need it
+
+    if not slurm.restd:
+        yield "slurm.restd_token", "slurm.restd_token is set, and slurm.restd names no server"
+        return
+    try:
+        address = parse_address_or_socket(slurm.restd, "slurm.restd")
+    except Misconfigured as error:
+        yield "slurm.restd", f"{error.message}; {error.hint}"
+        return
+    if slurm.read == "text":
+        yield "slurm.read", "slurm.read is text, and slurmrestd answers in JSON"
+    if slurm.restd_token and not address.is_tls and not address.is_loopback:
+        yield "slurm.restd", f"slurm.restd is {slurm.restd}: the token would go over the network in clear; use https"
 
 
 def _lease(settings: Settings) -> Iterator[Problem]:

@@ -45,6 +45,13 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
         "`auto`: up to 500 jobs as JSON where squeue has it, the rest as text; `json` or `text`: all so.",
         "",
     ),
+    "slurm.restd": (
+        "slurmrestd, which is asked for jobs, nodes and partitions: `unix:/PATH` or `http(s)://HOST:PORT`; none: the "
+        "commands are. Changes go by `scontrol` all the same.",
+        "",
+    ),
+    "slurm.restd_token": ("Path of a file with the token (JWT) that slurmrestd wants; none: it wants none.", ""),
+    "slurm.restd_ca_file": ("Path of the authority of its certificate, where it is not one that is known here.", ""),
     "slurm.poll_s": (
         "How often Slurm is asked: squeue and scontrol, once each. A look that takes long is made less often.",
         "s",

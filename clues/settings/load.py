@@ -60,10 +60,10 @@ def load_settings(
 ) -> Loaded[Settings]:
     """Load and check the settings: command line, environment (`CLUES_*`), file, default.
 
-    A text `credential:NAME` under `drivers` or as kubeconfig becomes the path of that credential of the systemd unit
-    (`LoadCredential=NAME:...`). Where there are none, `is_service` makes that an error; who only asks or checks has
-    the text instead. Only a file that was asked for by name must be there. `drivers_of` says what the drivers find
-    wrong, so that this is told with the rest.
+    A text `credential:NAME` under `drivers`, as kubeconfig or as token becomes the path of that credential of the
+    systemd unit (`LoadCredential=NAME:...`). Where there are none, `is_service` makes that an error; who only asks or
+    checks has the text instead. Only a file that was asked for by name must be there. `drivers_of` says what the
+    drivers find wrong, so that this is told with the rest.
 
     Raises:
         Misconfigured: all that is wrong, one line each, with the place where it stands.
@@ -97,11 +97,18 @@ def load_settings(
         kubernetes = msgspec.structs.replace(kubernetes, kubeconfig=kubeconfig)
     except ValueError as error:
         problems.append(("kubernetes.kubeconfig", f"kubernetes.kubeconfig: {error}"))
+    slurm = text.slurm
+    try:
+        token = _with_credentials(slurm.restd_token, environ, is_service)
+        slurm = msgspec.structs.replace(slurm, restd_token=token)
+    except ValueError as error:
+        problems.append(("slurm.restd_token", f"slurm.restd_token: {error}"))
     budgets = tuple(Budgets(**{**_fields(budget), "nodes": str(budget.nodes)}) for budget in text.policy.budgets)
     made = {
         "pools": tuple(pools),
         "drivers": drivers,
         "kubernetes": kubernetes,
+        "slurm": slurm,
         "policy": Policy(**{**_fields(text.policy), "budgets": budgets}),
     }
     settings = Settings(**{**_fields(text), **made})

@@ -55,6 +55,9 @@ class SlurmOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     folder: str = ""
     config: str = ""
     read: str = "auto"
+    restd: str = ""
+    restd_token: str = ""
+    restd_ca_file: str = ""
     poll_s: float = 2.0
     partitions_s: float = 60.0
     call_s: float = 30.0

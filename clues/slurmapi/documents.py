@@ -11,13 +11,13 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from clues.hostlist import expand
-from clues.slurm_model import SlurmJob
+from clues.slurm_model import SlurmJob, SlurmPartition
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.slurmapi.nodes import node_of
 from clues.slurmapi.text import is_pending, is_running
 from clues.slurmapi.words import NOTHING, added, array_tasks, gres_of, node_words, per_node
 
-__all__ = ["read_job_document", "read_node_document"]
+__all__ = ["error_in", "read_job_document", "read_node_document", "read_partition_document"]
 
 _T = TypeVar("_T")
 _NOT_LIMITED: Final = 4294967294
@@ -82,7 +82,23 @@ class _Node(msgspec.Struct):
     partitions: Any = ()
 
 
+class _Partition(msgspec.Struct):
+    """Names of v0.0.38 first, then what v0.0.40 and later have for them."""
+
+    name: str
+    nodes: Any = ""
+    state: Any = None
+    flags: Any = ()
+    maximum_nodes_per_job: Any = None
+    max_time_limit: Any = None
+    priority_tier: Any = None
+    partition: dict[str, Any] = {}
+    maximums: dict[str, Any] = {}
+    priority: dict[str, Any] = {}
+
+
 class _Document(msgspec.Struct):
+    partitions: list[msgspec.Raw] = []
     jobs: list[msgspec.Raw] = []
     nodes: list[msgspec.Raw] = []
     errors: Any = ()
@@ -104,6 +120,32 @@ def read_node_document(body: bytes) -> Listing:
     decoder: msgspec.json.Decoder[_Node] = msgspec.json.Decoder(_Node)
     nodes, problems = _each(_document(body, "nodes").nodes, "node", lambda raw: _node(decoder.decode(raw)))
     return Listing(nodes=nodes, problems=problems)
+
+
+def read_partition_document(body: bytes) -> tuple[Listing, bool]:
+    """Read the partitions of a document; False where it does not say OverSubscribe (v0.0.38 does not).
+
+    Raises:
+        ValueError: as `read_job_document`.
+    """
+    decoder: msgspec.json.Decoder[_Partition] = msgspec.json.Decoder(_Partition)
+    raw = _document(body, "partitions").partitions
+    found, problems = _each(raw, "partition", lambda item: _partition(decoder.decode(item)))
+    told = all(is_told for _, is_told in found)
+    return Listing(partitions=tuple(partition for partition, _ in found), problems=problems), told
+
+
+def error_in(body: bytes) -> str:
+    """Return what a document says went wrong; "" where it says nothing, or is none."""
+    try:
+        errors = msgspec.json.decode(body, type=_Document).errors
+    except msgspec.MsgspecError:
+        return ""
+    words = [
+        str(item.get("description") or item.get("error") or item) if isinstance(item, dict) else str(item)
+        for item in (errors if isinstance(errors, list) else [])
+    ]
+    return "; ".join(words)[:300]
 
 
 def _document(body: bytes, what: str) -> _Document:
@@ -254,3 +296,30 @@ def _node(form: _Node) -> ListedNode:
         reason=form.reason,
         partitions=tuple(_words(form.partitions)),
     )
+
+
+def _partition(form: _Partition) -> tuple[SlurmPartition, bool]:
+    nodes = form.nodes.get("configured", "") if isinstance(form.nodes, dict) else form.nodes
+    shared = form.maximums.get("oversubscribe")
+    states = _words(form.state if form.state is not None else form.partition.get("state", "UP"))
+    most = form.maximum_nodes_per_job if form.maximum_nodes_per_job is not None else form.maximums.get("nodes")
+    minutes = form.max_time_limit if form.max_time_limit is not None else form.maximums.get("time")
+    tier = form.priority_tier if form.priority_tier is not None else form.priority.get("tier")
+    partition = SlurmPartition(
+        form.name,
+        expand(nodes or ""),
+        is_up=[word.upper() for word in states] == ["UP"],
+        is_default="default" in [word.lower() for word in _words(form.flags)],
+        max_nodes=_limit(most),
+        max_minutes=_limit(minutes),
+        tier=_number(tier, 1),
+        # OverSubscribe=EXCLUSIVE is a share of none (partition_info_t.max_share, slurm.h)
+        is_exclusive=isinstance(shared, dict) and "jobs" in shared and _number(shared["jobs"], 1) == 0,
+    )
+    return partition, isinstance(shared, dict)
+
+
+def _limit(value: Any) -> int | None:
+    """Return a limit; None for the ways in which Slurm says that there is none (v0.0.38: -1)."""
+    amount = _number(value, -1)
+    return amount if amount >= 0 else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infracore.errors import Cancelled, InfraError, Misconfigured, TimedOut, Transient
-from infracore.http import Http, Unheard, parse_address
+from infracore.http import Http, Unheard, parse_address, parse_address_or_socket
 
 _Behaviour = Callable[[socket.socket], None]
 
@@ -202,3 +202,33 @@ def test_loopback_is_told_from_the_rest() -> None:
         assert parse_address(url, "url").is_loopback is expected
     assert not parse_address("http://192.0.2.1", "url").is_loopback
     assert not parse_address("http://localhost.example.org", "url").is_loopback
+
+
+def test_a_unix_socket_is_a_server_too(tmp_path: Path) -> None:
+    address = parse_address_or_socket(f"unix:{tmp_path}/s", "server")
+    with pytest.raises(Unheard, match="unix:"):
+        Http(address).send("GET", "/x", headers={}, limit_s=5)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{tmp_path}/s")
+        server.listen()
+        seen: list[bytes] = []
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            with peer:
+                seen.append(peer.recv(65536))
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        assert Http(address).send("GET", "/x", headers={}, limit_s=5).body == b"hi"
+        thread.join(10)
+    assert b"\r\nHost: localhost\r\n" in seen[0]
+    assert address.is_loopback
+
+
+def test_an_address_may_be_either_and_a_path_is_whole() -> None:
+    assert str(parse_address_or_socket("https://h:6820", "server")) == "https://h:6820"
+    for text in ("unix:", "unix:rest.sock", "unix:/" + "x" * 120, "unix:/a\nb", "rest.sock"):
+        with pytest.raises(Misconfigured, match="server: "):
+            parse_address_or_socket(text, "server")

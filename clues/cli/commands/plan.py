@@ -95,16 +95,12 @@ def _slurm(settings: "Settings", as_json: bool) -> int:
     from clues.cli.plans import decision_shape, decision_view
     from clues.cli.slurm_plan import plan_slurm
     from clues.settings import ClusterKind
-    from clues.slurmapi.commands import Slurm
     from clues.sources.command import programs_of
+    from clues.sources.slurm_asked import slurm_of
     from infracore.clock import SystemClock
 
-    options = settings.slurm
-    asked = (
-        programs_of(settings.command)
-        if settings.cluster is ClusterKind.COMMAND
-        else Slurm(options.folder, options.config, options.read, options.call_s)
-    )
+    is_command = settings.cluster is ClusterKind.COMMAND
+    asked = programs_of(settings.command) if is_command else slurm_of(settings.slurm)
     decision = plan_slurm(settings, asked, SystemClock())
     if as_json:
         print_json(decision_shape(decision))

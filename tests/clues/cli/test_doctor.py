@@ -128,3 +128,19 @@ def test_a_damaged_history_is_found(clues, tmp_path: Path) -> None:
     (tmp_path / "state" / "history.db").write_bytes(b"nonsense" * 200)
     found = {(f["area"], f["check"]): f for f in clues("doctor", "--json").json}
     assert found["state", "history"]["severity"] == "error"
+
+
+def test_a_slurmrestd_that_is_not_there_and_a_missing_scontrol_are_two_findings(clues, tmp_path: Path) -> None:
+    path = tmp_path / "clues.yaml"
+    path.write_text(f"{path.read_text()}cluster: slurm\nslurm: {{restd: 'unix:{tmp_path}/rest', folder: /nowhere}}\n")
+    found = {(f["area"], f["check"]): f for f in clues("doctor", "--json").json}
+    assert found["cluster", "slurmrestd"]["severity"] == "error"
+    assert f"unix:{tmp_path}/rest does not answer" in found["cluster", "slurmrestd"]["text"]
+    assert "'/nowhere/scontrol' is not installed" in found["cluster", "scontrol"]["text"]
+
+
+def test_a_slurmrestd_that_is_written_wrongly_is_told_by_the_check(clues, tmp_path: Path) -> None:
+    (tmp_path / "new.yaml").write_text("cluster: slurm\nslurm: {restd: 'localhost:6820'}\n")
+    done = clues("config", "check", "new.yaml")
+    assert done.status == 2
+    assert "new.yaml:2: slurm.restd: 'localhost:6820' is no http(s) address" in done.err

@@ -228,6 +228,11 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
             "policy.schedules[0]: duration_s is 1e+300, and at most 1e+09",
         ),
         (f"daemon: {{socket: /{'x' * 107}}}", "daemon.socket is longer than 107 bytes"),
+        ("slurm: {restd: rest.sock}", "slurm.restd: 'rest.sock' is no http(s) address"),
+        ("slurm: {restd: 'unix:rest.sock'}", "slurm.restd: 'unix:rest.sock' is no path of a socket"),
+        ("slurm: {restd: 'https://h:6820', read: text}", "slurm.read is text, and slurmrestd answers in JSON"),
+        ("slurm: {restd_token: /t}", "slurm.restd_token is set, and slurm.restd names no server"),
+        ("slurm: {restd: 'http://192.0.2.1:6820', restd_token: /t}", "the token would go over the network in clear"),
     ],
 )
 def test_what_no_clock_socket_or_recording_can_hold_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -269,6 +274,12 @@ def test_numbers_are_written_as_in_yaml_1_2(tmp_path: Path) -> None:
     found = load_settings(environ={}, config=path, drivers_of=driver_problems).value
     assert (found.policy.unneeded_s, found.policy.max_nodes) == (1000.0, 100)
     assert [(pool.name, pool.price) for pool in found.pools] == [("1e3", 1500.0)]
+
+
+def test_a_slurmrestd_that_can_be_is_accepted(tmp_path: Path) -> None:
+    for text in ("restd: 'unix:/run/rest.sock'", "restd: 'http://127.0.0.1:6820', restd_token: /t",
+                 "restd: 'https://h:6820', restd_token: /t"):  # fmt: skip
+        assert load(tmp_path, f"slurm: {{{text}}}").slurm.restd
 
 
 def test_credentials_become_paths(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def check_kept(plan: Plan) -> None:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         raise Conflict(
             f"this would delete {', '.join(names[:_NAMED])}{more} and make them anew: {lost[0].reason.text}",
-            "nothing was changed; replace=yes in the query (im: -o remote.replace=yes) has it done, with all on them lost",
+            "nothing was changed; replace=yes in the query (im: -o remote.replace=yes) does it, all on them is lost",
         )
 
 

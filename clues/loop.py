@@ -318,6 +318,8 @@ class Loop:
             self._due_at = self._next_due(decision, snapshot, now, mono, rest_ends)
             if self.runner.problem:  # it could not be stored: tried again at the next tick
                 self._due_at = mono + self._settings.loop.tick_s
+            elif acted:  # what was ordered now is upcoming then, and people are told so though nothing else changes
+                self._due_at = min(self._due_at, mono + self._settings.loop.tick_s)
         # from here on nothing waits for us
         pass_ms = (time.perf_counter() - began) * 1000
         self.errors.pop("pass", None)

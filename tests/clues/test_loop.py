@@ -17,7 +17,7 @@ from clues.history import History, read_recording
 from clues.history.recorder import Recorder
 from clues.loop import Loop, failed, shifted
 from clues.options import BackOff, Policy
-from clues.settings import ActionOptions, DaemonOptions, HookOptions, LeaseOptions, Settings
+from clues.settings import ActionOptions, DaemonOptions, HookOptions, LeaseOptions, LoopOptions, Settings
 from clues.snapshot import MachineState, Snapshot
 from infracore.clock import FakeClock
 from infracore.errors import Conflict, NoCapacity, NotFound, Transient
@@ -192,6 +192,22 @@ def test_without_any_change_decide_is_not_run_until_its_time(rig: Rig, world: Wo
     assert len(rig.decided) == before
     rig.steps(20)
     assert before < len(rig.decided) <= before + 3, "but all the same now and then"
+
+
+def test_what_was_ordered_now_is_not_said_to_be_ordered_now_for_long(world: World, tmp_path: Path) -> None:
+    tick_s = 5.0
+    rig = Rig(world, tmp_path, loop=LoopOptions(tick_s=tick_s))
+    rig.steps(2)
+    world.boot_s = 300.0
+    world.add_pod("a", cpu=1000)
+    assert rig.steps().acted
+    ordered = rig.decided[-1]
+    view = rig.steps(int(tick_s) + 1)
+    assert view.decision is not ordered, "though nothing changed, a node that comes is upcoming by now"
+    assert not view.decision.power_on
+    before = len(rig.decided)
+    rig.steps(20)
+    assert len(rig.decided) == before, "once is enough"
 
 
 def test_decide_is_run_when_a_timer_ends(world: World, tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ class Cluster:
         self._daemon: subprocess.Popen[bytes] | None = None
         self.boot_s = 0.5
         self.driver: dict[str, Any] | None = None
+        self.more_pools: list[dict[str, Any]] = []
         self.settings: dict[str, Any] = {}
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(ApiError):
@@ -100,7 +101,7 @@ class Cluster:
         config = {
             "kubernetes": {"kubeconfig": str(self.folder / "clues.kubeconfig")},
             "drivers": {"machines": driver},
-            "pools": [pool],
+            "pools": [pool, *self.more_pools],
             "policy": {
                 "unneeded_s": 2,
                 "delay_after_scale_up_s": 2,
@@ -228,6 +229,14 @@ class Cluster:
             if any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
             and not node["spec"].get("unschedulable")
         ]
+
+    def pod(self, app: str) -> Any:
+        """Return one of the pods of an app, once there is one."""
+
+        def first() -> Any:
+            return next((pod for pod in self.pods() if pod["metadata"].get("labels", {}).get("app") == app), None)
+
+        return until(f"there is a pod of {app}", first, story=self.story)
 
     def pods(self, phase: str = "") -> list[Any]:
         found = self.plane.items(f"/api/v1/namespaces/{self.namespace}/pods")

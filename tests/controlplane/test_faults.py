@@ -125,8 +125,8 @@ def test_the_second_daemon_takes_over_when_the_leader_is_killed(plane: Plane, tm
         assert len(second.orders()) == 1, f"{first.story()}\n{second.story()}\n{second.pods()}"
 
 
-def test_malformed_objects_are_set_aside(plane: Plane, tmp_path: Path) -> None:
-    """The API server refuses garbage in most fields; annotations, labels of ours and odd quantities come through."""
+def test_odd_quantities_and_annotations_order_nothing_more(plane: Plane, tmp_path: Path) -> None:
+    """What the API server takes, odd as it is; what it would not take is in test_malformed.py."""
     with cluster(plane, tmp_path, "odd") as site:
         site.write_config()
         site.start()

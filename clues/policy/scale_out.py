@@ -2,14 +2,13 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from clues.decision import Memory, PodVerdict, PowerOn, Refusal
+from clues.decision import Memory, PowerOn, Refusal
 from clues.model import Node, Pod, PodRef
 from clues.options import Policy, Pool
 from clues.policy.choose import Choice, balanced, choose
@@ -23,6 +22,7 @@ from clues.policy.pack import Group, fill, pack
 from clues.policy.simulation import Simulation
 from clues.policy.supply import Supply, slot_of, supply_of
 from clues.policy.template import fresh_node
+from clues.policy.verdicts import Trial, Verdicts
 from clues.snapshot import NodeState, Snapshot
 
 __all__ = ["scale_out"]
@@ -44,53 +44,13 @@ def scale_out(
     return _ScaleOut(snapshot, pools, policy, memory).run()
 
 
-@dataclass(slots=True)
-class _Verdicts:
-    found: list[PodVerdict] = field(default_factory=list)
-    unhelped: list[PodRef] = field(default_factory=list)
-    leaving: dict[str, int] = field(default_factory=dict)
-    """Pool -> pods of nodes that are being deleted among those for which it is ordered."""
-    with_leaving: bool = False
-
-    def add(
-        self, pods: Sequence[Pod], outcome: str, place: str = "", refusals: Sequence[Refusal] = (), reason: str = ""
-    ) -> None:
-        if self.with_leaving:  # they are not pending yet: nothing is said of them but what is ordered
-            leaving = tuple(pod.ref for pod in pods if pod.node)
-            pods = [pod for pod in pods if not pod.node]
-            if leaving and outcome == "ordered":
-                self.leaving[place] = self.leaving.get(place, 0) + len(leaving)
-                self.found.append(PodVerdict(leaving, outcome, place, (), f"its node is being deleted: {reason}"))
-        if pods:
-            refs = tuple([PodRef(pod.namespace, pod.name, pod.uid) for pod in pods])
-            self.found.append(PodVerdict(refs, outcome, place, tuple(refusals), reason))
-            if outcome in {"unschedulable", "resting", "limit", "waiting"}:
-                self.unhelped += refs
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """One node that is ordered for pods beyond simulation, to look what comes of it."""
-
-    group: Group
-    key: str
-    at: float
-    """When it was ordered."""
-    pool: str
-    """"" where that was in an earlier pass: it is waited for."""
-
-    @property
-    def why(self) -> str:
-        return f"{', '.join(self.group.kind.spec.beyond)} cannot be answered for a node that is not there: one is tried"
-
-
 class _ScaleOut:
     def __init__(self, snapshot: Snapshot, pools: Sequence[Pool], policy: Policy, memory: Memory) -> None:
         self._snapshot, self._pools, self._policy = snapshot, pools, policy
         self._by_name = {pool.name: pool for pool in pools}
         self._supply: Supply = supply_of(snapshot, pools, policy, memory)
         self._simulation = Simulation(snapshot)
-        self._verdicts = _Verdicts()
+        self._verdicts = Verdicts()
         self._needed: set[str] = set()
         self._notes: list[str] = []
         self._coming: dict[int, str] = {}
@@ -100,7 +60,7 @@ class _ScaleOut:
         self._upcoming = frozenset(item.registered for item in self._supply.coming if item.registered)
         self._healthy = is_healthy(snapshot, policy, self._upcoming)
         self._probes: dict[str, float] = {}
-        self._tried: list[_Trial] = []
+        self._tried: list[Trial] = []
         """Trials whose node is ordered now."""
         self._known: NDArray[np.int64] = np.zeros(0, np.int64)
         """Nodes that are there, used ones first."""
@@ -483,11 +443,11 @@ class _ScaleOut:
             group.pools = tuple(takes[group.kind])
         return list(groups)
 
-    def _trials(self, groups: Sequence[Group], excluded: dict[Gang, Group]) -> list[_Trial]:
+    def _trials(self, groups: Sequence[Group], excluded: dict[Gang, Group]) -> list[Trial]:
         """Choose one node for each kind of pods beyond simulation, and reserve it; adds gangs that get none."""
         costs = Costs((), self._pools, self._supply, self._policy)
         none = [0] * len(self._pools)
-        found: list[_Trial] = []
+        found: list[Trial] = []
         for group in groups:
             if not group.kind.spec.beyond or gang_of(group.kind) in excluded:
                 continue
@@ -497,16 +457,16 @@ class _ScaleOut:
                 pool for at, pool in enumerate(self._pools) if pool.name in group.pools and costs.most_of(at, none) > 0
             ]
             if tried is not None and self._snapshot.now - tried < self._policy.backoff.reset_s:
-                found.append(_Trial(group, key, tried, ""))
+                found.append(Trial(group, key, tried, ""))
             elif fitting:
                 cheapest = min(fitting, key=lambda pool: (pool.price, pool.name)).name
                 self._reserve(cheapest, 1)
-                found.append(_Trial(group, key, self._snapshot.now, cheapest))
+                found.append(Trial(group, key, self._snapshot.now, cheapest))
             elif group.kind.spec.gang:
                 excluded[gang_of(group.kind)] = group
         return self._still_tried(found, excluded)
 
-    def _still_tried(self, trials: Sequence[_Trial], excluded: Mapping[Gang, Group]) -> list[_Trial]:
+    def _still_tried(self, trials: Sequence[Trial], excluded: Mapping[Gang, Group]) -> list[Trial]:
         """Give back what was reserved for gangs that get nothing; return the other trials."""
         for trial in trials:
             if trial.pool and gang_of(trial.group.kind) in excluded:
@@ -524,7 +484,7 @@ class _ScaleOut:
             supply.memory_left -= number * holds.get("memory", 0)
 
     def _tell_trials(
-        self, groups: Sequence[Group], trials: Sequence[_Trial], excluded: Mapping[Gang, Group]
+        self, groups: Sequence[Group], trials: Sequence[Trial], excluded: Mapping[Gang, Group]
     ) -> dict[str, int]:
         """Note what becomes of pods beyond simulation; return what is ordered for them."""
         ordered: dict[str, int] = {}

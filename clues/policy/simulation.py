@@ -16,29 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clues.decision import Refusal
-from clues.model import HOSTNAME, Labels, Node, Pod, PodSpec, PodTerm, Selector, Toleration
+from clues.model import HOSTNAME, Node, Pod, PodSpec
 from clues.policy.fit import SLOTS, Amounts, Ports, clamped, shortage
 from clues.policy.kinds import Kind, KindBook, alike
-from clues.policy.label_index import LabelIndex
 from clues.policy.nodes import Flags, Lazy, NodeTable
 from clues.policy.plans import Plan, Rules
-from clues.policy.selectors import UNSCHEDULABLE, not_selected, selects, term_selects, tolerates, untolerated
+from clues.policy.relations import Relations
+from clues.policy.selectors import UNSCHEDULABLE, not_selected, tolerates, untolerated
 from clues.policy.template import daemon_spec
-from clues.policy.topology import (
-    AffinityRule,
-    AntiRule,
-    Counter,
-    Holders,
-    Matching,
-    SpreadCounted,
-    SpreadRule,
-)
+from clues.policy.topology import SpreadRule
 from clues.policy.volumes import VolumeNeeds, Volumes
 from clues.snapshot import Snapshot
 
 __all__ = ["Kind", "Simulation"]
-
-_NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 
 
 class _Did(IntEnum):
@@ -63,7 +53,6 @@ class Simulation:
 
     def __init__(self, snapshot: Snapshot, *, only_ready: bool = True) -> None:
         """Take the nodes of the snapshot with their pods; with `only_ready`, others than ready ones are closed."""
-        self._snapshot = snapshot
         states = list(snapshot.nodes.values())
         daemon_specs = [daemon_spec(daemon) for daemon in snapshot.daemonsets]
         there = alike(states)
@@ -82,15 +71,9 @@ class Simulation:
         self._table = NodeTable(self.nodes)
         self._ports = Ports()
         self._volumes = Volumes(self._table, snapshot.claims)
-        self._spaces: dict[str, Labels] = {}
         self._plans: list[Plan] = []
         self._places: dict[Any, Lazy] = {}
-        self._counters: dict[Any, Counter] = {}
-        self._counted: LabelIndex = LabelIndex()
-        self._holders: dict[PodTerm, Counter] = {}
-        self._held: LabelIndex = LabelIndex()
-        self._kinds_by_label: dict[tuple[str, str], list[Kind]] = {}
-        self._seekers: LabelIndex | None = None
+        self._relations = Relations(self._table, snapshot.namespaces, specs.values())
         self._journal: list[tuple[Any, ...]] = []
         self.resources: list[str] = [SLOTS]
         self._rows: dict[str, int] = {SLOTS: 0}
@@ -191,7 +174,7 @@ class Simulation:
             self._journal.append((_Did.REMOVE, index, gone[index]))
         where = np.fromiter(leaving, np.int64, len(leaving))
         self._table.set_alive(where, False)
-        for counter in self._counters.values():
+        for counter in self._relations.counters.values():
             counter.nodes_gone(where)
 
     def close_node(self, index: int) -> None:
@@ -239,7 +222,7 @@ class Simulation:
             elif did[0] == _Did.REMOVE:
                 _, index, gone = did
                 self._table.set_alive(index, True)
-                for counter in self._counters.values():
+                for counter in self._relations.counters.values():
                     counter.node_back(index)
                 for kind, count in gone:
                     _count_in(shifts, kind, index, count)
@@ -253,7 +236,7 @@ class Simulation:
     def _unadd(self, added: Sequence[tuple[int, int | None]]) -> None:
         """Take the last nodes back, which hold nothing any more: all together, for there are many counters."""
         least = added[-1][0]
-        for counter in self._counters.values():
+        for counter in self._relations.counters.values():
             if counter.length > least:
                 counter.cut(least)
         for _, before in added:
@@ -288,7 +271,7 @@ class Simulation:
             self._ports.narrow(plan.ports, good)
         if plan.volumes.is_exclusive:
             self._volumes.narrow(plan.volumes, good)
-        rules = plan.rules or self._make_rules(kind, plan)
+        rules = plan.rules or self._relations.make_rules(kind, plan)
         for spread in rules.spread:
             good &= spread.good()
         if rules.affinity is not None:
@@ -312,7 +295,7 @@ class Simulation:
             np.minimum(most, self._free[row, good] // amount, out=most)
         if plan.ports or plan.volumes.once_a_node:
             np.minimum(most, 1, out=most)
-        rules = plan.rules or self._make_rules(kind, plan)
+        rules = plan.rules or self._relations.make_rules(kind, plan)
         caps = [*(anti.cap() for anti in rules.anti), *(spread.cap() for spread in rules.spread)]
         for cap in caps:
             if cap is not None:
@@ -334,7 +317,7 @@ class Simulation:
             at = at[good[at]]
         if not len(at):
             return at
-        rules = plan.rules or self._make_rules(kind, plan)
+        rules = plan.rules or self._relations.make_rules(kind, plan)
         if rules.affinity is not None:
             at = at[rules.affinity.good(at)]
         for spread in rules.spread:
@@ -351,7 +334,7 @@ class Simulation:
         at = self.fitting(kind, order)
         plan = self._plans[kind.index]
         most = self._own_room(plan, at)
-        rules = plan.rules or self._make_rules(kind, plan) if len(at) else _NO_RULES
+        rules = plan.rules or self._relations.make_rules(kind, plan) if len(at) else _NO_RULES
         for cap in (*(anti.cap(at) for anti in rules.anti), *(spread.cap(at) for spread in rules.spread)):
             if cap is not None:
                 np.minimum(most, cap, out=most)
@@ -365,14 +348,14 @@ class Simulation:
         most = min(int(self._free[row, index]) // amount for row, amount in plan.charges)
         if plan.ports or plan.volumes.once_a_node:
             most = min(most, 1)
-        rules = plan.rules or self._make_rules(kind, plan)
+        rules = plan.rules or self._relations.make_rules(kind, plan)
         caps = [*(anti.cap_on(index) for anti in rules.anti), *(spread.cap_on(index) for spread in rules.spread)]
         return min([most, *caps])
 
     def own_room(self, kind: Kind, among: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many more such pods nodes would take if no rule looked at pods elsewhere; 0 where closed."""
         plan = self._plans[kind.index]
-        rules = plan.rules or self._make_rules(kind, plan)
+        rules = plan.rules or self._relations.make_rules(kind, plan)
         at = self._with_resources(kind, plan, among)
         most = self._own_room(plan, at)
         for anti in rules.anti:
@@ -387,7 +370,7 @@ class Simulation:
     def spread_rules(self, kind: Kind) -> list[SpreadRule]:
         """Return the hard spread constraints of a kind, as they stand now."""
         plan = self._plans[kind.index]
-        return (plan.rules or self._make_rules(kind, plan)).spread
+        return (plan.rules or self._relations.make_rules(kind, plan)).spread
 
     def only_rule(self, kind: Kind) -> SpreadRule | None:
         """Return the spread constraint that alone ties such pods to what is on other nodes; None: it is not alone.
@@ -395,7 +378,7 @@ class Simulation:
         Only one over few domains in which such pods count: it is for those who go through all domains for each pod.
         """
         plan = self._plans[kind.index]
-        rules = plan.rules or self._make_rules(kind, plan)
+        rules = plan.rules or self._relations.make_rules(kind, plan)
         bound = plan.ports or plan.volumes.is_exclusive or plan.refused_by or rules.anti or rules.affinity is not None
         if bound or len(rules.spread) != 1:
             return None
@@ -420,7 +403,7 @@ class Simulation:
         if self.is_simple(kind):
             return True
         plan = self._plans[kind.index]
-        rules = plan.rules or self._make_rules(kind, plan)
+        rules = plan.rules or self._relations.make_rules(kind, plan)
         if rules.affinity is not None or rules.spread or plan.volumes.is_exclusive:
             return False
         counters = [*(rule.counter for rule in rules.anti), *plan.refused_by]
@@ -436,7 +419,7 @@ class Simulation:
         if plan.simple is None:
             spec = kind.spec
             own = spec.affinity or spec.anti_affinity or plan.volumes.is_exclusive or any(s.hard for s in spec.spread)
-            plan.simple = not own and not plan.refused_by and not self._is_sought(kind)
+            plan.simple = not own and not plan.refused_by and not self._relations.is_sought(kind)
         return plan.simple
 
     # inside
@@ -486,14 +469,6 @@ class Simulation:
     def _on(self, kind: Kind) -> dict[int, int]:
         return self._plans[kind.index].on
 
-    def _space(self, namespace: str) -> Labels:
-        """Labels of a namespace; one that is not known has the label that the API server gives to every one."""
-        found = self._spaces.get(namespace)
-        if found is None:
-            found = self._snapshot.namespaces.get(namespace) or {_NAMESPACE_NAME: namespace}
-            self._spaces[namespace] = found
-        return found
-
     def _meet(self, kind: Kind) -> None:
         """Prepare for a kind that was not seen before."""
         spec = kind.spec
@@ -510,111 +485,7 @@ class Simulation:
             not (spec.affinity or spec.anti_affinity or spec.spread or spec.volumes or spec.host_ports),
         )
         self._plans.append(plan)
-        space = self._space(kind.namespace)
-        plan.counters += [c for c in _unique(self._counted.near(kind.labels)) if c.counted.includes(kind, space)]
-        for pair in kind.labels.items():
-            self._kinds_by_label.setdefault(pair, []).append(kind)
-        for term in dict.fromkeys(spec.anti_affinity):
-            plan.counters.append(self._holder(term, kind))
-        for term in _unique(self._held.near(kind.labels)):
-            holder = self._holders[term]
-            if holder not in plan.refused_by and term_selects(term, kind.namespace, space, kind.labels):
-                plan.refused_by.append(holder)
-
-    def _holder(self, term: PodTerm, met: Kind) -> Counter:
-        """Return the counter of pods that hold a term of anti-affinity; tell the kinds that it refuses."""
-        found = self._holders.get(term)
-        if found is None:
-            found = self._holders[term] = Counter(self._table, term.topology_key, Holders(term), None)
-            self._counters["holders", term] = found
-            self._held.add(term.selector, term)
-            for kind in self._near(term.selector):
-                if kind is not met and term_selects(term, kind.namespace, self._space(kind.namespace), kind.labels):
-                    plan = self._plans[kind.index]
-                    plan.refused_by.append(found)
-                    plan.simple = None
-        return found
-
-    def _near(self, selector: Selector | None) -> list[Kind]:
-        """Return the kinds that a selector may match, each once; none that it does is left out."""
-        if selector is None:
-            return []
-        for requirement in selector.requirements:
-            if requirement.operator == "In":
-                pairs = ((requirement.key, value) for value in dict.fromkeys(requirement.values))
-                return [kind for pair in pairs for kind in self._kinds_by_label.get(pair, ())]
-        return self._book.kinds
-
-    def _counter(
-        self, key: str, counted: Matching | SpreadCounted, eligible: Lazy | None = None, how: Any = None
-    ) -> Counter:
-        """Return a counter with all pods that are there counted."""
-        identity = (key, counted, how)
-        found = self._counters.get(identity)
-        if found is None:
-            found = self._counters[identity] = Counter(self._table, key, counted, eligible)
-            found.synced()
-            self._counted.add(counted.selector(), found)
-            for kind in self._near(counted.selector()):
-                if counted.includes(kind, self._space(kind.namespace)):
-                    plan = self._plans[kind.index]
-                    plan.counters.append(found)
-                    found.add_all(plan.on)
-        return found
-
-    def _make_rules(self, kind: Kind, plan: Plan) -> Rules:
-        spec, space = kind.spec, self._space(kind.namespace)
-        affinity = None
-        if spec.affinity:
-            together = Matching.of(spec.affinity)
-            keys = dict.fromkeys(term.topology_key for term in spec.affinity)
-            counters = [self._counter(key, together) for key in keys]
-            affinity = AffinityRule(counters, self_match=together.includes(kind, space))
-        anti = [
-            AntiRule(
-                self._counter(term.topology_key, Matching.of([term])),
-                self_match=term_selects(term, kind.namespace, space, kind.labels),
-                text=f"anti-affinity: a matching pod is in its {term.topology_key}",
-            )
-            for term in dict.fromkeys(spec.anti_affinity)
-        ]
-        hard = [s for s in spec.spread if s.hard]
-        keys = dict.fromkeys(s.topology_key for s in hard)
-        rules = []
-        for one in hard:
-            counted = SpreadCounted(kind.namespace, one.selector)
-            affinity_part = (spec.node_selector, spec.node_affinity) if one.honor_affinity else None
-            how = (tuple(sorted(keys)), affinity_part, spec.tolerations if one.honor_taints else None)
-            rules.append(
-                SpreadRule(
-                    self._counter(one.topology_key, counted, self._eligible(how), how),
-                    one,
-                    self_match=selects(one.selector, kind.labels),
-                    grows=counted.includes(kind, space),
-                )
-            )
-        plan.rules = Rules(affinity, anti, rules)
-        return plan.rules
-
-    def _eligible(self, how: tuple[tuple[str, ...], Any, tuple[Toleration, ...] | None]) -> Lazy:
-        """Return which nodes a spread constraint looks at."""
-        found = self._places.get(("spread", how))
-        if found is None:
-            keys, affinity_part, tolerations = how
-            parts = [] if affinity_part is None else [self._table.matched(*affinity_part)]
-            if tolerations is not None:
-                parts.append(self._table.untainted(tolerations))
-
-            def compute(low: int, high: int) -> Flags:
-                good = np.ones(high - low, np.bool_)
-                for key in keys:
-                    good &= self._table.column(key).of()[low:high] >= 0
-                for part in parts:
-                    good &= part.of(high)[low:high]
-                return good
-
-            found = self._places["spread", how] = self._table.lazy(compute)
-        return found
+        self._relations.meet(kind, plan)
 
     def _where(self, kind: Kind, plan: Plan) -> Lazy:
         """Return where the rules that no placement changes let a kind be."""
@@ -713,25 +584,6 @@ class Simulation:
             return False
         return untolerated(node.taints, spec.tolerations) is None and not not_selected(spec, node)
 
-    def _is_sought(self, kind: Kind) -> bool:
-        """Whether a rule of any pod of the snapshot may look at such pods."""
-        if self._seekers is None:
-            self._seekers = LabelIndex()
-            for spec in self._specs.values():
-                for term in (*spec.affinity, *spec.anti_affinity):
-                    self._seekers.add(term.selector, term)
-                for spread in spec.spread:
-                    if spread.hard:
-                        self._seekers.add(spread.selector, spread.selector)
-        space = self._space(kind.namespace)
-        for seeker in self._seekers.near(kind.labels):
-            if isinstance(seeker, PodTerm):
-                if term_selects(seeker, kind.namespace, space, kind.labels):
-                    return True
-            elif selects(seeker, kind.labels):
-                return True
-        return False
-
     def _takes(self, kind: Kind, plan: Plan, index: int) -> bool:
         """Whether a node takes a pod that asks for nothing but resources and a node of some sort: mostly it does."""
         table = self._table
@@ -772,7 +624,7 @@ class Simulation:
             ):
                 if detail:
                     return rule, detail
-        rules = plan.rules or self._make_rules(kind, plan)
+        rules = plan.rules or self._relations.make_rules(kind, plan)
         for spread in rules.spread:
             detail = spread.refuses(index)
             if detail:
@@ -801,7 +653,3 @@ _NO_RULES: Final = Rules(None, [], [])
 def _count_in(shifts: dict[Kind, dict[int, int]], kind: Kind, index: int, count: int) -> None:
     numbers = shifts.setdefault(kind, {})
     numbers[index] = numbers.get(index, 0) + count
-
-
-def _unique(items: Iterable[Any]) -> list[Any]:
-    return list(dict.fromkeys(items))

@@ -61,8 +61,9 @@ def emulator(folder: Path, names: Sequence[str]) -> Iterator[Emulator]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    argv = [program(), "--fake", "--config", config, "--interface", "127.0.0.1", "--port", str(port)]
-    with daemon([*argv, "--ssl-certificate", chain, "--ssl-key", key], folder) as running:
+    argv: list[str | Path] = [program(), "--fake", "--config", config, "--interface", "127.0.0.1", "--port", str(port)]
+    argv += ["--ssl-certificate", chain, "--ssl-key", key]
+    with daemon(argv, folder) as running:
         running.wait_for(lambda: _answers(port))
         yield Emulator(port, chain, ids)
 

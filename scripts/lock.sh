@@ -7,7 +7,7 @@ trap 'rm -rf "$work"' EXIT
 "$1" -m venv "$work/venv"
 "$work/venv/bin/pip" --disable-pip-version-check --quiet install uv
 cd requirements
-for name in run server dev build controlplane im-server im-client; do
+for name in run server dev build controlplane im-server im-client sushy-tools; do
     with=""
     [ "$name" = server ] && with="--constraint run.txt"  # both are installed together
     # shellcheck disable=SC2086

@@ -23,6 +23,7 @@ MARKERS = (
     "ansible",
     "sshd",
     "ipmi",
+    "redfish",
     "snmp",
     "netns",
     "im_server",
@@ -93,6 +94,13 @@ def _im_client() -> str:
     return (done.stdout.strip() or "the client cannot be installed") if done.returncode else ""
 
 
+def _redfish() -> str:
+    """Install OpenStack's Redfish emulator where it is not there yet."""
+    argv = [sys.executable, "-m", "tests.rigs.sushy"]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
+    return (done.stdout.strip() or "the Redfish emulator cannot be installed") if done.returncode else ""
+
+
 def _postgres() -> str:
     if os.geteuid() == 0 and "postgres" not in {entry.pw_name for entry in pwd.getpwall()}:
         return "no user postgres to run it as"
@@ -112,6 +120,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
+    "redfish": _redfish,
     "snmp": lambda: _needs("snmpd", "snmpget", "snmpset"),
     "netns": lambda: "needs root" if os.geteuid() != 0 else _needs("ip"),
     "im_server": _im_server,

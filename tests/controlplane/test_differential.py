@@ -17,6 +17,7 @@ from clues.offline.case import arrived_node, case_of
 from clues.offline.objects import node_objects, objects_of
 from clues.offline.scenario import Scenario, read_scenarios
 from tests.clues.scenarios.places import OWN, SCENARIOS
+from tests.controlplane import choice
 from tests.controlplane.cluster import until
 from tests.controlplane.plane import ApiError
 from tests.controlplane.programs import build
@@ -53,9 +54,13 @@ def _is_for_the_scheduler(item: Scenario) -> bool:
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """Return a control plane in which nobody doubts nodes that have no kubelet."""
+    if choice.asked()[0] == "small":
+        pytest.skip("the small control plane has not the real scheduler")
     try:
         programs = build()
     except RuntimeError as error:
+        if choice.asked()[0] == "real":
+            pytest.fail(f"no Kubernetes control plane can be had: {error}")
         pytest.skip(f"no Kubernetes control plane can be had: {error}")
     plane = ControlPlane(tmp_path_factory.mktemp("scheduler"), programs, grace="24h")
     with running(plane) as started:

@@ -1,7 +1,8 @@
 """A Redfish service (DSP0266) on loopback over TLS: a service root, sessions, one ComputerSystem, and its Reset.
 
-Written here because a mock-up server from PyPI brings a web framework along. It is what DMTF's schemas ask of these
-resources and nothing more; what the tests need besides are faults: slow, dripping, full, and failing.
+OpenStack's emulator from PyPI runs too (sushy.py), but has no sessions, turns machines on and off seconds later at
+random, and never fails. This one is what DMTF's schemas ask of these resources and nothing more, at once; and it has
+the faults that the tests need: slow, dripping, full, and failing.
 """
 
 import base64

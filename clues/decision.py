@@ -124,7 +124,7 @@ class PodVerdict(msgspec.Struct, frozen=True):
     outcome: str
     """`fits` (a node has room: the scheduler will bind it), `ordered` (a node that comes now), `upcoming` (one ordered
     before), `unschedulable`, `resting`, `limit`, `ignored` (gated, foreign scheduler, expendable ...), `waiting`
-    (one node is tried first)."""
+    (one node is tried first, its gang is not whole, or the scheduler has not looked at it yet)."""
     place: str = ""
     """Node or pool."""
     refusals: tuple[Refusal, ...] = ()
@@ -143,7 +143,7 @@ class NodeVerdict(msgspec.Struct, frozen=True):
 
 
 class PoolRest(msgspec.Struct, frozen=True):
-    """A pool's failures and its rest."""
+    """The failures of a pool, or of a node's removal, and its rest."""
 
     failed_at: float
     rest_s: float
@@ -169,6 +169,8 @@ class Memory(msgspec.Struct, frozen=True):
     """Group key of pods beyond simulation -> when one node was ordered for them (`one node, then look`)."""
     removing: Mapping[str, float] = {}
     """Node whose removal has begun -> when."""
+    removal_rests: Mapping[str, PoolRest] = {}
+    """Node whose removal failed -> how long it is left alone, while others have their turn."""
 
 
 class Decision(msgspec.Struct, frozen=True):

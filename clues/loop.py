@@ -22,12 +22,12 @@ import structlog
 from clues.actions.machines import MachineBook
 from clues.actions.runner import Runner
 from clues.actions.state import NODE_WORDS, PoolFailure, Turn
-from clues.decision import Decision, Memory, PowerOn
-from clues.history import ActionKind, ActionRecord, History, Recording, Unwritable
+from clues.decision import Decision, Memory, PoolRest, PowerOn
+from clues.history import ActionKind, ActionRecord, History, Phase, Recording, Unwritable
 from clues.history.recorder import Recorder
 from clues.history.tracker import Tracker
 from clues.options import Policy, Pool
-from clues.policy.backoff import failed
+from clues.policy.backoff import failed, removal_failed
 from clues.policy.slurm_jobs import UNSEEN_S
 from clues.settings import Settings
 from clues.snapshot import Machine, Snapshot
@@ -318,6 +318,8 @@ class Loop:
             self._due_at = self._next_due(decision, snapshot, now, mono, rest_ends)
             if self.runner.problem:  # it could not be stored: tried again at the next tick
                 self._due_at = mono + self._settings.loop.tick_s
+            elif acted:  # what was ordered now is upcoming then, and people are told so though nothing else changes
+                self._due_at = min(self._due_at, mono + self._settings.loop.tick_s)
         # from here on nothing waits for us
         pass_ms = (time.perf_counter() - began) * 1000
         self.errors.pop("pass", None)
@@ -396,7 +398,7 @@ class Loop:
         return True
 
     def _take_failures(self, now: float) -> list[PoolFailure]:
-        """Let pools rest whose orders failed: the next decision turns to others at once."""
+        """Let pools and nodes rest whose orders and removals failed: the next decision turns to others."""
         failures = [*self.runner.failures]
         self.runner.failures.clear()
         memory = self._memory
@@ -405,9 +407,19 @@ class Loop:
             if failure.machine:
                 given_up = {**memory.given_up, f"{failure.pool}/{failure.machine}": now}
                 memory = msgspec.structs.replace(memory, given_up=given_up)
-        if self.runner.removal_failures:
-            self.runner.removal_failures.clear()
+        for removal in self.runner.removal_failures:
             memory = msgspec.structs.replace(memory, last_failure=now)
+            if removal.node:
+                memory = removal_failed(memory, removal.node, now, removal.reason, self._policy.removal_backoff)
+        self.runner.removal_failures.clear()
+        gone = {
+            turn.record.node
+            for turn in self.runner.turns
+            if turn.record.kind is ActionKind.POWER_OFF and turn.record.phase is Phase.DONE
+        }
+        if not gone.isdisjoint(memory.removal_rests):  # a machine that comes back under its name begins anew
+            rests = {node: rest for node, rest in memory.removal_rests.items() if node not in gone}
+            memory = msgspec.structs.replace(memory, removal_rests=rests)
         if memory is not self._memory:
             self._memory, self._unsaved = memory, True
         return failures
@@ -562,14 +574,17 @@ def shifted(memory: Memory, seconds: float) -> Memory:
     def moved(times: Mapping[str, float]) -> dict[str, float]:
         return {name: at + seconds for name, at in times.items()}
 
-    rests = {
-        pool: msgspec.structs.replace(rest, failed_at=rest.failed_at + seconds, until=rest.until + seconds)
-        for pool, rest in memory.rests.items()
-    }
+    def rested(rests: Mapping[str, PoolRest]) -> dict[str, PoolRest]:
+        return {
+            name: msgspec.structs.replace(rest, failed_at=rest.failed_at + seconds, until=rest.until + seconds)
+            for name, rest in rests.items()
+        }
+
     return msgspec.structs.replace(
         memory,
         unneeded_since=moved(memory.unneeded_since),
-        rests=rests,
+        rests=rested(memory.rests),
+        removal_rests=rested(memory.removal_rests),
         last_scale_up=None if memory.last_scale_up is None else memory.last_scale_up + seconds,
         last_failure=None if memory.last_failure is None else memory.last_failure + seconds,
         given_up=moved(memory.given_up),

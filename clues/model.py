@@ -194,8 +194,9 @@ class PodSpec(msgspec.Struct, frozen=True, gc=False):
     """(volume name, `emptyDir` | `hostPath`) whose content is lost with the node; memory-backed ones are not here."""
     grace_s: int = 30
     gang: str = ""
-    """All-or-nothing group (namespace-local), from the pod-group label; "" for none."""
+    """All-or-nothing group (namespace-local), from the pod-group label or annotation; "" for none."""
     gang_size: int = 0
+    """Members that it needs; 0: nobody says it."""
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False):

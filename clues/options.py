@@ -96,7 +96,7 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BackOff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long a pool rests after its failures: doubled only by a failure that comes after the last rest ended."""
+    """How long something rests after its failures: doubled only by a failure that comes after the last rest ended."""
 
     initial_s: float = 300.0
     max_s: float = 1800.0
@@ -151,6 +151,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_booting: int | None = None
     """Power-ups under way at once over all pools."""
     backoff: BackOff = BackOff()
+    """Of a pool whose order failed."""
+    removal_backoff: BackOff = BackOff(max_s=3600.0)
+    """Of a node whose removal failed."""
     expendable_below: int = -10
     ok_unready: int = 3
     max_unready_percent: float = 45.0

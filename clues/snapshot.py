@@ -73,7 +73,8 @@ class NodeState(msgspec.Struct, frozen=True, dict=True):
         """What its pods have in common, one of those that have it, and how many they are."""
         found: dict[Alike, tuple[Pod, int]] = {}
         for pod in self.pods:
-            key = (pod.namespace, id(pod.spec), id(pod.labels), pod.deleting)
+            labels = pod.labels
+            key = (pod.namespace, id(pod.spec), id(labels) if labels else 0, pod.deleting)
             one, number = found.get(key, (pod, 0))
             found[key] = (one, number + 1)
         return tuple((key, one, number) for key, (one, number) in found.items())

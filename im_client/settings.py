@@ -1,6 +1,7 @@
 """The settings of `im`: what may be set, what it means, and where it is looked for."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -65,6 +66,8 @@ class ServerSettings:
 
     host: str = "127.0.0.1"
     port: int = 8800
+    public_url: str = ""
+    public_ca_file: Path = Path()
     tls_certificate: Path = Path()
     tls_key: Path = Path()
     providers: tuple[str, ...] = ()
@@ -96,6 +99,7 @@ class RemoteSettings:
     request_s: float = 600.0
     wait_s: float = 7200.0
     poll_s: float = 2.0
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,8 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "timeouts.stop_s": ("How long a machine may take to stop.", "s"),
     "server.host": ("Address that `im serve` listens on.", ""),
     "server.port": ("Port that it listens on.", ""),
+    "server.public_url": ("Address under which machines reach this server, for clusters that scale themselves.", ""),
+    "server.public_ca_file": ("Certificates (PEM) that vouch for it, where machines do not know them.", ""),
     "server.tls_certificate": ("Certificate chain (PEM); with it the server speaks HTTPS only.", ""),
     "server.tls_key": ("Key of the certificate (PEM).", ""),
     "server.providers": ("Providers that callers may use; none: the one of the setting `provider`.", ""),
@@ -177,6 +183,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "remote.request_s": ("How long one answer may take.", "s"),
     "remote.wait_s": ("How long a change is followed at a server that is not ours.", "s"),
     "remote.poll_s": ("How often such a server is asked how it stands.", "s"),
+    "remote.replace": ("Let ours delete machines that cannot be changed as a template says, and make them anew.", ""),
     "providers": ("Provider -> its own settings; see the provider's page.", ""),
     "sites": ("Name of a place -> `provider`, and settings that differ from that provider's own.", ""),
 }
@@ -211,6 +218,8 @@ def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str]
         settings,
         server=replace(
             server,
+            public_url=_web_address(server.public_url, loaded.origins["server.public_url"]),
+            public_ca_file=_file(server.public_ca_file, cwd),
             tls_certificate=_file(server.tls_certificate, cwd),
             tls_key=_file(server.tls_key, cwd),
             catalogue=_absolute(server.catalogue, loaded.origins["server.catalogue"], cwd),
@@ -240,6 +249,9 @@ def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str]
         ansible=ansible,
     )
     return Loaded(settings, loaded.origins)
+
+
+_WEB: Final = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?(/[A-Za-z0-9._~/-]*)?")
 
 
 _LEAST: Final[Mapping[str, float]] = {
@@ -280,6 +292,21 @@ def _absolute(folders: tuple[str, ...], origin: str, cwd: Path) -> tuple[str, ..
     file, _, line = origin.rpartition(":")
     base = Path(file).parent if line.isdigit() else cwd
     return tuple(str((base / Path(folder).expanduser()).absolute()) for folder in folders)
+
+
+def _web_address(text: str, origin: str) -> str:
+    """Return an address without its last slash; empty stays empty.
+
+    Raises:
+        Misconfigured: it is none that a machine could ask, or holds a password.
+    """
+    found = _WEB.fullmatch(text)
+    if text and (found is None or not 0 < int(found["port"] or 1) < 2**16):
+        raise Misconfigured(
+            f"{origin}: server.public_url is {text[:200]!r}, and no address of a server",
+            "such as https://im.example.org:8800, without a name, a password or a query",
+        )
+    return text.rstrip("/")
 
 
 def _file(path: Path, cwd: Path) -> Path:

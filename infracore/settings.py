@@ -5,51 +5,26 @@ leaf is described by an `Option`, from which the loader, `config show` and the r
 knows neither product: it takes the files, the environment and the words of the command line as arguments.
 """
 
-import dataclasses
-import difflib
-import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 import yaml
 
+from infracore.decoding import Fitted, Steps, fit, shown
 from infracore.errors import Misconfigured
+from infracore.options import Given, Option, Problem, expanded, options, owner_of, unknown
+from infracore.settings_file import line_of, values_of_file
 
-__all__ = ["Loaded", "Option", "load", "options"]
+__all__ = ["Examined", "Loaded", "Option", "Problem", "examine", "load", "options", "told"]
 
 _T = TypeVar("_T")
 DEFAULT: Final = "default"
-_DEEPEST: Final = 100
-"""Nesting of a file. libyaml's composer recurses in C: at 200,000 brackets the process dies of it."""
-_MOST_VALUES: Final = 1_000_000
-"""Values of a file with its aliases written out: nine lines of aliases of aliases stand for 9^9."""
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting."""
-
-    name: str
-    """Dotted: `ansible.forks`."""
-    type: Any
-    default: object
-    env: str
-    """Its environment variable; "" where it has none."""
-    doc: str = ""
-    unit: str = ""
-    free: bool = False
-    """Whether any keys may stand below it, which somebody else checks."""
-
-    @property
-    def type_name(self) -> str:
-        """The type as people say it: `text`, `integer`, `number`, `yes/no`, `folder`, `list of text`, `a | b`."""
-        return _type_name(self.type)
+_MOST_PROBLEMS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +37,32 @@ class Loaded(Generic[_T]):
 
     value: _T
     origins: Mapping[str, str]
+    nodes: Mapping[str, tuple[Path, yaml.Node]] = field(default_factory=dict, repr=False, compare=False)
+    """What files give, as written: for the lines of what lies within."""
+
+    def place(self, steps: Steps) -> str:
+        """Return where a value, or a part of one, comes from; "" for a default."""
+        for end in range(len(steps), 0, -1):
+            name = ".".join(map(str, steps[:end]))
+            if name in self.nodes:
+                return line_of(*self.nodes[name], steps[end:])
+            if any(isinstance(step, int) for step in steps[:end]):
+                continue
+            found = [o for key, o in self.origins.items() if key == name or key.startswith(f"{name}.")]
+            if found and found[0] == DEFAULT:
+                found = [origin for origin in found if origin != DEFAULT]
+            if found:
+                return found[0]
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """A value that one layer gives."""
+class Examined(Generic[_T]):
+    """Settings with what is wrong with them: what could not be read is left out of the value."""
 
-    name: str
-    value: Any
-    origin: str
-
-
-def options(spec: type, program: str, docs: Mapping[str, tuple[str, str]]) -> tuple[Option, ...]:
-    """List every leaf of a specification; `docs` maps dotted names to (sentence, unit)."""
-    return tuple(_leaves(spec, program, docs, ""))
+    loaded: Loaded[_T]
+    problems: tuple[Problem, ...]
+    fitted: Fitted
 
 
 def load(
@@ -93,232 +80,121 @@ def load(
     `overrides` maps dotted names to values, or to text that is read as an environment variable's.
 
     Raises:
-        Misconfigured: a file that is no YAML mapping, an unknown key, a value of the wrong type; it says where.
+        Misconfigured: a file that is no YAML mapping, unknown keys, values of the wrong type; it says where.
+    """
+    found = examine(spec, program, files=files, environ=environ, overrides=overrides, docs=docs)
+    if found.problems:
+        raise told(found.problems, f"run: {program} config show --origin")
+    return found.loaded
+
+
+def examine(
+    spec: type[_T],
+    program: str,
+    *,
+    files: Sequence[Path],
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object],
+    docs: Mapping[str, tuple[str, str]],
+) -> Examined[_T]:
+    """Merge the layers as `load` does, and go on at what is wrong.
+
+    Raises:
+        Misconfigured: a file cannot be read, or is no YAML mapping at all.
     """
     known = {option.name: option for option in options(spec, program, docs)}
     merged: dict[str, Any] = {}
     origins: dict[str, str] = dict.fromkeys(known, DEFAULT)
-    layers = [_of_file(path, known) for path in files]
-    layers += [_of_environment(environ, known), _of_command_line(overrides, known)]
+    nodes: dict[str, tuple[Path, yaml.Node]] = {}
+    problems: list[Problem] = []
+    layers = [values_of_file(path, known, problems) for path in files]
+    layers += [_of_environment(environ, known, problems), _of_commandline_of(overrides, known, problems)]
     for layer in layers:
         for given in layer:
             _put(merged, given.name, given.value)
             origins[given.name] = given.origin
-            owner = _owner(given.name, known)
+            nodes.pop(given.name, None)
+            if given.node is not None:
+                nodes[given.name] = given.node
+            owner = owner_of(given.name, known)
             if owner is not None:
                 origins[owner.name] = given.origin
-    try:
-        value = msgspec.convert(merged, spec, strict=False, dec_hook=_path)
-    except msgspec.ValidationError as error:
-        raise _wrong(error, origins, program) from error
-    return Loaded(value, origins)
+    fitted = fit(merged, spec, _path)
+    value = msgspec.convert(fitted.value, spec, strict=False, dec_hook=_path)
+    loaded = Loaded(value, origins, nodes)
+    for misfit in fitted.misfits:
+        of = f" ({misfit.owner!r})" if misfit.owner else ""
+        said = f"{shown(misfit.steps)}{of}: {misfit.said}"
+        steps = (*misfit.steps[:-1], misfit.meant) if misfit.meant and misfit.steps else misfit.steps
+        problems.append(Problem(loaded.place(misfit.steps), said, misfit.hint, steps))
+    return Examined(loaded, tuple(problems), fitted)
 
 
-# the specification
+def told(problems: Sequence[Problem], hint: str) -> Misconfigured:
+    """Return the error that says all of them, by line, 50 at most; `hint` where they have none of their own."""
+    problems = sorted(problems, key=lambda problem: _order(problem.place))
+    if len(problems) == 1:
+        return Misconfigured(str(problems[0]), problems[0].hint or hint)
+    lines = [f"{problem}; {problem.hint}" if problem.hint else str(problem) for problem in problems[:_MOST_PROBLEMS]]
+    if len(problems) > _MOST_PROBLEMS:
+        lines.append(f"and {len(problems) - _MOST_PROBLEMS} more")
+    return Misconfigured("\n".join(lines), hint)
 
 
-def _leaves(spec: Any, program: str, docs: Mapping[str, tuple[str, str]], prefix: str) -> Iterator[Option]:
-    hints = typing.get_type_hints(spec)
-    for name, default in _defaults(spec):
-        kind = hints[name]
-        dotted = f"{prefix}{name}"
-        if isinstance(kind, type) and (dataclasses.is_dataclass(kind) or issubclass(kind, msgspec.Struct)):
-            yield from _leaves(kind, program, docs, f"{dotted}.")
-            continue
-        free = typing.get_origin(kind) in {dict, Mapping}
-        env = "" if free else f"{program}_{dotted}".upper().replace(".", "_").replace("-", "_")
-        doc, unit = docs.get(dotted, ("", ""))
-        yield Option(dotted, kind, default, env, doc, unit, free)
-
-
-def _defaults(spec: Any) -> list[tuple[str, object]]:
-    if issubclass(spec, msgspec.Struct):
-        fields = msgspec.structs.fields(spec)
-        return [(f.name, f.default if f.default is not msgspec.NODEFAULT else None) for f in fields]
-    return [(f.name, f.default if f.default is not dataclasses.MISSING else None) for f in dataclasses.fields(spec)]
-
-
-_TYPE_NAMES: Final[Mapping[Any, str]] = {
-    str: "text",
-    int: "integer",
-    float: "number",
-    bool: "yes/no",
-    Path: "path",
-    types.NoneType: "nothing",
-}
-
-
-def _type_name(kind: Any) -> str:
-    if kind in _TYPE_NAMES:
-        return _TYPE_NAMES[kind]
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return " | ".join(str(member.value) for member in kind)
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return "mapping"
-    inner = [arg for arg in typing.get_args(kind) if arg is not Ellipsis]
-    if typing.get_origin(kind) in {tuple, list}:
-        return f"list of {_type_name(inner[0])}"
-    if typing.get_origin(kind) in {dict, Mapping}:
-        return "mapping"
-    return " | ".join(_type_name(arg) for arg in inner) or str(kind)
+def _order(place: str) -> tuple[bool, str, int]:
+    file, colon, line = place.rpartition(":")
+    return (False, file, int(line)) if colon and line.isascii() and line.isdigit() else (True, "", 0)
 
 
 # the layers
 
 
-def _of_file(path: Path, known: Mapping[str, Option]) -> list[_Given]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"cannot read the settings file {path}: {error}") from error
-    try:
-        _refuse_depth(text, path)
-        node = yaml.compose(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise Misconfigured(f"the settings file {path} is not YAML: {' '.join(str(error).split())}") from error
-    if node is None:
-        return []
-    _weigh(node, path, {})
-    return list(_said(node, "", path, known))
-
-
-def _refuse_depth(text: str, path: Path) -> None:
-    """Refuse deep nesting before anything is composed."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _DEEPEST:
-                raise Misconfigured(f"{_place(path, event)}: nested deeper than {_DEEPEST}")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-
-
-def _weigh(node: yaml.Node, path: Path, known: dict[int, int]) -> int:
-    """Return for how many values a node stands. Refuses too many, and an alias inside of what it stands for.
-
-    An anchor stands before its aliases, so this goes no deeper than what is written.
-    """
-    if id(node) in known:
-        if not known[id(node)]:
-            raise Misconfigured(f"{_place(path, node)}: an alias stands inside of what it stands for")
-        return known[id(node)]
-    known[id(node)] = 0
-    weight = 1
-    if isinstance(node, yaml.MappingNode):
-        weight += sum(_weigh(key, path, known) + _weigh(value, path, known) for key, value in node.value)
-    elif isinstance(node, yaml.SequenceNode):
-        weight += sum(_weigh(item, path, known) for item in node.value)
-    if weight > _MOST_VALUES:
-        raise Misconfigured(f"{_place(path, node)}: with its aliases this stands for more than {_MOST_VALUES} values")
-    known[id(node)] = weight
-    return weight
-
-
-def _said(node: yaml.Node, prefix: str, path: Path, known: Mapping[str, Option]) -> Iterator[_Given]:
-    """Yield what a mapping of a file says; a section with nothing in it says nothing."""
-    if prefix and node.tag == "tag:yaml.org,2002:null":
-        return
-    if not isinstance(node, yaml.MappingNode):
-        what = prefix.rstrip(".") or "the file"
-        raise Misconfigured(f"{_place(path, node)}: {what} is not a mapping of settings")
-    seen: set[str] = set()
-    for key, value in node.value:
-        where, name = _place(path, key), f"{prefix}{key.value}"
-        if not isinstance(key, yaml.ScalarNode):
-            raise Misconfigured(f"{where}: the name of a setting must be one word")
-        if name in seen:
-            raise Misconfigured(f"{where}: {name} stands twice")
-        seen.add(name)
-        owner = _owner(name, known)
-        if owner is not None and not (owner.free and (name == owner.name or isinstance(value, yaml.MappingNode))):
-            yield _Given(name, _constructed(value, owner, path), where)
-        elif owner is not None or any(option.startswith(f"{name}.") for option in known):
-            yield from _said(value, f"{name}.", path, known)
-        else:
-            raise Misconfigured(f"{where}: there is no setting {name!r}", _near(name, known))
-
-
-def _constructed(node: yaml.Node, option: Option, path: Path) -> Any:
-    _refuse_twice(node, option, path)
-    try:
-        value = yaml.CSafeLoader("").construct_document(node)
-        return path.parent / _expanded(value) if option.type is Path and isinstance(value, str) else value
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist, a path that cannot be
-        raise Misconfigured(f"{_place(path, node)}: {option.name}: {' '.join(str(error).split())}") from error
-
-
-def _refuse_twice(node: yaml.Node, option: Option, path: Path) -> None:
-    """Refuse a key that stands twice in a mapping within a value: YAML would keep the last and say nothing."""
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_twice(item, option, path)
-    elif isinstance(node, yaml.MappingNode):
-        seen: set[object] = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise Misconfigured(f"{_place(path, key)}: {option.name}: {key.value} stands twice in one mapping")
-                seen.add(key.value)
-            _refuse_twice(value, option, path)
-
-
-def _place(path: Path, part: yaml.Node | yaml.Event) -> str:
-    mark = part.start_mark
-    return f"{path}:{mark.line + 1}" if mark is not None else str(path)
-
-
-def _of_environment(environ: Mapping[str, str], known: Mapping[str, Option]) -> list[_Given]:
+def _of_environment(environ: Mapping[str, str], known: Mapping[str, Option], wrong: list[Problem]) -> list[Given]:
     found = []
     for option in known.values():
         if environ.get(option.env):
             origin = f"environment {option.env}"
-            found.append(_Given(option.name, _word(environ[option.env], option, origin), origin))
+            try:
+                found.append(Given(option.name, _word(environ[option.env], option), origin))
+            except ValueError as error:
+                wrong.append(Problem(origin, str(error)))
     return found
 
 
-def _of_command_line(overrides: Mapping[str, object], known: Mapping[str, Option]) -> list[_Given]:
+def _of_commandline_of(
+    overrides: Mapping[str, object], known: Mapping[str, Option], wrong: list[Problem]
+) -> list[Given]:
     found = []
     for name, value in overrides.items():
-        owner = _owner(name, known)
+        owner = owner_of(name, known)
         if owner is None:
-            raise Misconfigured(f"there is no setting {name!r}", _near(name, known))
-        word = _word(value, owner, "the command line") if isinstance(value, str) else value
+            wrong.append(unknown("", name, known))
+            continue
+        try:
+            word = _word(value, owner) if isinstance(value, str) else value
+        except ValueError as error:
+            wrong.append(Problem("the command line", str(error)))
+            continue
         if owner.free and name == owner.name and not isinstance(word, Mapping):
-            raise Misconfigured(f"the setting {name} has settings below it", f"say which: {name}.NAME.KEY=VALUE")
-        found.append(_Given(name, word, "command line"))
+            said = f"the setting {name} has settings below it"
+            wrong.append(Problem("", said, f"say which: {name}.NAME.KEY=VALUE"))
+        else:
+            found.append(Given(name, word, "command line"))
     return found
 
 
-def _word(text: str, option: Option, where: str) -> Any:
-    """Read a word of the environment or the command line: text stays text, the rest is YAML."""
+def _word(text: str, option: Option) -> Any:
+    """Read a word of the environment or the command line: text stays text, the rest is YAML. Raises ValueError."""
     kinds = typing.get_args(option.type) if isinstance(option.type, types.UnionType) else (option.type,)
     if any(isinstance(kind, type) and issubclass(kind, str | Path) for kind in kinds):
         return text
     try:
         return yaml.load(text, Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, ValueError) as error:
-        raise Misconfigured(f"{where}: {text!r} is no value of {option.name}") from error
+        raise ValueError(f"{text!r} is no value of {option.name}") from error
 
 
-# names and merging
-
-
-def _owner(name: str, known: Mapping[str, Option]) -> Option | None:
-    """Return the option that a dotted name is, or the free one that it lies below."""
-    if name in known:
-        return known[name]
-    return next((o for o in known.values() if o.free and name.startswith(f"{o.name}.")), None)
-
-
-def _near(name: str, known: Mapping[str, Option]) -> str:
-    sections = {option.rsplit(".", 1)[0] for option in known if "." in option}
-    near = difflib.get_close_matches(name, [*known, *sorted(sections)], n=1)
-    if not near:  # the right name in the wrong section
-        near = [option for option in known if option.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:1]
-    return f"did you mean {near[0]!r}?" if near else "`config show` lists all settings"
+# merging
 
 
 def _put(merged: dict[str, Any], dotted: str, value: Any) -> None:
@@ -332,27 +208,7 @@ def _put(merged: dict[str, Any], dotted: str, value: Any) -> None:
 
 def _path(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str | Path):
-        return _expanded(value)
+        return expanded(value)
     if kind is Path:
         raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
     raise NotImplementedError(kind)
-
-
-def _expanded(text: str | Path) -> Path:
-    """Return the path with `~` written out. Raises ValueError where it can be none."""
-    if "\0" in str(text):
-        raise ValueError(f"{str(text)!r} is no path")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:  # ~NAME of a user that does not exist
-        raise ValueError(f"{str(text)!r}: there is no such home folder") from error
-
-
-def _wrong(error: msgspec.ValidationError, origins: Mapping[str, str], program: str) -> Misconfigured:
-    """Name the setting that msgspec names as `$.section.name` or `$.name[...]`, and the place it comes from."""
-    said, _, path = str(error).partition(" - at `$.")
-    name = re.split(r"[`\[]", path)[0]
-    origin = origins.get(name, DEFAULT)
-    place = "" if origin == DEFAULT else f"{origin}: "
-    shown = path.rstrip("`") if "]." in path else name  # `pools[...].min`: the key within a list is worth saying
-    return Misconfigured(f"{place}{shown}: {said}", f"run: {program} config show --origin")

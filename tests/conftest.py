@@ -7,6 +7,7 @@ they stay in one process in their order. All others go wherever there is time.
 import hypothesis
 import pytest
 
+from tests.controlplane import choice
 from tests.laws import some
 
 # nothing here judges how quick this machine is
@@ -19,6 +20,10 @@ _GROUPS = {
     "servers": ("browser", "controlplane", "im_server", "im_client", "schemathesis", "slurm", "postgres"),
     "machines": ("machines", "vm", "ansible", "sshd", "ipmi", "snmp", "netns", "install"),
 }
+
+
+def pytest_report_header() -> str:
+    return choice.header()
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook

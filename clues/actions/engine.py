@@ -13,7 +13,7 @@ import msgspec
 from clues.actions.drainer import forgiving
 from clues.actions.hooks import Hooks
 from clues.actions.machines import MachineBook
-from clues.actions.state import Live, PoolFailure, Turn
+from clues.actions.state import Live, PoolFailure, RemovalFailure, Turn
 from clues.actions.workers import Outcome, Workers
 from clues.drain.base import Drain
 from clues.history import ActionKind, ActionRecord, History, Phase, Unwritable
@@ -74,7 +74,7 @@ class Engine(ABC):
         self._reports: dict[str, dict[str, MachineReport]] = {}
         self.turns: list[Turn] = []
         self.failures: list[PoolFailure] = []
-        self.removal_failures: list[str] = []
+        self.removal_failures: list[RemovalFailure] = []
         self.driver_problems: dict[str, str] = {}
         self.problem = ""
         """Why nothing is ordered or turned off although it should; "" if nothing."""

@@ -5,7 +5,7 @@ from typing import Final
 from clues.actions.drainer import empty, forgiving, verify
 from clues.actions.engine import CLUSTER, SEE_OPEN_S
 from clues.actions.orders import Orders
-from clues.actions.state import Live
+from clues.actions.state import Live, RemovalFailure
 from clues.decision import Removal, RemovalKind
 from clues.history import ActionKind, ActionRecord, Phase
 from clues.power.base import PowerState
@@ -306,5 +306,5 @@ class Removals(Orders):
             self._book.change(record.pool, record.machine, order="")
         why = live.why_return or record.error
         if live.failed:
-            self.removal_failures.append(f"{live.record.node or live.record.machine}: {why}")
+            self.removal_failures.append(RemovalFailure(live.record.node, why))
         self._move(live, Phase.FAILED if live.failed else Phase.CANCELLED, error=why)

@@ -9,7 +9,7 @@ import msgspec
 from clues.history import ActionKind, ActionRecord, Phase
 from infracore.errors import InfraError
 
-__all__ = ["NODE_WORDS", "Live", "PoolFailure", "Turn"]
+__all__ = ["NODE_WORDS", "Live", "PoolFailure", "RemovalFailure", "Turn"]
 
 
 @dataclass(eq=False, slots=True)
@@ -51,6 +51,14 @@ class PoolFailure(msgspec.Struct, frozen=True):
     error: InfraError | None = None
     machine: str = ""
     """Machine that was given up; "" where there was none yet."""
+
+
+class RemovalFailure(msgspec.Struct, frozen=True):
+    """A removal failed: the node is in use again, and is to be left alone for a while."""
+
+    node: str
+    """"" where the machine never became one."""
+    reason: str
 
 
 NODE_WORDS: Final = {

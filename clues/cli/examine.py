@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clues.settings import ClusterKind, Settings
+from clues.settings.checks import warnings_of
 from infracore.errors import InfraError, NotFound
 from infracore.process import run
 from infracore.units import format_duration
@@ -53,6 +54,8 @@ def examine(load: Callable[[], Settings], parts: Mapping[str, Examination] | Non
         pools = ", ".join(pool.name for pool in settings.pools) or "no pools: nothing can be ordered"
         severity = Severity.OK if settings.pools else Severity.WARNING
         found.append(Finding("settings", "file", severity, f"well; {pools}", "" if settings.pools else "add `pools`"))
+        doubts = warnings_of(settings) if settings.pools else []
+        found += [Finding("settings", "pools", Severity.WARNING, said, "say it there") for _, said in doubts[:20]]
     except InfraError as error:
         found.append(
             Finding("settings", "file", Severity.ERROR, error.message, error.hint or "run: clues config check")

@@ -9,6 +9,7 @@ import msgspec
 from clues.control import ActionView, NodeView
 from clues.decision import Block, Decision, PodVerdict, Refusal, Removal
 from clues.history import Recording
+from clues.history.pod_answer import NO_POD_HINT, pod_answer
 from infracore.cli.tables import counted
 from infracore.cli.text import clean
 from infracore.errors import NotFound
@@ -27,7 +28,7 @@ _BLOCKS: Final[Mapping[Block, str]] = {
     Block.NOT_UNNEEDED_LONG_ENOUGH: "it has not been unneeded for long enough (unneeded_s)",
     Block.NOT_UNREADY_LONG_ENOUGH: "it has not been unready for long enough (policy.unready_s)",
     Block.UNREADY_DISABLED: "it is not ready, and policy.remove_unready is off",
-    Block.COOLDOWN: "nodes were ordered, or a removal failed, a short while ago",
+    Block.COOLDOWN: "nodes were ordered, or a removal failed (this node's own, or another's), a short while ago",
     Block.BEING_DELETED: "it is on its way out already",
     Block.BOOTING: "it was ordered and is still coming",
     Block.BUDGET: "a disruption budget of the policy is used up",
@@ -195,39 +196,30 @@ def recorded_answer(recording: Recording, name: str) -> Mapping[str, Any]:
     """Answer as the daemon would have after a recorded decision.
 
     Raises:
-        NotFound: neither a node nor a pending pod of the recording has the name.
+        NotFound: no node, machine or pod of the recording has the name.
     """
     decision, snapshot = recording.decision, recording.snapshot
     if name in snapshot.nodes:
         return _recorded_node(recording, name)
     for machines in snapshot.machines.values():
         for machine in machines:
-            if machine.name == name:
+            if name in {machine.name, f"{machine.pool}/{machine.name}"}:
                 if machine.node in snapshot.nodes:
                     return _recorded_node(recording, machine.node)
-                view = NodeView(name, machine.pool, name, machine.state.value, machine.since, held=machine.held)
+                view = NodeView(
+                    machine.name, machine.pool, machine.name, machine.state.value, machine.since, held=machine.held
+                )
                 return _answer_of_node(view, decision)
-    for verdict in decision.pods:
-        for ref in verdict.pods:
-            if name in {ref.name, str(ref)}:
-                return {
-                    "kind": "pod",
-                    "name": str(ref),
-                    "summary": verdict.outcome,
-                    "details": {"verdict": verdict},
-                }
-    for pod in snapshot.pending:
-        if name in {pod.name, str(pod.ref)}:
-            return {
-                "kind": "pod",
-                "name": str(pod.ref),
-                "summary": "pending, and the decision says nothing of it",
-                "details": {"verdict": None},
-            }
-    raise NotFound(
-        f"the recording has neither a node nor a pending pod {name!r}",
-        f"it has {counted(len(snapshot.nodes), 'node')} and {counted(len(snapshot.pending), 'pending pod')}",
-    )
+    said = "pending, and the decision says nothing of it"
+    answer = pod_answer(snapshot, decision, name, undecided=said)
+    if answer is None:
+        running = sum(len(state.pods) for state in snapshot.nodes.values())
+        held = f"{counted(len(snapshot.pending), 'pending pod')} and {counted(running, 'running pod')}"
+        raise NotFound(
+            f"the recording has neither a node, nor a machine, nor a pod {name!r}",
+            f"it has {counted(len(snapshot.nodes), 'node')}, {held}; {NO_POD_HINT}",
+        )
+    return answer
 
 
 def _recorded_node(recording: Recording, name: str) -> Mapping[str, Any]:

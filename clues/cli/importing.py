@@ -4,14 +4,12 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
 import yaml
 
-from clues.options import Pool
-from clues.power.registry import check_drivers
+from clues.power.registry import driver_problems
 from clues.settings import load_settings
 from clues.settings.clues2_files import Imported
-from infracore.errors import Conflict, InfraError, Misconfigured
+from infracore.errors import Conflict, Misconfigured
 
 __all__ = ["as_yaml", "checked", "still_open", "write_new"]
 
@@ -26,20 +24,15 @@ def as_yaml(found: Imported, folder: Path, to_set: list[str] | None = None) -> s
 
 def checked(text: str) -> list[str]:
     """Return what `clues config check` would say is wrong with the settings, a sentence each."""
-    plain = yaml.safe_load(text)
     wrong: list[str] = []
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clues.yaml"
         path.write_text(text, encoding="utf-8")
         try:
-            load_settings(environ={}, config=path)
+            load_settings(environ={}, config=path, drivers_of=driver_problems)
         except Misconfigured as error:
             place = re.compile(rf"^{re.escape(str(path))}:([0-9]+:)? *")
             wrong += [place.sub("", line) for line in error.message.splitlines()]
-    try:  # also where the settings want for something: a machine's address is as wrong then
-        check_drivers(plain.get("drivers", {}), msgspec.convert(plain.get("pools", []), tuple[Pool, ...]))
-    except InfraError as error:
-        wrong += error.message.splitlines()
     return wrong
 
 

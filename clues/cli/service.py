@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clues.api.server import start_servers
 from clues.daemon import Daemon
+from clues.power.registry import driver_problems
 from clues.settings import Settings, load_settings
 from infracore.exitcodes import ExitCode
 from infracore.logs import configure_logs
@@ -21,7 +22,9 @@ def serve(*, config: Path | None, overrides: Mapping[str, object], environ: Mapp
     """
 
     def load() -> Settings:
-        return load_settings(environ=environ, config=config, overrides=overrides, is_service=True).value
+        return load_settings(
+            environ=environ, config=config, overrides=overrides, is_service=True, drivers_of=driver_problems
+        ).value
 
     settings = load()
     configure_logs(

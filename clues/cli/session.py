@@ -14,6 +14,7 @@ from infracore.errors import InfraError, Misconfigured
 if TYPE_CHECKING:
     from clues.api.client import Client
     from clues.settings import Settings
+    from clues.settings.load import Drivers
     from infracore.settings import Loaded
 
 __all__ = ["client", "complete_name", "loaded_settings", "names_argument", "report_settings", "tell"]
@@ -28,8 +29,8 @@ def _asked() -> dict[str, Any]:
     return root.obj or root.params  # params: while words are completed, no command has run yet
 
 
-def loaded_settings() -> "Loaded[Settings]":
-    """Load the settings as this command line says. Raises Misconfigured."""
+def loaded_settings(drivers_of: "Drivers | None" = None) -> "Loaded[Settings]":
+    """Load the settings as this command line says (see `load_settings`). Raises Misconfigured."""
     from clues.settings import load_settings
 
     asked = _asked()
@@ -37,7 +38,7 @@ def loaded_settings() -> "Loaded[Settings]":
     environ = dict(os.environ)
     if os.access(_CREDENTIALS, os.R_OK | os.X_OK):  # root may see what the running service was given
         environ.setdefault("CREDENTIALS_DIRECTORY", str(_CREDENTIALS))
-    return load_settings(environ=environ, config=asked.get("config"), overrides=overrides)
+    return load_settings(environ=environ, config=asked.get("config"), overrides=overrides, drivers_of=drivers_of)
 
 
 def client(*, timeout_s: float = 10.0) -> "Client":

@@ -8,8 +8,8 @@ from clues.control import NodeView, PoolView, Status
 from clues.daemon.views import action_view, node_views, pool_views
 from clues.decision import Block, Decision, PodVerdict, PowerOn, Removal, RemovalKind
 from clues.history import History
+from clues.history.pod_answer import NO_POD_HINT, pod_answer
 from clues.loop import Loop, View
-from clues.model import PodRef
 from clues.options import Pool
 from clues.settings import Settings
 from clues.snapshot import Machine, MachineState, NodeState
@@ -96,17 +96,16 @@ class Desk:
 
     def why(self, name: str) -> Mapping[str, object]:
         view = self._loop.view
-        is_job = view.snapshot.slurm is not None
-        if name.startswith("job:"):
-            found = self._why_pod(view, name.removeprefix("job:"))
-        else:
-            found = self._why_node(view, name) or self._why_pod(view, name)
+        found = None if name.startswith("job:") else self._why_node(view, name)
+        said = "pending, and not decided about yet" if view.leader else "pending; another daemon decides"
+        found = found or pod_answer(view.snapshot, view.decision, name, undecided=said)
         if found is None:
+            work = "pod" if view.snapshot.slurm is None else "job"
             raise NotFound(
-                f"there is neither a node, nor a machine, nor a {'job' if is_job else 'pod'} {name!r}",
-                "`clues nodes` and `clues pods` list them",
+                f"there is neither a node, nor a machine, nor a {work} {name!r}",
+                f"`clues nodes` and `clues pods` list them; {NO_POD_HINT}",
             )
-        return {**found, "kind": "job"} if is_job and found["kind"] == "pod" else found
+        return found
 
     def _why_node(self, view: View, name: str) -> Mapping[str, object] | None:
         for node in node_views(view):
@@ -133,34 +132,6 @@ class Desk:
                 "action": action_view(doing[0]) if doing else None,
             }
             return {"kind": "node", "name": node.name, "summary": summary, "details": details}
-        return None
-
-    def _why_pod(self, view: View, name: str) -> Mapping[str, object] | None:
-        namespace, slash, short = name.rpartition("/")
-
-        def matches(there: str, what: str) -> bool:
-            return what == short and (not slash or there == namespace)
-
-        def is_it(ref: PodRef) -> bool:  # what is pending of an array is called `12_[1-9]`, and asked for by `12`
-            return matches(ref.namespace, ref.name) or (
-                view.snapshot.slurm is not None and matches(ref.namespace, ref.name.partition("_")[0])
-            )
-
-        for verdict in view.decision.pods if view.decision is not None else ():
-            for ref in verdict.pods:
-                if is_it(ref):
-                    place = f" ({verdict.place})" if verdict.place else ""
-                    summary = f"{verdict.outcome}{place}" + (f": {verdict.reason}" if verdict.reason else "")
-                    return {"kind": "pod", "name": str(ref), "summary": summary, "details": {"verdict": verdict}}
-        for pod in view.snapshot.pending:
-            if matches(pod.namespace, pod.name):
-                said = "pending, and not decided about yet" if view.leader else "pending; another daemon decides"
-                return {"kind": "pod", "name": str(pod.ref), "summary": said, "details": {"verdict": None}}
-        for state in view.snapshot.nodes.values():
-            for pod in state.pods:
-                if matches(pod.namespace, pod.name):
-                    said = f"it runs on {state.node.name}"
-                    return {"kind": "pod", "name": str(pod.ref), "summary": said, "details": {"verdict": None}}
         return None
 
     # changing

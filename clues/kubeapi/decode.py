@@ -48,9 +48,18 @@ _KEPT_ANNOTATIONS: Final = (
     "clues.",
     "controller.kubernetes.io/pod-deletion-cost",
     "kubernetes.io/config.mirror",
+    "scheduling.k8s.io/group-name",
+    "kueue.x-k8s.io/pod-group-",
 )
-_GANG: Final = ("scheduling.x-k8s.io/pod-group", "pod-group.scheduling.sigs.k8s.io")
-_GANG_SIZE: Final = "clues.im-clues/gang-size"
+_GANG: Final = (
+    "scheduling.x-k8s.io/pod-group",
+    "pod-group.scheduling.sigs.k8s.io",
+    "kueue.x-k8s.io/pod-group-name",
+    "scheduling.k8s.io/group-name",
+)
+"""Labels or annotations that name a pod's gang, the first that is there: coscheduling's two, Kueue's, Volcano's."""
+_GANG_SIZE: Final = ("clues.im-clues/gang-size", "kueue.x-k8s.io/pod-group-total-count")
+"""Those that say its size. Volcano and coscheduling keep it in the PodGroup, which is not read."""
 _MOST_INTERNED: Final = 200_000
 _LONGEST_COUNT: Final = 6
 
@@ -505,17 +514,23 @@ def _since(conditions: Iterable[forms.ConditionForm] | None, created_at: float) 
 
 
 _ALONE: Final = ("", 0)
+_GANG_KEYS: Final = frozenset(_GANG)
 
 
 def _gang(labels: Labels, annotations: Labels) -> tuple[str, int]:
     """Return the pod's group and its size; 0 where nobody says it. Raises ValueError."""
-    name = labels.get(_GANG[0]) or labels.get(_GANG[1])
+    if _GANG_KEYS.isdisjoint(labels) and _GANG_KEYS.isdisjoint(annotations):  # nearly all
+        return _ALONE
+    name = next((found for key in _GANG if (found := labels.get(key) or annotations.get(key))), "")
     if not name:
         return _ALONE
-    said = labels.get(_GANG_SIZE) or annotations.get(_GANG_SIZE) or "0"
-    if not (said.isascii() and said.isdecimal() and len(said) <= _LONGEST_COUNT):
-        raise ValueError(f"{_GANG_SIZE}: {said[:40]!r} is no number of pods")
-    return name, int(said)
+    for key in _GANG_SIZE:
+        said = labels.get(key) or annotations.get(key)
+        if said:
+            if not (said.isascii() and said.isdecimal() and len(said) <= _LONGEST_COUNT):
+                raise ValueError(f"{key}: {said[:40]!r} is no number of pods")
+            return name, int(said)
+    return name, 0
 
 
 def stamp_s(text: str | None) -> float:

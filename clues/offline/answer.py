@@ -25,7 +25,8 @@ _OURS: Final = {Block.HELD: Block.EXCLUDED}
 _NEVER_SAID: Final = frozenset(
     {Block.STALE, Block.HELD, Block.MIN_ON, Block.SCHEDULE, Block.HEADROOM, Block.SCALE_IN_OFF}
 )
-_PENDING: Final = frozenset({"unschedulable", "limit", "resting"})
+_PENDING: Final = frozenset({"unschedulable", "limit"})
+"""Pending for good, as the format has it: a pool that rests serves when its rest ends."""
 
 
 @dataclass(frozen=True, slots=True)

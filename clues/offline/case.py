@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from clues.decision import Memory, PoolRest
+from clues.decision import Memory
 from clues.model import ARCH, OS, ZONE, Effect, Taint
 from clues.offline.format import (
     MachineText,
@@ -20,6 +20,7 @@ from clues.offline.format import (
 from clues.offline.scenario import duration_s, word
 from clues.offline.specs import GPU, amount_milli, amount_units
 from clues.options import BackOff, Budgets, Consolidation, Expander, MachineOption, Policy, Pool
+from clues.policy.backoff import failed
 from clues.policy.budgets import EMPTY, UNDERUSED
 from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
 from clues.snapshot import Machine, MachineState
@@ -71,11 +72,12 @@ def case_of(scenario: Scenario, where: str, now: float = NOW) -> Case:
     sized = _sized_pools(scenario, where)
     home = {m.name: name for name, item in sized.items() for m in item.pool.machines}
     excluded = frozenset(scenario.settings.exclude).union(scenario.slurm.exclude if scenario.slurm is not None else ())
+    policy = _policy(scenario.settings, where)
     return Case(
         scenario.id,
         sized,
-        _policy(scenario.settings, where),
-        _memory(scenario, where, now),
+        policy,
+        _memory(scenario, policy.backoff, where, now),
         _machines(scenario, sized, home, where, now),
         _slurm(scenario.slurm, excluded, where, now) if scenario.slurm is not None else None,
         excluded,
@@ -213,16 +215,12 @@ def _policy(given: SettingsText, where: str) -> Policy:
     )
 
 
-def _memory(scenario: Scenario, where: str, now: float) -> Memory:
+def _memory(scenario: Scenario, backoff: BackOff, where: str, now: float) -> Memory:
     last_up = scenario.settings.last_scale_up
     last_scale_up = None if last_up is None else now - duration_s(last_up, f"{where}: settings: last_scale_up")
     last_failure = None
-    rests: dict[str, PoolRest] = {}
+    memory = Memory()
     timed = [(now - duration_s(item.ago, f"{where}: history: ago"), item) for item in scenario.history]
-    backoff = scenario.settings.backoff
-    initial, most, reset = (
-        duration_s(value, f"{where}: settings: backoff") for value in (backoff.initial, backoff.max, backoff.reset)
-    )
     for at, item in sorted(timed, key=lambda pair: pair[0]):
         if item.event == "scale_up":
             last_scale_up = at if last_scale_up is None else max(last_scale_up, at)
@@ -231,7 +229,7 @@ def _memory(scenario: Scenario, where: str, now: float) -> Memory:
         else:
             if not item.pool:
                 raise Misconfigured(f"{where}: history: scale_up_failed needs a pool")
-            rests[item.pool] = _rested(rests.get(item.pool), at, initial, most, reset)
+            memory = failed(memory, item.pool, at, item.event, backoff)
     unneeded = {
         node.name: now - duration_s(node.unneeded_for, f"{where}: node {node.name}: unneeded_for")
         for node in scenario.nodes
@@ -242,18 +240,7 @@ def _memory(scenario: Scenario, where: str, now: float) -> Memory:
         for machine in scenario.machines
         if machine.state == "powered_on" and machine.name not in unneeded
     }
-    return Memory(unneeded_since=unneeded, rests=rests, last_scale_up=last_scale_up, last_failure=last_failure)
-
-
-def _rested(before: PoolRest | None, at: float, initial: float, most: float, reset: float) -> PoolRest:
-    """Only a failure after the end of the last rest doubles it; one within a rest begins one of the initial length.
-
-    Without failures for `reset`, all is forgotten.
-    """
-    rest = initial
-    if before is not None and before.until <= at <= before.failed_at + reset:
-        rest = min(2 * before.rest_s, most)
-    return PoolRest(failed_at=at, rest_s=rest, until=at + rest, reason="scale_up_failed")
+    return Memory(unneeded_since=unneeded, rests=memory.rests, last_scale_up=last_scale_up, last_failure=last_failure)
 
 
 _NODE_MACHINES: Final = {

@@ -11,7 +11,7 @@ import msgspec
 from clues.decide import decide
 from clues.decision import Decision, Memory
 from clues.offline.picture import feed, picture
-from clues.offline.reading import documents, read_bytes
+from clues.offline.reading import Unreadable, documents, read_bytes
 from clues.offline.specs import Object
 from clues.settings import Settings
 from clues.snapshot import Snapshot
@@ -50,38 +50,47 @@ class DumpPlan:
     """Kind -> objects that were read."""
     passed_over: dict[str, int]
     """Kind -> objects that do not matter here."""
+    set_aside: tuple[str, ...]
+    """What is wrong with objects, or parts of them, that were left out, a sentence each."""
 
 
-def objects_in(content: bytes, where: str) -> Iterator[Object]:
-    """Yield the objects of a dump; lists are taken apart.
+def objects_in(content: bytes, where: str) -> Iterator[Object | Misconfigured]:
+    """Yield the objects of a dump; lists are taken apart. In place of one that is none stands what is wrong with it.
 
     Raises:
-        Misconfigured: something in it is no Kubernetes object.
+        Misconfigured: it is neither YAML nor JSON.
     """
-    for number, document in enumerate(documents(content, where), 1):
-        yield from _taken_apart(document, f"{where}: document {number}", "")
+    for number, document in enumerate(documents(content, where, apart="items"), 1):
+        yield from _taken_apart(document, f"document {number}", "")
 
 
-def _taken_apart(value: Any, where: str, inherited: str) -> Iterator[Object]:
+def _taken_apart(value: Any, where: str, inherited: str) -> Iterator[Object | Misconfigured]:
     if isinstance(value, list):
         for number, item in enumerate(value):
             yield from _taken_apart(item, f"{where}[{number}]", "")
-        return
-    if not isinstance(value, dict):
-        raise Misconfigured(f"{where} is no Kubernetes object but {type(value).__name__}", "see: kubectl get -o json")
+    elif isinstance(value, Unreadable):
+        yield Misconfigured(f"{where}: {value.error.message}")
+    elif not isinstance(value, dict):
+        yield Misconfigured(f"{where} is no Kubernetes object but {type(value).__name__}")
+    else:
+        yield from _of_mapping(value, where, inherited)
+
+
+def _of_mapping(value: Object, where: str, inherited: str) -> Iterator[Object | Misconfigured]:
     kind = value.get("kind", inherited)
     if not isinstance(kind, str) or not kind:
-        raise Misconfigured(f"{where} has no kind", "write it with: kubectl get pods,nodes -A -o json")
-    if kind.endswith("List") and "items" in value:
+        yield Misconfigured(f"{where} has no kind")
+    elif kind.endswith("List") and "items" in value:
         items = value["items"]
         if not isinstance(items, list):
-            raise Misconfigured(f"{where}: the items of {kind} are no list")
+            yield Misconfigured(f"{where}: the items of {kind[:60]} are no list")
+            return
         for number, item in enumerate(items):
             yield from _taken_apart(item, f"{where}: item {number}", kind.removesuffix("List"))
-        return
-    if not isinstance(value.get("metadata"), dict) or not isinstance(value["metadata"].get("name"), str):
-        raise Misconfigured(f"{where}: this {kind[:60]} has no metadata.name")
-    yield value if "kind" in value else {**value, "kind": kind}
+    elif not isinstance(value.get("metadata"), dict) or not isinstance(value["metadata"].get("name"), str):
+        yield Misconfigured(f"{where}: this {kind[:60]} has no metadata.name")
+    else:
+        yield value if "kind" in value else {**value, "kind": kind}
 
 
 def plan_dump(path: Path, settings: Settings, *, now: float, unneeded_for_s: float = 0.0) -> DumpPlan:
@@ -95,22 +104,26 @@ def plan_dump(path: Path, settings: Settings, *, now: float, unneeded_for_s: flo
     """
     read: Counter[str] = Counter()
     passed_over: Counter[str] = Counter()
-    kept: list[Object] = []
-    for item in objects_in(read_bytes(path), str(path)):
-        if item["kind"] in _READ:
-            read[item["kind"]] += 1
-            kept.append(item)
-        else:
-            passed_over[item["kind"]] += 1
-    if not read["Node"] and not read["Pod"]:
-        raise Misconfigured(f"{path} holds neither nodes nor pods", "write it with: kubectl get pods,nodes -A -o json")
+    set_aside: list[str] = []
     cluster = Cluster()
-    try:
-        feed(cluster, kept)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise Misconfigured(f"{path} holds what is no JSON value: {error}") from error
+    for item in objects_in(read_bytes(path), str(path)):
+        if isinstance(item, Misconfigured):
+            set_aside.append(item.message)
+        elif item["kind"] not in _READ:
+            passed_over[item["kind"]] += 1
+        else:
+            try:
+                feed(cluster, (item,))
+            except (msgspec.MsgspecError, RecursionError) as error:
+                set_aside.append(f"{item['kind']} {item['metadata']['name']}: no JSON value: {error}")
+            else:
+                read[item["kind"]] += 1
+    if not read["Node"] and not read["Pod"]:
+        said = f"{path} is empty" if not (read or passed_over or set_aside) else f"{path} holds neither nodes nor pods"
+        more = f"; {len(set_aside)} set aside, the first: {set_aside[0]}" if set_aside else ""
+        raise Misconfigured(f"{said}{more}", "write it with: kubectl get pods,nodes -A -o json")
     snapshot = picture(cluster, now, settings.pools)
     since = now - unneeded_for_s
     memory = Memory(unneeded_since=dict.fromkeys(snapshot.nodes, since)) if unneeded_for_s else Memory()
     decision = decide(snapshot, settings.pools, settings.policy, memory)
-    return DumpPlan(snapshot, memory, decision, dict(read), dict(passed_over))
+    return DumpPlan(snapshot, memory, decision, dict(read), dict(passed_over), (*set_aside, *snapshot.problems))

@@ -5,6 +5,7 @@ import json
 import sys
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import yaml
 
 from infracore.errors import Misconfigured, NotFound
 
-__all__ = ["documents", "json_line", "read_bytes"]
+__all__ = ["Unreadable", "documents", "json_line", "read_bytes"]
 
 _MOST_BYTES: Final = 1 << 30
 """After decompression; a dump of 100,000 pods is about 400 MB."""
@@ -59,8 +60,20 @@ def _unzipped(content: bytes) -> bytes:
         return file.read(_MOST_BYTES + 1)
 
 
-def documents(content: bytes, where: str) -> Iterator[Any]:
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What stands in the place of a part that cannot be read."""
+
+    error: Misconfigured
+    fields: dict[str, str]
+    """Its plain words that could be read, for a name."""
+
+
+def documents(content: bytes, where: str, apart: str = "") -> Iterator[Any]:
     """Yield the documents of a YAML or JSON stream as plain values; empty documents are left out.
+
+    With `apart`, documents, and the things of a list under that key of one, are read each for itself: in place of one
+    that holds what is refused below stands an `Unreadable`.
 
     Raises:
         Misconfigured: it is neither, or holds a duplicate key, NaN, aliases for too much, or nesting deeper than 100.
@@ -75,15 +88,17 @@ def documents(content: bytes, where: str) -> Iterator[Any]:
     if start in "{[":
         try:
             yield from _json_documents(text, where)
-        except _NoJson as error:
+        except (_NoJson, Misconfigured) as error:
             # flow style YAML looks alike; its own error is the better one unless it is large
+            if isinstance(error, Misconfigured) and not apart:
+                raise
             if len(content) > _MOST_YAML_BYTES:
                 raise Misconfigured(f"{where}: {error}") from error
         else:
             return
     if len(content) > _MOST_YAML_BYTES:
         raise Misconfigured(f"{where} is larger than {_MOST_YAML_BYTES >> 20} MiB of YAML", "write it as JSON")
-    yield from _yaml_documents(text, where)
+    yield from _yaml_documents(text, where, apart)
 
 
 class _NoJson(Exception):
@@ -134,11 +149,12 @@ def _without_duplicates(pairs: list[tuple[str, Any]], where: str) -> dict[str, A
     return value
 
 
-def _yaml_documents(text: str, where: str) -> Iterator[Any]:
+def _yaml_documents(text: str, where: str, apart: str) -> Iterator[Any]:
     try:
         written = _count_events(text, where)
         for node in yaml.compose_all(text, Loader=_LOADER):
-            value = _Plain(where, written + _MOST_BY_ALIASES).of(node, 0)
+            plain = _Plain(where, written + _MOST_BY_ALIASES, apart)
+            value = plain.each(node, 0) if apart else plain.of(node, 0)
             if value is not None:
                 yield value
     except yaml.YAMLError as error:
@@ -165,9 +181,19 @@ def _count_events(text: str, where: str) -> int:
 class _Plain:
     """Turns nodes into plain values; aliases are written out, but only up to a number of values."""
 
-    def __init__(self, where: str, most: int) -> None:
+    def __init__(self, where: str, most: int, apart: str) -> None:
         self._where = where
         self._left = most
+        self._apart = apart
+
+    def each(self, node: yaml.Node, depth: int) -> Any:
+        """Return the value, or an `Unreadable` in its place."""
+        try:
+            return self.of(node, depth)
+        except Misconfigured as error:
+            pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+            fields = {k.value: v.value for k, v in pairs if isinstance(k.value, str) and isinstance(v.value, str)}
+            return Unreadable(error, fields)
 
     def of(self, node: yaml.Node, depth: int) -> Any:
         place = f"{self._where}:{node.start_mark.line + 1}"
@@ -184,9 +210,12 @@ class _Plain:
                     raise Misconfigured(f"{place}: a key must be one word")
                 if key_node.value in value:
                     raise Misconfigured(f"{place}: the key {key_node.value!r} stands twice in one mapping")
-                value[key_node.value] = self.of(item, depth + 1)
+                is_apart = bool(self._apart) and depth == 0 and key_node.value == self._apart
+                value[key_node.value] = self._items(item) if is_apart else self.of(item, depth + 1)
             return value
         if isinstance(node, yaml.SequenceNode) and node.tag.endswith(":seq"):
+            if self._apart and depth == 0:
+                return [self.each(item, 1) for item in node.value]
             return [self.of(item, depth + 1) for item in node.value]
         if isinstance(node, yaml.ScalarNode):
             if node.tag.endswith((":int", ":float", ":bool", ":null")):
@@ -194,6 +223,11 @@ class _Plain:
             if node.tag.endswith((":str", ":timestamp", ":value", ":merge")):
                 return node.value  # a time stays the text that it is in Kubernetes
         raise Misconfigured(f"{place}: the tag {node.tag} is not read here")
+
+    def _items(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.SequenceNode) and node.tag.endswith(":seq"):
+            return [self.each(item, 2) for item in node.value]
+        return self.of(node, 1)
 
     @staticmethod
     def _number(node: yaml.ScalarNode, place: str) -> Any:

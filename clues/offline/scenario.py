@@ -3,6 +3,7 @@
 What a scenario expects is not looked at: decisions are made without it.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from clues.offline.format import Duration, FitCase, PodText, Scenario, SlurmText, Word
-from clues.offline.reading import documents, read_bytes
+from clues.offline.reading import Unreadable, documents, read_bytes
+from infracore.decoding import fit, shown
 from infracore.errors import InfraError, Misconfigured
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_FORM: Final = "the format stands under `conventions` of a scenario file"
+_MOST_TOLD: Final = 10
 _MOST_PODS: Final = 200_000
 _KEYS: Final = {"zone": "topology.kubernetes.io/zone", "host": "kubernetes.io/hostname", "arch": "kubernetes.io/arch"}
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
@@ -47,17 +51,26 @@ def read_scenarios(path: Path) -> ScenarioFile:
     Raises:
         Misconfigured, NotFound: the file as a whole cannot be read.
     """
-    found = list(documents(read_bytes(path), str(path)))
+    found = list(documents(read_bytes(path), str(path), apart="scenarios"))
+    if not found:
+        raise Misconfigured(f"{path} is empty", _FORM)
+    if isinstance(found[0], Unreadable):
+        raise found[0].error
     if len(found) != 1 or not isinstance(found[0], dict) or not isinstance(found[0].get("scenarios"), list):
         raise Misconfigured(f"{path} is no scenario file: it needs one mapping with the key `scenarios`, a list")
+    if not found[0]["scenarios"]:
+        raise Misconfigured(f"{path} holds no scenario", _FORM)
     if found[0].get("version", 1) != 1:
         raise Misconfigured(f"{path}: version {found[0]['version']!r} of the format is not known; 1 is")
     scenarios: dict[str, Scenario] = {}
     errors: list[InfraError] = []
     for number, item in enumerate(found[0]["scenarios"], 1):
-        name = item.get("id") if isinstance(item, dict) else None
+        fields = item.fields if isinstance(item, Unreadable) else item
+        name = fields.get("id") if isinstance(fields, dict) else None
         where = f"{path}: scenario {name if isinstance(name, str) else f'number {number}'}"
         try:
+            if isinstance(item, Unreadable):
+                raise Misconfigured(f"{where}: line {item.error.message.removeprefix(f'{path}:').strip()}")
             scenario = _converted(item, Scenario, where)
             if scenario.id in scenarios:
                 raise Misconfigured(f"{where}: there is another one with this id")
@@ -82,10 +95,18 @@ def to_fit_case(item: object, where: str) -> FitCase:
 
 
 def _converted(item: object, form: type[_T], where: str) -> _T:
+    item = _cleaned(item)
     try:
-        return msgspec.convert(_cleaned(item), form, strict=True)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise Misconfigured(f"{where}: {_told(error)}", "the format stands under `conventions` of the file") from error
+        return msgspec.convert(item, form, strict=False)
+    except RecursionError as error:
+        raise Misconfigured(f"{where} is nested too deeply") from error
+    except msgspec.ValidationError as error:
+        found = fit(item, form)
+        if not found.misfits:
+            return msgspec.convert(found.value, form, strict=False)
+        told = [": ".join(filter(None, (shown(m.steps), m.said))) for m in found.misfits]
+        more = f"; and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
+        raise Misconfigured(f"{where}: {'; '.join(told[:_MOST_TOLD])}{more}", found.misfits[0].hint or _FORM) from error
 
 
 def _cleaned(item: object) -> object:
@@ -96,12 +117,6 @@ def _cleaned(item: object) -> object:
         settings = {k: (None if v == "none" else v) for k, v in item["settings"].items()}
         return {**item, "settings": settings}
     return item
-
-
-def _told(error: Exception) -> str:
-    text = str(error)
-    said, _, place = text.partition(" - at `$.")
-    return f"{place.rstrip('`')}: {said}" if place else text
 
 
 def duration_s(value: Duration, where: str) -> float:
@@ -154,6 +169,12 @@ def _check(scenario: Scenario, where: str) -> None:
     _check_unique(where, "PodDisruptionBudget", [f"{item.namespace}/{item.name}" for item in scenario.pdbs])
     _check_counts(scenario.pods, where)
     _check_unique(where, "pod", [f"{pod.namespace}/{name}" for pod in scenario.pods for name in expanded_names(pod)])
+    numbers = {f"pool {pool.name}: price": pool.price for pool in scenario.pools}
+    for name in ("utilization_threshold", "max_unready_percent"):
+        numbers[f"settings.{name}"] = getattr(scenario.settings, name)
+    for what, number in numbers.items():
+        if not math.isfinite(number):
+            raise Misconfigured(f"{where}: {what} is {number}, which is not a finite number")
     for pool in scenario.pools:
         if not 0 <= pool.min <= pool.max:
             raise Misconfigured(f"{where}: pool {pool.name}: min {pool.min}, max {pool.max}: not 0 <= min <= max")

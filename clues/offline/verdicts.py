@@ -12,7 +12,7 @@ from clues.offline.reading import json_line, read_bytes
 from clues.offline.scenario import to_fit_case
 from clues.policy.simulation import Simulation
 from clues.sources.wire import Cluster
-from infracore.errors import InfraError
+from infracore.errors import InfraError, Misconfigured
 
 __all__ = ["Fits", "fits_of", "read_fits"]
 
@@ -44,9 +44,11 @@ def read_fits(path: Path) -> Iterator[Fits | InfraError]:
     """Yield the verdicts line by line (gzip or plain; `-`: standard input); a wrong line is answered by its error.
 
     Raises:
-        NotFound, Misconfigured: the file as a whole cannot be read.
+        NotFound, Misconfigured: the file as a whole cannot be read, or holds no line.
     """
     content = read_bytes(path)
+    if not content.strip():
+        raise Misconfigured(f"{path} is empty", "it needs a cluster a line, as JSON")
     for number, line in enumerate(content.splitlines(), 1):
         if not line.strip():
             continue

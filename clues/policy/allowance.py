@@ -71,9 +71,9 @@ class Allowance:
 
     def refusal(self, leaving: Sequence[Candidate]) -> Wait | None:
         """Return which limit forbids these nodes to go now, all of them together."""
-        refused = self.sizes.refusal([(one.pool.name, one.cpu_m) for one in leaving])
-        if refused is not None:
-            return Wait(*refused)
+        few = self.too_few(leaving)
+        if few is not None:
+            return few
         for reason, occupied in ((UNDERUSED, True), (EMPTY, False)):
             nodes = [(one.name, one.pool.name) for one in leaving if one.occupied is occupied]
             said = self._budgets.refusal_together(nodes, reason)
@@ -85,6 +85,11 @@ class Allowance:
         if drains and self._drains < drains:
             return Wait(Block.PARALLELISM, f"{self._policy.max_drain} drains at once (policy.max_drain)")
         return None
+
+    def too_few(self, leaving: Sequence[Candidate]) -> Wait | None:
+        """Return which minimum would not be left."""
+        refused = self.sizes.refusal([(one.pool.name, one.cpu_m) for one in leaving])
+        return None if refused is None else Wait(*refused)
 
     def could_ever_allow(self, leaving: Sequence[Candidate]) -> bool:
         """Whether nodes that are all occupied could go together once what is under way has ended."""

@@ -4,7 +4,7 @@
 kind touches as many runs as it fills, not as many nodes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from clues.policy.pack import Group
 from clues.policy.simulation import Simulation
 from clues.policy.template import fresh_node
 
-__all__ = ["Bins", "Piece", "Placed", "first_fit", "number_of"]
+__all__ = ["Bins", "Piece", "Placed", "first_fit", "number_of", "own_orders"]
 
 
 class Piece(NamedTuple):
@@ -43,19 +43,28 @@ class Bins:
     """The fresh nodes of one pool."""
 
     def __init__(self, simulation: Simulation, pool: Pool, kinds: Sequence[Kind]) -> None:
-        """Ask the simulation once what is free on a fresh node, and how many pods of each kind it takes."""
         self.pool = pool.name
-        mark = simulation.mark()
-        index = simulation.add_node(fresh_node(pool, f"bin-{pool.name}"))
-        self._whole = simulation.free()[index]
-        self._each = {kind: simulation.room_on(kind, index) for kind in kinds}
-        simulation.undo(mark)
-        self._free: NDArray[np.int64] = np.zeros((len(self._whole), 64), np.int64)
+        self._template = pool
+        self._simulation = simulation
+        self._kinds = kinds
+        self._whole: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._each: dict[Kind, int] = {}
+        self._free: NDArray[np.int64] = np.zeros((0, 64), np.int64)
         """[resource, run]."""
         self._numbers: NDArray[np.int64] = np.zeros(64, np.int64)
         self._firsts: NDArray[np.int64] = np.zeros(64, np.int64)
         self._runs = 0
         self.total = 0
+
+    def _look(self) -> None:
+        """Ask the simulation once what is free on a fresh node, and how many pods of each kind it takes."""
+        simulation = self._simulation
+        mark = simulation.mark()
+        index = simulation.add_node(fresh_node(self._template, f"bin-{self.pool}"))
+        self._whole = simulation.free()[index]
+        self._each = {kind: simulation.room_on(kind, index) for kind in self._kinds}
+        simulation.undo(mark)
+        self._free = np.zeros((len(self._whole), 64), np.int64)
 
     def fill(self, kind: Kind, charges: Sequence[tuple[int, int]], count: int, pieces: list[Piece]) -> int:
         """Put pods into nodes that have room; return how many found it, and add where to `pieces`."""
@@ -86,6 +95,10 @@ class Bins:
 
     def open(self, kind: Kind, charges: Sequence[tuple[int, int]], count: int, most: int, pieces: list[Piece]) -> int:
         """Put pods on up to `most` new nodes; return how many found a place, and add where to `pieces`."""
+        if most <= 0:
+            return 0
+        if not self._each:
+            self._look()
         each = self._each[kind]
         number = min(-(-count // each), most) if each > 0 else 0
         if number <= 0:
@@ -129,12 +142,18 @@ class Bins:
 
 
 def first_fit(
-    simulation: Simulation, groups: Sequence[Group], costs: Costs, *, own: bool, most: Mix | None = None
+    simulation: Simulation,
+    groups: Sequence[Group],
+    costs: Costs,
+    *,
+    own: Mapping[Kind, Sequence[int]] | None = None,
+    most: Mix | None = None,
 ) -> tuple[Mix, Placed]:
     """Place groups of plain pods, in their order, on fresh nodes; the simulation is left as it was.
 
     Nodes that were opened are filled first, then new ones are taken from the pool that costs least: for all pods
-    together, or with `own` for the pods of each group. `most` limits the pools beyond what the limits do.
+    together, or for the pods of each group with `own` (`own_orders`). `most` limits the pools beyond what the limits
+    do.
     """
     pools = costs.pools
     kinds = [group.kind for group in groups]
@@ -153,9 +172,7 @@ def first_fit(
                 break
         if not left:
             continue
-        if own and len(usable) > 1:
-            usable = [position for position in costs.order([group]) if position in usable]
-        for position in usable:
+        for position in usable if own is None else own[group.kind]:
             allowed = costs.most_of(position, counts)
             if most is not None:
                 allowed = min(allowed, most[position] - counts[position])
@@ -164,3 +181,16 @@ def first_fit(
             if not left:
                 break
     return tuple(counts), placed
+
+
+def own_orders(groups: Sequence[Group], costs: Costs) -> dict[Kind, list[int]] | None:
+    """Return per kind its pools, the one that costs least for it first; None: that is the common order for all."""
+    common = costs.order(groups)
+    found: dict[Kind, list[int]] = {}
+    differ = False
+    for group in groups:
+        usable = [position for position in common if costs.pools[position].name in group.pools]
+        own = [position for position in costs.order([group]) if position in usable] if len(usable) > 1 else usable
+        differ = differ or own != usable
+        found[group.kind] = own
+    return found if differ else None

@@ -32,14 +32,21 @@ class PodBudgets:
         """Return whether any budget looks at this pod."""
         return any(True for _ in self._of(pod))
 
-    def lacking(self, pods: Iterable[Pod]) -> tuple[Pod, Budget, int] | None:
-        """Return the first pod whose eviction, with those before it, no budget has left, and that budget; or None."""
+    def lacking(self, pods: Iterable[Pod]) -> tuple[Pod, str] | None:
+        """Return the first pod that cannot be evicted after those before it, and why; None where all can.
+
+        No pod under several budgets ever can: the Eviction API answers 500, whatever each of them allows.
+        """
         asked: dict[int, int] = {}
         for pod in pods:
-            for number in self._of(pod):
+            found = list(self._of(pod))
+            if len(found) > 1:
+                names = ", ".join(sorted(self._given[number].name for number in found))
+                return pod, f"{len(found)} budgets match it ({names}), and the Eviction API refuses such pods"
+            for number in found:
                 asked[number] = asked.get(number, 0) + 1
                 if asked[number] > self._left[number]:
-                    return pod, self._given[number], self._left[number]
+                    return pod, f"budget {self._given[number].name} allows {self._left[number]} more disruptions"
         return None
 
     def take(self, pods: Iterable[Pod]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clues.options import Expander, Policy, Pool
-from clues.policy.bins import Piece, Placed, first_fit, number_of
+from clues.policy.bins import Piece, Placed, first_fit, number_of, own_orders
 from clues.policy.costs import Costs, Mix
 from clues.policy.grow import grow
 from clues.policy.kinds import Kind
@@ -106,15 +106,16 @@ def many(simulation: Simulation, costs: Costs, others: NDArray[np.int64], *, ref
     orders = [groups]
     if refine and pods <= _REFINED_PODS:
         orders += [sorted(groups, key=partial(_turn, costs, weights)) for weights in ((1, 1), (1, 0), (0, 1))]
-    tried = [first_fit(simulation, order, costs, own=False) for order in orders]
-    if len(costs.pools) > 1:
-        tried += [first_fit(simulation, order, costs, own=True) for order in orders]
+    tried = [first_fit(simulation, order, costs) for order in orders]
+    own = own_orders(groups, costs) if len(costs.pools) > 1 else None
+    if own is not None:
+        tried += [first_fit(simulation, order, costs, own=own) for order in orders]
     least_waste = costs.policy.expander is Expander.LEAST_WASTE
     if least_waste and len(costs.pools) > 1:
         most = tuple(costs.most_of(position, [0] * len(costs.pools)) for position in range(len(costs.pools)))
         for position, number in enumerate(most):
             only = tuple(number if p == position else 0 for p in range(len(most)))
-            tried.append(first_fit(simulation, groups, costs, own=False, most=only))
+            tried.append(first_fit(simulation, groups, costs, most=only))
 
     def value(mix: Mix, placed: Placed) -> tuple[object, ...]:
         wasted = costs.waste(mix) if least_waste else 0.0
@@ -190,7 +191,7 @@ def _refined(simulation: Simulation, groups: Sequence[Group], costs: Costs, mix:
         if not number:
             continue
         less = tuple(n - int(p == position) for p, n in enumerate(mix))
-        kept, placed = first_fit(simulation, groups, costs, own=False, most=less)
+        kept, placed = first_fit(simulation, groups, costs, most=less)
         left = [
             Group(group.kind, group.pods[: len(group.pods) - there], group.size, group.pools)
             for group in groups

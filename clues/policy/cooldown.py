@@ -8,7 +8,7 @@ from clues.options import Policy, Pool
 from clues.policy.demand import ScaleOutResult
 from clues.snapshot import Machine, MachineState
 
-__all__ = ["Wait", "cooldown", "long_enough", "min_on", "since_of"]
+__all__ = ["Wait", "cooldown", "long_enough", "min_on", "own_rest", "since_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,17 @@ def cooldown(policy: Policy, memory: Memory, out: ScaleOutResult, now: float) ->
         until = min(failed, now) + policy.delay_after_failure_s
         waits.append(Wait(Block.COOLDOWN, "a removal failed a short while ago", until))
     return max(waits, key=lambda wait: wait.until or 0.0, default=None)
+
+
+def own_rest(memory: Memory, name: str, now: float) -> Wait | None:
+    """Return how long a node is left alone because its own removal failed: others have their turn."""
+    rest = memory.removal_rests.get(name)
+    if rest is None:
+        return None
+    until = min(rest.failed_at, now) + rest.rest_s
+    if now >= until:
+        return None
+    return Wait(Block.COOLDOWN, f"its removal failed ({rest.reason}): it is left alone for {until - now:.0f} s", until)
 
 
 def since_of(memory: Memory, name: str, now: float) -> float:

@@ -70,7 +70,8 @@ class Costs:
 
     def order(self, groups: Sequence[Group]) -> list[int]:
         """Return the positions of the pools, the one that costs least for what it takes of these groups first."""
-        return sorted(range(len(self.pools)), key=lambda position: self._efficiency(position, groups))
+        asked = self._asked(groups)
+        return sorted(range(len(self.pools)), key=lambda position: self._efficiency(position, groups, asked))
 
     def rate(self, position: int, group: Group) -> tuple[float, ...]:
         """Return what a pool costs for what it takes of a group: equal where only its name tells it from another."""
@@ -147,17 +148,19 @@ class Costs:
         found = self.alone.get(pool.name)
         return sum(len(g.pods) for g in self.groups if pool.name in g.pools) if found is None else found
 
-    def _efficiency(self, position: int, groups: Sequence[Group]) -> tuple[float | str, ...]:
+    def _efficiency(
+        self, position: int, groups: Sequence[Group], all_asked: Mapping[str, int] | None = None
+    ) -> tuple[float | str, ...]:
         pool = self.pools[position]
         mine = [group for group in groups if pool.name in group.pools]
-        asked = self._asked(mine)
+        if not mine:
+            return (float("inf"), float("inf"), pool.name)
+        asked = all_asked if all_asked is not None and len(mine) == len(groups) else self._asked(mine)
         pods = max(1, asked["pods"])
         each = {"pods": DEFAULT_SLOTS, **pool.allocatable}
         shares = max((amount / each[name] for name, amount in asked.items() if each.get(name)), default=0.0)
         nodes = max(shares, 1e-9)
         cost = pool.price * nodes / pods
-        if not mine:
-            return (float("inf"), float("inf"), pool.name)
         if self.policy.expander is Expander.TIERS:
             return (float(pool.tier), cost, pool.name)
         if self.policy.expander is Expander.LEAST_NODES:

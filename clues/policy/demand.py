@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from clues.decision import Memory, PodVerdict, PowerOn, Removal
-from clues.model import Pod, PodRef
+from clues.model import Pod, PodRef, PodSpec
 from clues.options import Policy
 from clues.snapshot import Snapshot
 
-__all__ = ["Demand", "ScaleOutResult", "Standing", "demand_of", "is_expendable", "standing"]
+__all__ = ["Demand", "ScaleOutResult", "Standing", "coming_back", "demand_of", "is_expendable", "standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +99,15 @@ def demand_of(snapshot: Snapshot, policy: Policy) -> Demand:
     """Sort the pending pods of a snapshot by what they are to the autoscaler."""
     demand = Demand([], [], [], {})
     lists = {Standing.COUNTS: demand.counting, Standing.UNSEEN: demand.unseen, Standing.NOMINATED: demand.nominated}
-    plain: dict[int, bool] = {}
-    """id of a spec -> whether neither its scheduler nor its priority keeps its pods out."""
+    last: PodSpec | None = None
+    counts = False
+    """Whether neither its scheduler nor its priority keeps out what has the last spec."""
     for pod in snapshot.pending:
         if pod.unschedulable_since is not None and not (pod.gated or pod.deleting or pod.nominated):
             spec = pod.spec
-            counts = plain.get(id(spec))
-            if counts is None:
+            if spec is not last:  # pods of one owner mostly stand together
+                last = spec
                 counts = spec.scheduler in policy.schedulers and spec.priority >= policy.expendable_below
-                plain[id(spec)] = counts
             if counts and not pod.stays_with_node:  # nearly all of many
                 demand.counting.append(pod)
                 continue
@@ -118,3 +118,22 @@ def demand_of(snapshot: Snapshot, policy: Policy) -> Demand:
         else:
             demand.ignored.setdefault(kind, []).append(pod)
     return demand
+
+
+def coming_back(snapshot: Snapshot, policy: Policy) -> list[Pod]:
+    """Return the pods of nodes that are being deleted that will be pending soon: their controllers make them anew.
+
+    Not those whose replacement exists already (they are being deleted), nor what nobody makes anew or that goes with
+    the node; what no new node's template can answer is looked at once it is pending.
+    """
+    return [
+        pod
+        for state in snapshot.nodes.values()
+        if state.node.deleting
+        for pod in state.pods
+        if pod.owner is not None
+        and not (pod.stays_with_node or pod.deleting or pod.spec.beyond)
+        and pod.owner.uid not in snapshot.missing_owners
+        and pod.spec.scheduler in policy.schedulers
+        and not is_expendable(pod, policy)
+    ]

@@ -86,8 +86,8 @@ def block_of(
             return found[0], f"pod {pod.namespace}/{pod.name}: {found[1]}"
     lacking = budgets.lacking(movers(pods, policy))
     if lacking is not None:
-        pod, budget, left = lacking
-        return Block.PDB, f"pod {pod.namespace}/{pod.name}: budget {budget.name} allows {left} more disruptions"
+        pod, why = lacking
+        return Block.PDB, f"pod {pod.namespace}/{pod.name}: {why}"
     return None
 
 

@@ -1,6 +1,6 @@
 """Many pods with rules about each other: each takes a fresh node that is open, or the first new one that takes it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from clues.options import Pool
 from clues.policy.costs import Costs, Mix
+from clues.policy.dealing import dealt_out
 from clues.policy.domains import Shut, opening, spread_rule
 from clues.policy.pack import Group, Packing, by_priority, fill, note
 from clues.policy.simulation import Kind, Simulation
@@ -87,15 +88,20 @@ class _Growing:
             self._shut[group.kind] = first.shut
             for position in first.positions:
                 self._keep(position, [self._new(position)])
+        rates = {position: self._costs.rate(position, group) for position in order} if rule is not None else {}
+        there = self._open
         while left:
             if rule is not None:
                 found = self._fill_evenly(group.kind, left, rule)
             else:
-                found = fill(self._simulation, group.kind, left, self._open)
+                found = fill(self._simulation, group.kind, left, there)
             note(self.packing, group.kind, found)
             left -= sum(found.values())
-            if not left or not self._add(group, left, self._in_turn(group, order, rule)):
+            known = len(self._open)
+            if not left or not self._add(group, left, self._in_turn(group, order, rule, rates), rule):
                 break
+            # What has no room left for such pods gets none by new nodes where no rule looks beyond one node.
+            there = self._open[known:] if self._simulation.is_local(group.kind) else self._open
         return left == 0
 
     def opened_though_shut(self) -> frozenset[Shut]:
@@ -110,8 +116,12 @@ class _Growing:
     def _fill_evenly(self, kind: Kind, count: int, rule: SpreadRule) -> dict[int, int]:
         """Fill open nodes, each pod where its domain has fewest."""
         found: dict[int, int] = {}
+        if self._simulation.only_rule(kind) is rule:
+            found = dealt_out(self._simulation, kind, count, rule, self._open, evenly=True)
+            self._simulation.place_all(kind, found)
+            return found
         while count and len(self._open):
-            usable = self._open[self._simulation.mask(kind)[self._open]]
+            usable = self._simulation.fitting(kind, self._open)
             if not len(usable):
                 break
             counter = rule.counter
@@ -121,17 +131,19 @@ class _Growing:
             count -= 1
         return found
 
-    def _in_turn(self, group: Group, order: Sequence[int], rule: SpreadRule | None) -> Sequence[int]:
+    def _in_turn(
+        self, group: Group, order: Sequence[int], rule: SpreadRule | None, rates: Mapping[int, tuple[float, ...]]
+    ) -> Sequence[int]:
         """Return pools without those of shut domains; of those that cost the same the one whose domain has fewest."""
         if rule is None:
             return order
         key, levels, shut = rule.counter.column.key, rule.levels(), self._shut[group.kind]
-        pools, costs = self._costs.pools, self._costs
+        pools = self._costs.pools
         domain = {position: pools[position].labels.get(key, "") for position in order}
         usable = [position for position in order if (key, domain[position]) not in shut]
-        return sorted(usable, key=lambda position: (costs.rate(position, group), levels.get(domain[position], 0)))
+        return sorted(usable, key=lambda position: (rates[position], levels.get(domain[position], 0)))
 
-    def _add(self, group: Group, left: int, order: Sequence[int]) -> bool:
+    def _add(self, group: Group, left: int, order: Sequence[int], rule: SpreadRule | None) -> bool:
         """Open nodes of the first pool whose fresh node takes such a pod now; return whether there is one."""
         simulation, costs = self._simulation, self._costs
         for position in order:
@@ -139,6 +151,8 @@ class _Growing:
             most = costs.most_of(position, self.counts)
             if pool.name not in group.pools or most <= 0 or self._is_sealed(pool):
                 continue
+            if rule is not None and rule.is_full(pool.labels.get(rule.counter.column.key, "")):
+                continue  # a node more of a domain that has one changes nothing for it
             mark = simulation.mark()
             index = self._new(position)
             each = simulation.room_on(group.kind, index)

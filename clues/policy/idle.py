@@ -7,7 +7,8 @@ Every node has one verdict: the first reason that holds, in this order.
 3. No place for its pods; where nodes may be replaced: no cheaper node.
 4. What only delays: scaling in switched off, cooldown, a window of the schedule, the time that it has to be removable,
    the time that its machine has to be on.
-5. What limits how many go: minimum sizes, minimum cores, the policy's budgets, parallelism.
+5. What limits how many go: minimum sizes, minimum cores, the policy's budgets, parallelism. A minimum is named before a
+   cooldown, since it holds when that is over.
 
 A node that passes all goes. Removals are simulated one after another, empty nodes first, with the pending pods placed
 before and the pods of nodes whose removal is under way placed next: so every pod that moves has a place of its own on
@@ -28,7 +29,8 @@ from numpy.typing import NDArray
 from clues.decision import Block, Memory, NodeVerdict, Removal, Replacement
 from clues.options import Consolidation, Policy, Pool
 from clues.policy.allowance import Candidate
-from clues.policy.cooldown import Wait, cooldown, long_enough, min_on, since_of
+from clues.policy.backoff import failed_lately
+from clues.policy.cooldown import Wait, cooldown, long_enough, min_on, own_rest, since_of
 from clues.policy.demand import ScaleOutResult
 from clues.policy.evict import block_of, is_occupied, movers
 from clues.policy.moving import Mover
@@ -113,8 +115,10 @@ class _Pass(Replacing):
         wait: Wait | None = None
         if not known.policy.scale_in:
             wait = Wait(Block.SCALE_IN_OFF, "policy.scale_in is false")
-        elif not disabled:
-            wait = self._cooldown
+        elif disabled:
+            wait = own_rest(known.memory, name, known.now)
+        else:
+            wait = own_rest(known.memory, name, known.now) or self._cooldown
             if wait is None and self._closed & {"", pool.name}:
                 wait = Wait(Block.SCHEDULE, "a window of policy.schedules forbids it now")
             wait = (
@@ -172,12 +176,16 @@ class _Pass(Replacing):
                 for pod in moving:  # one by one: those that find no place are pending pods of the next pass
                     self._hosts.update((self._mover.move([pod]) or {}).values())
 
-    def _turn(self, candidate: Candidate) -> tuple[bool, bool, bool, float, float, str]:
-        """Who is tried first: what can go now, empty ones, those that a person gave up, the dearest, the least used."""
+    def _turn(self, candidate: Candidate) -> tuple[bool, bool, bool, bool, float, float, str]:
+        """Who is tried first: what can go now, empty ones, the dearest, the least used.
+
+        Those that a person gave up come before others, and those whose removal failed before after them.
+        """
         share = self._field.shares.get(candidate.name, 0.0)
         return (
             candidate.wait is not None,
             candidate.occupied,
+            failed_lately(self._field.memory, candidate.name, self._field.now, self._field.policy.removal_backoff),
             not candidate.disabled,
             -candidate.pool.price,
             share if candidate.occupied else 0.0,

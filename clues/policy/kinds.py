@@ -40,7 +40,7 @@ class KindBook:
 
     def of(self, pod: Pod) -> Kind:
         """Return the kind of a pod. Raises ValueError where its selectors mention labels that no spec did before."""
-        found = self._memo.get((pod.namespace, id(pod.spec), id(pod.labels), pod.deleting))
+        found = self._memo.get((pod.namespace, id(pod.spec), id(pod.labels) if pod.labels else 0, pod.deleting))
         return found if found is not None else self._learn(pod)
 
     def made(self, namespace: str, labels: Labels, spec: PodSpec) -> Kind:
@@ -49,22 +49,25 @@ class KindBook:
 
     def group(self, pods: Iterable[Pod]) -> dict[Kind, list[Pod]]:
         """Group pods by kind; kinds in order of their first pod, pods in the order given."""
-        memo, learn = self._memo, self._learn
         groups: dict[Kind, list[Pod]] = {}
+        group: list[Pod] = []
+        last: Pod | None = None
         for pod in pods:
-            kind = memo.get((pod.namespace, id(pod.spec), id(pod.labels), pod.deleting))
-            if kind is None:
-                kind = learn(pod)
-            group = groups.get(kind)
-            if group is None:
-                groups[kind] = [pod]
-            else:
-                group.append(pod)
+            if (  # pods of one owner mostly stand together
+                last is None
+                or pod.spec is not last.spec
+                or pod.labels is not last.labels
+                or pod.deleting is not last.deleting
+                or pod.namespace != last.namespace
+            ):
+                group = groups.setdefault(self.of(pod), [])
+                last = pod
+            group.append(pod)
         return groups
 
     def _learn(self, pod: Pod) -> Kind:
         kind = self._intern(pod.namespace, pod.labels, pod.spec, deleting=pod.deleting)
-        self._memo[pod.namespace, id(pod.spec), id(pod.labels), pod.deleting] = kind
+        self._memo[pod.namespace, id(pod.spec), id(pod.labels) if pod.labels else 0, pod.deleting] = kind
         self._held.append((pod.spec, pod.labels))
         return kind
 

@@ -47,7 +47,11 @@ class Leaving:
             self._keep(candidate, *found)
             return
         self._since[candidate.name] = candidate.since
-        wait = candidate.wait or self._allowance.refusal([candidate])
+        wait = candidate.wait
+        if wait is None:
+            wait = self._allowance.refusal([candidate])
+        elif wait.block is Block.COOLDOWN:  # the minimum keeps it when that is over, too
+            wait = self._allowance.too_few([candidate]) or wait
         if wait is not None:
             self._simulation.undo(start)
             self._keep(candidate, wait.block, wait.detail, wait.until)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from clues.model import Pod
 from clues.options import Pool
+from clues.policy.dealing import dealt_out
 from clues.policy.kinds import Kind
 from clues.policy.simulation import Simulation
 from clues.policy.template import fresh_node
@@ -59,22 +60,25 @@ def fill(simulation: Simulation, kind: Kind, count: int, order: NDArray[np.int64
     if count == 0 or not len(order):
         return found
     if simulation.is_local(kind):
-        room = simulation.room(kind)[order]
-        for position in np.flatnonzero(room).tolist():
-            index = int(order[position])
-            number = min(int(room[position]), count)
-            simulation.place(kind, index, number)
-            found[index] = found.get(index, 0) + number
+        at, room = simulation.room_among(kind, order)
+        for index, most in zip(at.tolist(), room.tolist(), strict=True):
+            number = min(most, count)
+            found[index] = number
             count -= number
             if count == 0:
                 break
+        simulation.place_all(kind, found)
+        return found
+    rule = simulation.only_rule(kind) if count > 1 else None
+    if rule is not None:
+        found = dealt_out(simulation, kind, count, rule, order, evenly=False)
+        simulation.place_all(kind, found)
         return found
     while count:
-        mask = simulation.mask(kind)[order]
-        position = int(mask.argmax())
-        if not mask[position]:
+        at = simulation.fitting(kind, order)
+        if not len(at):
             break
-        index = int(order[position])
+        index = int(at[0])
         simulation.place(kind, index)
         found[index] = found.get(index, 0) + 1
         count -= 1

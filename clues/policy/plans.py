@@ -35,6 +35,8 @@ class Plan:
     """Holders of anti-affinity that matches it."""
     special: bool
     """Ports or volumes are to be counted."""
+    unruled: bool
+    """It asks for resources and for a sort of nodes, and for nothing else."""
     places: Lazy | None = None
     rules: Rules | None = None
     simple: bool | None = None

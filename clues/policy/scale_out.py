@@ -1,6 +1,7 @@
 """Which pending pods have a place, and which nodes are ordered for the others."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -13,8 +14,9 @@ from clues.model import Node, Pod, PodRef
 from clues.options import Policy, Pool
 from clues.policy.choose import Choice, balanced, choose
 from clues.policy.costs import Costs
-from clues.policy.demand import Demand, ScaleOutResult, demand_of, is_expendable
+from clues.policy.demand import Demand, ScaleOutResult, coming_back, demand_of, is_expendable
 from clues.policy.domains import beside
+from clues.policy.gangs import NO_GANG, Gang, gang_of, never_placed, not_whole
 from clues.policy.health import is_fresh, is_healthy
 from clues.policy.kinds import Kind
 from clues.policy.pack import Group, fill, pack
@@ -46,15 +48,40 @@ def scale_out(
 class _Verdicts:
     found: list[PodVerdict] = field(default_factory=list)
     unhelped: list[PodRef] = field(default_factory=list)
+    leaving: dict[str, int] = field(default_factory=dict)
+    """Pool -> pods of nodes that are being deleted among those for which it is ordered."""
+    with_leaving: bool = False
 
     def add(
         self, pods: Sequence[Pod], outcome: str, place: str = "", refusals: Sequence[Refusal] = (), reason: str = ""
     ) -> None:
+        if self.with_leaving:  # they are not pending yet: nothing is said of them but what is ordered
+            leaving = tuple(pod.ref for pod in pods if pod.node)
+            pods = [pod for pod in pods if not pod.node]
+            if leaving and outcome == "ordered":
+                self.leaving[place] = self.leaving.get(place, 0) + len(leaving)
+                self.found.append(PodVerdict(leaving, outcome, place, (), f"its node is being deleted: {reason}"))
         if pods:
-            refs = tuple(pod.ref for pod in pods)
+            refs = tuple([PodRef(pod.namespace, pod.name, pod.uid) for pod in pods])
             self.found.append(PodVerdict(refs, outcome, place, tuple(refusals), reason))
             if outcome in {"unschedulable", "resting", "limit", "waiting"}:
                 self.unhelped += refs
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One node that is ordered for pods beyond simulation, to look what comes of it."""
+
+    group: Group
+    key: str
+    at: float
+    """When it was ordered."""
+    pool: str
+    """"" where that was in an earlier pass: it is waited for."""
+
+    @property
+    def why(self) -> str:
+        return f"{', '.join(self.group.kind.spec.beyond)} cannot be answered for a node that is not there: one is tried"
 
 
 class _ScaleOut:
@@ -73,6 +100,8 @@ class _ScaleOut:
         self._upcoming = frozenset(item.registered for item in self._supply.coming if item.registered)
         self._healthy = is_healthy(snapshot, policy, self._upcoming)
         self._probes: dict[str, float] = {}
+        self._tried: list[_Trial] = []
+        """Trials whose node is ordered now."""
         self._known: NDArray[np.int64] = np.zeros(0, np.int64)
         """Nodes that are there, used ones first."""
 
@@ -85,14 +114,17 @@ class _ScaleOut:
         self._add_coming()
         unseen = {pod.uid or f"{pod.namespace}/{pod.name}" for pod in demand.unseen}
         groups = self._groups([*demand.counting, *demand.unseen])
-        left = self._seat_all(groups)
+        left = self._without_parts(self._seat_all(groups))
         reclaimed, left = self._reclaim(left)
         left = self._without_unseen(left, unseen)
+        before = simulation.mark()
+        left = self._with_leaving(left)
         orders = self._order(left)
         spare, more = self._headroom(orders)
         for name, number in more.items():
             orders[name] = orders.get(name, 0) + number
         power_on = self._power_on(orders)
+        simulation.undo(before)  # scaling in finds the pods of nodes that are being deleted where they are
         simulation.remove_nodes(self._coming)
         memory = msgspec.structs.replace(self._supply.memory, planned=self._planned, probes=self._probes)
         if power_on:
@@ -182,9 +214,12 @@ class _ScaleOut:
         self._known = np.array([*used, *empty], dtype=np.int64)
         order = np.array([*used, *empty, *self._coming], dtype=np.int64)
         groups = self._seat_planned(groups)
-        for _again in (1, 2):  # what looks at other pods may find them placed the second time
+        for again in (False, True):  # what looks at other pods may find them placed the second time
             left = []
             for group in groups:
+                if again and simulation.is_local(group.kind):  # placing others has made no room for it
+                    left.append(group)
+                    continue
                 found = fill(simulation, group.kind, len(group.pods), order)
                 rest = self._seated(group, found)
                 if rest:
@@ -203,28 +238,47 @@ class _ScaleOut:
         planned = self._slots_of_pods()
         if not planned:
             return list(groups)
-        simulation, rest = self._simulation, []
+        rest = []
         for group in groups:
             left: list[Pod] = []
             wanted: dict[int, list[Pod]] = {}
+            here, last = left, -1
             for pod in group.pods:
                 index = planned.get(pod.uid, -1)
-                (left if index < 0 else wanted.setdefault(index, [])).append(pod)
+                if index != last:  # pods for one node mostly stand together
+                    here, last = left if index < 0 else wanted.setdefault(index, []), index
+                here.append(pod)
+            seats = self._seats(group.kind, wanted)
             for index, pods in wanted.items():
-                if simulation.is_local(group.kind):
-                    number = min(len(pods), simulation.room_on(group.kind, index))
-                    simulation.place(group.kind, index, number)
-                else:
-                    number = 0
-                    while number < len(pods) and simulation.refusal(group.kind, index) is None:
-                        simulation.place(group.kind, index)
-                        number += 1
+                number = seats.get(index, 0)
                 left += self._seated(Group(group.kind, pods, group.size), {index: number} if number else {})
                 for pod in pods[:number] if index not in self._coming else ():
                     self._planned[pod.uid] = self._supply.memory.planned[pod.uid]
             if left:
                 rest.append(Group(group.kind, left, group.size))
         return rest
+
+    def _seats(self, kind: Kind, wanted: Mapping[int, Sequence[Pod]]) -> dict[int, int]:
+        """Place pods on the nodes that they were planned for, as far as they take them; return index -> pods placed."""
+        simulation = self._simulation
+        found: dict[int, int] = {}
+        if simulation.is_local(kind) and not kind.spec.volumes:
+            at, room = simulation.room_among(kind, np.fromiter(wanted, np.int64, len(wanted)))
+            found = {
+                index: min(len(wanted[index]), most) for index, most in zip(at.tolist(), room.tolist(), strict=True)
+            }
+            simulation.place_all(kind, found)
+            return found
+        for index, pods in wanted.items():
+            if simulation.is_local(kind):
+                found[index] = min(len(pods), simulation.room_on(kind, index))
+                simulation.place(kind, index, found[index])
+                continue
+            found[index] = 0
+            while found[index] < len(pods) and simulation.refusal(kind, index) is None:
+                simulation.place(kind, index)
+                found[index] += 1
+        return found
 
     def _slots_of_pods(self) -> dict[str, int]:
         """Return for whom the last decisions had which node in mind: pod uid -> index.
@@ -233,7 +287,7 @@ class _ScaleOut:
         coming machine of its pool that nobody is planned for: fresh nodes of a pool are alike.
         """
         planned = self._supply.memory.planned
-        wanted = frozenset(planned.values())
+        wanted = dict.fromkeys(planned.values())
         if not wanted:
             return {}
         where = {slot: index for slot, index in self._slots.items() if slot in wanted}
@@ -244,7 +298,7 @@ class _ScaleOut:
         for slot, index in self._slots.items():
             if slot not in wanted:
                 free.setdefault(slot.partition("/")[0], []).append(index)
-        for slot in dict.fromkeys(planned.values()):
+        for slot in wanted:
             if slot not in where and free.get(slot.partition("/")[0]):
                 where[slot] = free[slot.partition("/")[0]].pop(0)
         return {uid: where[slot] for uid, slot in planned.items() if slot in where}
@@ -296,17 +350,57 @@ class _ScaleOut:
                 simulation.close_node(index)
         return frozenset(used), left
 
+    def _without_parts(self, groups: Sequence[Group]) -> list[Group]:
+        """Set pods aside whose gang is not whole yet."""
+        parts = not_whole(self._snapshot, self._policy, groups)
+        for group in groups if parts else ():
+            if gang_of(group.kind) in parts:
+                self._verdicts.add(group.pods, "waiting", reason=parts[gang_of(group.kind)])
+        return [group for group in groups if gang_of(group.kind) not in parts]
+
     def _without_unseen(self, groups: Sequence[Group], unseen: set[str]) -> list[Group]:
+        """Set pods aside that the scheduler has not looked at, and those that only come together with such."""
         if not unseen:
             return list(groups)
         left = []
+        gangs: set[Gang] = set()
         for group in groups:
             waiting = [pod for pod in group.pods if (pod.uid or f"{pod.namespace}/{pod.name}") in unseen]
             rest = [pod for pod in group.pods if (pod.uid or f"{pod.namespace}/{pod.name}") not in unseen]
             self._verdicts.add(waiting, "waiting", reason="the scheduler has not looked at it yet")
+            if waiting:
+                gangs.add(gang_of(group.kind))
             if rest:
                 left.append(Group(group.kind, rest, group.size))
-        return left
+        gangs.discard(NO_GANG)
+        for group in left if gangs else ():
+            if gang_of(group.kind) in gangs:
+                self._verdicts.add(group.pods, "waiting", reason="the scheduler has not looked at its whole gang yet")
+        return [group for group in left if gang_of(group.kind) not in gangs]
+
+    def _with_leaving(self, groups: list[Group]) -> list[Group]:
+        """Add the pods that will be pending once their node is deleted, as far as no other node has room for them."""
+        pods = coming_back(self._snapshot, self._policy)
+        if not pods:
+            return groups
+        simulation = self._simulation
+        self._verdicts.with_leaving = True
+        for pod in pods:
+            simulation.take(simulation.kind_of(pod), simulation.index[pod.node])
+        order = np.array([*self._known, *self._coming], dtype=np.int64)
+        waiting = {group.kind: group for group in groups}
+        for group in self._groups(pods):
+            rest = list(group.pods)
+            for index, number in fill(simulation, group.kind, len(rest), order).items():
+                here, rest = rest[:number], rest[number:]
+                if index in self._coming:
+                    self._planned.update((pod.uid, self._coming[index]) for pod in here)
+            known = waiting.get(group.kind)
+            if known is not None:  # those that are pending come first
+                known.pods = [*known.pods, *rest]
+            elif rest:
+                waiting[group.kind] = Group(group.kind, rest, group.size)
+        return sorted(waiting.values(), key=lambda item: (-item.priority, -item.size))
 
     # what is ordered
 
@@ -318,21 +412,21 @@ class _ScaleOut:
                 self._verdicts.add(group.pods, "unschedulable", refusals=self._refusals(group), reason=closed)
             return {}
         groups = self._with_pools(groups)
-        groups, probed = self._probe(groups)
-        others = self._others(groups)
-        excluded: set[tuple[str, str]] = set()
+        excluded = never_placed(groups)
+        trials = self._trials(groups, excluded)
+        simulated = [group for group in groups if not group.kind.spec.beyond]
+        others = self._others(simulated)
         while True:
-            asked = [group for group in groups if _gang(group.kind) not in excluded]
+            asked = [group for group in simulated if gang_of(group.kind) not in excluded]
             choice = choose(self._simulation, asked, self._pools, self._supply, self._policy, others)
-            broken = {
-                _gang(group.kind)
-                for group in asked
-                if group.kind.spec.gang and choice.helped(group.kind) < len(group.pods)
-            }
+            broken = [group for group in asked if group.kind.spec.gang and choice.helped(group.kind) < len(group.pods)]
             if not broken:
                 break
-            excluded |= broken
-        self._tell_ordered(groups, choice, excluded)
+            for group in broken:
+                excluded.setdefault(gang_of(group.kind), group)
+            trials = self._still_tried(trials, excluded)
+        self._tell_ordered(simulated, choice, excluded)
+        probed = self._tell_trials(groups, trials, excluded)
         counts = dict(choice.counts)
         if self._policy.balance and counts:
             shared = balanced(counts, self._pools, self._supply, _takers(asked, choice))
@@ -389,50 +483,93 @@ class _ScaleOut:
             group.pools = tuple(takes[group.kind])
         return list(groups)
 
-    def _probe(self, groups: Sequence[Group]) -> tuple[list[Group], dict[str, int]]:
-        """Order one node for pods beyond simulation, and wait what comes of it."""
-        now, rest = self._snapshot.now, []
-        ordered: dict[str, int] = {}
+    def _trials(self, groups: Sequence[Group], excluded: dict[Gang, Group]) -> list[_Trial]:
+        """Choose one node for each kind of pods beyond simulation, and reserve it; adds gangs that get none."""
+        costs = Costs((), self._pools, self._supply, self._policy)
+        none = [0] * len(self._pools)
+        found: list[_Trial] = []
         for group in groups:
-            if not group.kind.spec.beyond:
-                rest.append(group)
+            if not group.kind.spec.beyond or gang_of(group.kind) in excluded:
                 continue
             key = f"{group.kind.namespace}/{'+'.join(group.kind.spec.beyond)}/{group.pods[0].name}"
             tried = self._supply.memory.probes.get(key)
-            why = f"{', '.join(group.kind.spec.beyond)} cannot be answered for a node that is not there: one is tried"
-            fitting = [name for name in group.pools if self._supply.room[name] > 0]
-            if tried is not None and now - tried < self._policy.backoff.reset_s:
-                self._probes[key] = tried
-                self._verdicts.add(group.pods, "waiting", reason=why)
+            fitting = [
+                pool for at, pool in enumerate(self._pools) if pool.name in group.pools and costs.most_of(at, none) > 0
+            ]
+            if tried is not None and self._snapshot.now - tried < self._policy.backoff.reset_s:
+                found.append(_Trial(group, key, tried, ""))
             elif fitting:
-                cheapest = min(fitting, key=lambda name: (self._by_name[name].price, name))
-                ordered[cheapest] = ordered.get(cheapest, 0) + 1
-                self._supply.room[cheapest] -= 1
-                self._probes[key] = now
-                self._verdicts.add(group.pods, "waiting", cheapest, reason=why)
-            else:
-                self._verdicts.add(group.pods, "unschedulable", refusals=self._refusals(group))
-        return rest, ordered
+                cheapest = min(fitting, key=lambda pool: (pool.price, pool.name)).name
+                self._reserve(cheapest, 1)
+                found.append(_Trial(group, key, self._snapshot.now, cheapest))
+            elif group.kind.spec.gang:
+                excluded[gang_of(group.kind)] = group
+        return self._still_tried(found, excluded)
 
-    def _tell_ordered(self, groups: Sequence[Group], choice: Choice, excluded: set[tuple[str, str]]) -> None:
+    def _still_tried(self, trials: Sequence[_Trial], excluded: Mapping[Gang, Group]) -> list[_Trial]:
+        """Give back what was reserved for gangs that get nothing; return the other trials."""
+        for trial in trials:
+            if trial.pool and gang_of(trial.group.kind) in excluded:
+                self._reserve(trial.pool, -1)
+        return [trial for trial in trials if gang_of(trial.group.kind) not in excluded]
+
+    def _reserve(self, pool: str, number: int) -> None:
+        supply, holds = self._supply, self._by_name[pool].allocatable
+        supply.room[pool] -= number
+        if supply.nodes_left is not None:
+            supply.nodes_left -= number
+        if supply.cores_left_m is not None:
+            supply.cores_left_m -= number * holds.get("cpu", 0)
+        if supply.memory_left is not None:
+            supply.memory_left -= number * holds.get("memory", 0)
+
+    def _tell_trials(
+        self, groups: Sequence[Group], trials: Sequence[_Trial], excluded: Mapping[Gang, Group]
+    ) -> dict[str, int]:
+        """Note what becomes of pods beyond simulation; return what is ordered for them."""
+        ordered: dict[str, int] = {}
+        tried = set()
+        for trial in trials:
+            tried.add(trial.group.kind)
+            self._probes[trial.key] = trial.at
+            self._verdicts.add(trial.group.pods, "waiting", trial.pool, reason=trial.why)
+            if trial.pool:
+                self._reserve(trial.pool, -1)  # from here on it is one of those that are ordered
+                ordered[trial.pool] = ordered.get(trial.pool, 0) + 1
+                self._tried.append(trial)
+        for group in groups:
+            if group.kind.spec.beyond and group.kind not in tried:
+                self._tell_unhelped(group, group.pods, excluded)
+        return ordered
+
+    def _tell_ordered(self, groups: Sequence[Group], choice: Choice, excluded: Mapping[Gang, Group]) -> None:
+        planned = self._planned
         for group in groups:
             pods = self._seated(group, choice.beside.get(group.kind, {}))
             at = 0
             by_pool: dict[str, list[Pod]] = {}
             for pool, first, nodes, each in choice.placed.get(group.kind, ()):
+                by_pool.setdefault(pool, []).extend(pods[at : at + nodes * each])
                 for number in range(first, first + nodes):
-                    here, at = pods[at : at + each], at + each
-                    by_pool.setdefault(pool, []).extend(here)
                     slot = f"{pool}/{_NEW}{number}"
-                    for pod in here:
-                        self._planned[pod.uid] = slot
+                    for pod in pods[at : at + each]:
+                        planned[pod.uid] = slot
+                    at += each
             for pool, here in by_pool.items():
                 self._verdicts.add(here, "ordered", pool, reason=f"a node of {pool} is ordered for it")
-            pods = pods[at:]
-            if pods:
-                in_gang = _gang(group.kind) in excluded
-                reason = "not the whole gang would fit" if in_gang else ""
-                self._verdicts.add(pods, self._outcome(group), refusals=self._refusals(group), reason=reason)
+            if at < len(pods):
+                self._tell_unhelped(group, pods[at:], excluded)
+
+    def _tell_unhelped(self, group: Group, pods: Sequence[Pod], excluded: Mapping[Gang, Group]) -> None:
+        """Note why nothing is ordered for pods: their own refusals, or those of the member that its gang lacks."""
+        cause = excluded.get(gang_of(group.kind), group)
+        refusals = self._refusals(cause)
+        reason = "not the whole gang would fit" if gang_of(group.kind) in excluded else ""
+        if cause is not group:
+            whose = f"pod {cause.pods[0].namespace}/{cause.pods[0].name} of its gang"
+            reason = f"{reason}: {whose} has no place"
+            refusals = [Refusal(one.where, one.rule, f"{whose}: {one.detail}") for one in refusals]
+        self._verdicts.add(pods, self._outcome(cause), refusals=refusals, reason=reason)
 
     def _outcome(self, group: Group) -> str:
         states = {self._supply.closed.get(name, "") for name in group.pools}
@@ -532,9 +669,13 @@ class _ScaleOut:
         left = self._supply.booting_left
         for pool in self._pools:
             number = min(counts.get(pool.name, 0), self._supply.room[pool.name] if pool.powered else 10**9)
+            tried = [trial for trial in self._tried if trial.pool == pool.name]
             if left is not None:
                 if number > left:
                     self._notes.append(f"{number - left} nodes of {pool.name} wait: max_booting is reached")
+                    for trial in tried[max(0, len(tried) - (number - left)) :]:
+                        del self._probes[trial.key]  # it is ordered when there is room for it
+                        tried.remove(trial)
                 number = min(number, left)
                 left -= number
             if number <= 0:
@@ -542,14 +683,21 @@ class _ScaleOut:
             machines: tuple[str, ...] = ()
             if pool.powered:
                 machines = tuple(item.name for item in self._supply.machines[pool.name][:number])
-            pods = [
-                ref
+            ordered: list[Sequence[PodRef]] = [
+                verdict.pods
                 for verdict in self._verdicts.found
                 if verdict.outcome == "ordered" and verdict.place == pool.name
-                for ref in verdict.pods
             ]
-            reason = f"{len(pods)} pending pods need {number} more" if pods else "the minimum or headroom asks for it"
-            made.append(PowerOn(pool.name, number, machines, tuple(pods[:_MOST_NAMED]), reason))
+            leaving = self._verdicts.leaving.get(pool.name, 0)
+            pods = sum(map(len, ordered)) - leaving
+            ordered += [[pod.ref for pod in trial.group.pods] for trial in tried]
+            named = tuple(itertools.islice(itertools.chain.from_iterable(ordered), _MOST_NAMED))
+            whose = [f"{pods} pending pods"] if pods else []
+            whose += [f"{leaving} pods of nodes that are being deleted"] if leaving else []
+            reasons = [f"{' and '.join(whose)} need {number} more"] if whose else []
+            reasons += dict.fromkeys(trial.why for trial in tried)
+            reason = "; ".join(reasons) or "the minimum or headroom asks for it"
+            made.append(PowerOn(pool.name, number, machines, named, reason))
         return tuple(made)
 
 
@@ -560,10 +708,6 @@ def _takers(groups: Sequence[Group], choice: Choice) -> dict[str, frozenset[str]
         for piece in choice.placed.get(group.kind, ()):
             found[piece.pool] = found.get(piece.pool, frozenset(group.pools)).intersection(group.pools)
     return found
-
-
-def _gang(kind: Kind) -> tuple[str, str]:
-    return (kind.namespace, kind.spec.gang) if kind.spec.gang else ("", "")
 
 
 def _taken_back(node: Node) -> Node:

@@ -8,7 +8,7 @@ Cost: a mask is one pass over arrays of nodes for each rule that the kind has; a
 counters that count the kind. Only the first question about a kind looks at its rules.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final
 
@@ -46,6 +46,12 @@ class _Did(IntEnum):
     ADD = 1
     REMOVE = 2
     CLOSE = 3
+    PLACE_ALL = 4
+
+
+_FEW_DOMAINS: Final = 64
+_FEW: Final = 4
+"""Below so many nodes one after the other is quicker than arrays."""
 
 
 class Simulation:
@@ -62,8 +68,11 @@ class Simulation:
         daemon_specs = [daemon_spec(daemon) for daemon in snapshot.daemonsets]
         there = alike(states)
         specs: dict[int, PodSpec] = {id(spec): spec for spec in daemon_specs}
+        last: PodSpec | None = None
         for pod in snapshot.pending:
-            specs[id(pod.spec)] = pod.spec
+            if pod.spec is not last:
+                last = pod.spec
+                specs[id(last)] = last
         for pod, _ in there:
             specs[id(pod.spec)] = pod.spec
         self._specs = specs
@@ -174,11 +183,11 @@ class Simulation:
         gone: dict[int, list[tuple[Kind, int]]] = {index: [] for index in leaving}
         for kind in self._book.kinds if leaving else ():
             on = self._on(kind)
-            for index in leaving.intersection(on) if len(leaving) > len(on) else [i for i in leaving if i in on]:
+            here = leaving.intersection(on) if len(leaving) > len(on) else [i for i in leaving if i in on]
+            for index in here:
                 gone[index].append((kind, on[index]))
+            self._shift_all(kind, {index: -on[index] for index in here})
         for index in sorted(leaving):
-            for kind, count in gone[index]:
-                self._shift(kind, index, -count)
             self._journal.append((_Did.REMOVE, index, gone[index]))
         where = np.fromiter(leaving, np.int64, len(leaving))
         self._table.set_alive(where, False)
@@ -197,6 +206,12 @@ class Simulation:
             self._shift(kind, index, count)
             self._journal.append((_Did.PLACE, kind, index, count))
 
+    def place_all(self, kind: Kind, numbers: Mapping[int, int]) -> None:
+        """Put pods of a kind on many nodes, index -> number, unchecked."""
+        if numbers:
+            self._shift_all(kind, numbers)
+            self._journal.append((_Did.PLACE_ALL, kind, dict(numbers)))
+
     def take(self, kind: Kind, index: int, count: int = 1) -> None:
         """Take pods off a node. Raises ValueError where fewer are there."""
         if self.count(kind, index) < count:
@@ -208,13 +223,17 @@ class Simulation:
         return len(self._journal)
 
     def undo(self, mark: int) -> None:
-        """Take back everything since the mark."""
+        """Take back everything since the mark; pods together by kind, for placements add up in any order."""
         journal = self._journal
         added: list[tuple[int, int | None]] = []
+        shifts: dict[Kind, dict[int, int]] = {}
         while len(journal) > mark:
             did = journal.pop()
             if did[0] == _Did.PLACE:
-                self._shift(did[1], did[2], -did[3])
+                _count_in(shifts, did[1], did[2], -did[3])
+            elif did[0] == _Did.PLACE_ALL:
+                for index, count in did[2].items():
+                    _count_in(shifts, did[1], index, -count)
             elif did[0] == _Did.CLOSE:
                 self._table.open[did[1]] = True
             elif did[0] == _Did.REMOVE:
@@ -223,9 +242,11 @@ class Simulation:
                 for counter in self._counters.values():
                     counter.node_back(index)
                 for kind, count in gone:
-                    self._shift(kind, index, count)
+                    _count_in(shifts, kind, index, count)
             else:
                 added.append((did[1], did[2]))
+        for kind, numbers in shifts.items():
+            self._shift_all(kind, numbers)
         if added:
             self._unadd(added)
 
@@ -233,7 +254,8 @@ class Simulation:
         """Take the last nodes back, which hold nothing any more: all together, for there are many counters."""
         least = added[-1][0]
         for counter in self._counters.values():
-            counter.cut(least)
+            if counter.length > least:
+                counter.cut(least)
         for _, before in added:
             name = self.names.pop()
             if before is None:
@@ -275,8 +297,7 @@ class Simulation:
             good &= anti.good()
         for holders in plan.refused_by:
             if holders.total > 0:
-                numbers = holders.synced()
-                good &= (numbers < 0) | (holders.counts[numbers] <= 0)
+                good &= holders.is_free()
         return good
 
     def room(self, kind: Kind) -> NDArray[np.int64]:
@@ -299,6 +320,43 @@ class Simulation:
         room[good] = most
         return room
 
+    def fitting(self, kind: Kind, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the nodes of `order`, in that order, on which one more such pod fits now: `mask` for some nodes.
+
+        What asks for most is looked at first, and then only the nodes that are left.
+        """
+        plan = self._plans[kind.index]
+        at = self._with_resources(kind, plan, order)
+        if len(at) and (plan.ports or plan.volumes.is_exclusive):
+            good = np.ones(len(self.nodes), np.bool_)
+            self._ports.narrow(plan.ports, good)
+            self._volumes.narrow(plan.volumes, good)
+            at = at[good[at]]
+        if not len(at):
+            return at
+        rules = plan.rules or self._make_rules(kind, plan)
+        if rules.affinity is not None:
+            at = at[rules.affinity.good(at)]
+        for spread in rules.spread:
+            at = at[spread.good(at)]
+        for anti in rules.anti:
+            at = at[anti.good(at)]
+        for holders in plan.refused_by:
+            if holders.total > 0:
+                at = at[holders.is_free(at)]
+        return at
+
+    def room_among(self, kind: Kind, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return what `fitting` does, and how many more such pods each of these takes, taken alone."""
+        at = self.fitting(kind, order)
+        plan = self._plans[kind.index]
+        most = self._own_room(plan, at)
+        rules = plan.rules or self._make_rules(kind, plan) if len(at) else _NO_RULES
+        for cap in (*(anti.cap(at) for anti in rules.anti), *(spread.cap(at) for spread in rules.spread)):
+            if cap is not None:
+                np.minimum(most, cap, out=most)
+        return at, most
+
     def room_on(self, kind: Kind, index: int) -> int:
         """Return how many more such pods fit on one node, taken alone."""
         if self._refused(kind, index)[0]:
@@ -313,25 +371,37 @@ class Simulation:
 
     def own_room(self, kind: Kind, among: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many more such pods nodes would take if no rule looked at pods elsewhere; 0 where closed."""
-        plan, count = self._plans[kind.index], len(self.nodes)
-        good = self._where(kind, plan).of(count) & self._table.open[:count] & self._table.alive[:count]
-        most = self._free[0, among]
-        for row, amount in plan.charges[1:]:
-            np.minimum(most, self._free[row, among] // amount, out=most)
+        plan = self._plans[kind.index]
         rules = plan.rules or self._make_rules(kind, plan)
-        if plan.ports or plan.volumes.once_a_node:
-            np.minimum(most, 1, out=most)
+        at = self._with_resources(kind, plan, among)
+        most = self._own_room(plan, at)
         for anti in rules.anti:
-            cap = anti.cap()
+            cap = anti.cap(at)
             if cap is not None:
-                np.minimum(most, cap[among], out=most)
-        result: NDArray[np.int64] = np.where(good[among], np.maximum(most, 0), 0)
+                np.minimum(most, cap, out=most)
+        by_node = np.zeros(len(self.nodes), np.int64)
+        by_node[at] = most
+        result: NDArray[np.int64] = by_node[among]
         return result
 
     def spread_rules(self, kind: Kind) -> list[SpreadRule]:
         """Return the hard spread constraints of a kind, as they stand now."""
         plan = self._plans[kind.index]
         return (plan.rules or self._make_rules(kind, plan)).spread
+
+    def only_rule(self, kind: Kind) -> SpreadRule | None:
+        """Return the spread constraint that alone ties such pods to what is on other nodes; None: it is not alone.
+
+        Only one over few domains in which such pods count: it is for those who go through all domains for each pod.
+        """
+        plan = self._plans[kind.index]
+        rules = plan.rules or self._make_rules(kind, plan)
+        bound = plan.ports or plan.volumes.is_exclusive or plan.refused_by or rules.anti or rules.affinity is not None
+        if bound or len(rules.spread) != 1:
+            return None
+        rule = rules.spread[0]
+        rule.counter.synced()
+        return rule if rule.grows and len(rule.counter.column.values) <= _FEW_DOMAINS else None
 
     def charges(self, kind: Kind) -> tuple[tuple[int, int], ...]:
         """Return what one such pod takes: (position in `resources`, amount), the slot first."""
@@ -370,6 +440,27 @@ class Simulation:
         return plan.simple
 
     # inside
+
+    def _with_resources(self, kind: Kind, plan: Plan, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the nodes of `order` that are open, have what is asked for, and that no fixed rule forbids."""
+        count, at = len(self.nodes), order
+        for row, amount in reversed(plan.charges):
+            enough: Flags = self._free[row].take(at) >= amount
+            at = at[enough]
+            if not len(at):
+                return at
+        places, table = self._where(kind, plan).of(count), self._table
+        good: Flags = places[at] & table.open[at] & table.alive[at]
+        return at[good]
+
+    def _own_room(self, plan: Plan, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many such pods the resources of nodes allow, and ports and volumes that only one may have."""
+        most: NDArray[np.int64] = self._free[0].take(at)
+        for row, amount in plan.charges[1:] if len(at) else ():
+            np.minimum(most, self._free[row].take(at) // amount, out=most)
+        if plan.ports or plan.volumes.once_a_node:
+            np.minimum(most, 1, out=most)
+        return most
 
     def _load_allocatable(self) -> None:
         columns: dict[str, list[int]] = {SLOTS: [0] * len(self.nodes)}
@@ -416,6 +507,7 @@ class Simulation:
             [],
             [],
             bool(spec.host_ports) or volumes.is_exclusive,
+            not (spec.affinity or spec.anti_affinity or spec.spread or spec.volumes or spec.host_ports),
         )
         self._plans.append(plan)
         space = self._space(kind.namespace)
@@ -590,6 +682,31 @@ class Simulation:
             self._ports.shift(plan.ports, index, count)
             self._volumes.shift(plan.volumes, index, count)
 
+    def _shift_all(self, kind: Kind, numbers: Mapping[int, int]) -> None:
+        """Do what `_shift` does for many nodes at once."""
+        if len(numbers) < _FEW:
+            for index, count in numbers.items():
+                self._shift(kind, index, count)
+            return
+        plan = self._plans[kind.index]
+        where = np.fromiter(numbers.keys(), np.int64, len(numbers))
+        counts = np.fromiter(numbers.values(), np.int64, len(numbers))
+        for row, amount in plan.charges:
+            self._free[row, where] -= amount * counts
+        on = plan.on
+        for index, count in numbers.items():
+            left = on.get(index, 0) + count
+            if left:
+                on[index] = left
+            else:
+                on.pop(index, None)
+        for counter in plan.counters:
+            counter.add_all(numbers)
+        if plan.special:
+            for index, count in numbers.items():
+                self._ports.shift(plan.ports, index, count)
+                self._volumes.shift(plan.volumes, index, count)
+
     def _daemon_runs(self, kind: Kind, node: Node) -> bool:
         spec = kind.spec
         if spec.node_name and spec.node_name != node.name:
@@ -615,8 +732,21 @@ class Simulation:
                 return True
         return False
 
+    def _takes(self, kind: Kind, plan: Plan, index: int) -> bool:
+        """Whether a node takes a pod that asks for nothing but resources and a node of some sort: mostly it does."""
+        table = self._table
+        if not (table.open[index] and table.alive[index]):
+            return False
+        free = self._free
+        for row, amount in plan.charges:
+            if free[row, index] < amount:
+                return False
+        return bool(self._where(kind, plan).of(len(self.nodes))[index])
+
     def _refused(self, kind: Kind, index: int) -> tuple[str, str]:
         spec, plan, node = kind.spec, self._plans[kind.index], self.nodes[index]
+        if plan.unruled and not plan.refused_by and self._takes(kind, plan, index):
+            return "", ""
         if node.unschedulable and not any(tolerates(t, UNSCHEDULABLE) for t in spec.tolerations):
             return "NodeUnschedulable", "the node is cordoned"
         if spec.node_name and spec.node_name != node.name:
@@ -665,6 +795,12 @@ class Simulation:
 
 
 _NO_VOLUMES: Final = VolumeNeeds()
+_NO_RULES: Final = Rules(None, [], [])
+
+
+def _count_in(shifts: dict[Kind, dict[int, int]], kind: Kind, index: int, count: int) -> None:
+    numbers = shifts.setdefault(kind, {})
+    numbers[index] = numbers.get(index, 0) + count
 
 
 def _unique(items: Iterable[Any]) -> list[Any]:

@@ -16,6 +16,7 @@ import msgspec
 from clues.decision import Block, Decision, Memory, NodeVerdict, PodVerdict, PowerOn, Removal, RemovalKind
 from clues.model import PodRef
 from clues.options import Policy, Pool
+from clues.policy.cooldown import own_rest
 from clues.policy.schedule import limits_at, scale_in_closed
 from clues.policy.slurm import Keep, SlurmDecision, decide_slurm
 from clues.policy.slurm_jobs import Limits
@@ -74,7 +75,7 @@ def decide_on_slurm(
     now = snapshot.now
     plan = _plan(cluster, snapshot, pools, memory)
     bounds = limits_at(pools, policy, now)
-    _keep_closed(plan, pools, policy, now)
+    _keep_closed(plan, pools, policy, memory, now)
     limits = Limits(plan.pool_of, _room(plan, snapshot, pools, policy, bounds), _resting(pools, memory, now))
     seen = msgspec.structs.replace(cluster, nodes=tuple(plan.nodes.values()))
     unneeded = {
@@ -219,14 +220,17 @@ def _is_free(node: SlurmNode, plan: _Plan) -> bool:
     return node.state is SlurmNodeState.POWERED_DOWN and node.name not in plan.machine_of and not node.kept
 
 
-def _keep_closed(plan: _Plan, pools: Sequence[Pool], policy: Policy, now: float) -> None:
+def _keep_closed(plan: _Plan, pools: Sequence[Pool], policy: Policy, memory: Memory, now: float) -> None:
     closed = scale_in_closed(policy, now)
     least_on = {pool.name: pool.min_on_s for pool in pools}
     for name, pool in plan.pool_of.items():
         machine = plan.machine_of.get(name)
         if name in plan.keep:
             continue
-        if "" in closed or pool in closed:
+        rest = own_rest(memory, name, now)
+        if rest is not None:
+            plan.keep[name] = Keep(rest.block, rest.detail, rest.until)
+        elif "" in closed or pool in closed:
             plan.keep[name] = Keep(Block.SCHEDULE, "no node is removed at this time")
         elif machine is not None and now - min(machine.since, now) < least_on.get(pool, 0.0):
             until = machine.since + least_on[pool]

@@ -9,9 +9,9 @@ kube-scheduler 1.36:
   and the pod matches its own terms, any node with the keys is good; anti-affinity counts per term, both ways.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from clues.policy.selectors import selects, term_selects
 __all__ = ["AffinityRule", "AntiRule", "Counted", "Counter", "Holders", "Matching", "SpreadCounted", "SpreadRule"]
 
 Counts: TypeAlias = NDArray[np.int64]
+EVERY: Final = slice(None)
+"""The nodes that a question is about, where it is not about some indices."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,11 @@ class Counter:
             self.length = count
         return numbers
 
+    def is_free(self, at: Counts | slice = EVERY) -> Flags:
+        """Return, per node, whether none of these pods is in its domain; a node without the key has none."""
+        numbers = self.synced()[at]
+        return (numbers < 0) | (self.counts[numbers] <= 0)
+
     def add(self, index: int, count: int) -> None:
         """Count pods on a node (negative: they are gone)."""
         number = self.synced()[index]
@@ -170,19 +177,18 @@ class AntiRule:
         """A second pod of the kind in the domain would be refused."""
         self.text = text
 
-    def good(self) -> Flags:
-        numbers = self.counter.synced()
-        return (numbers < 0) | (self.counter.counts[numbers] <= 0)
+    def good(self, at: Counts | slice = EVERY) -> Flags:
+        return self.counter.is_free(at)
 
     def allows(self, index: int) -> bool:
         number = self.counter.synced()[index]
         return bool(number < 0 or self.counter.counts[number] <= 0)
 
-    def cap(self) -> Counts | None:
+    def cap(self, at: Counts | slice = EVERY) -> Counts | None:
         """At most so many on each node, or None: no limit."""
         if not self.self_match:
             return None
-        return np.where(self.counter.synced() < 0, _MANY, 1)
+        return np.where(self.counter.synced()[at] < 0, _MANY, 1)
 
     def cap_on(self, index: int) -> int:
         """At most so many on one node."""
@@ -204,11 +210,11 @@ class AffinityRule:
         numbers = [counter.synced() for counter in self.counters]
         return self.self_match and bool(numbers) and all(counter.total <= 0 for counter in self.counters)
 
-    def good(self) -> Flags:
+    def good(self, at: Counts | slice = EVERY) -> Flags:
         first = self.is_first
-        result: Flags = np.ones(len(self.counters[0].synced()), np.bool_)
+        result: Flags = np.ones(len(self.counters[0].synced()[at]), np.bool_)
         for counter in self.counters:
-            numbers = counter.synced()
+            numbers = counter.synced()[at]
             result &= numbers >= 0
             if not first:
                 result &= counter.counts[numbers] > 0
@@ -248,11 +254,29 @@ class SpreadRule:
         others = here[here > least]
         return least, same, int(others.min()) if len(others) else _MANY
 
-    def good(self) -> Flags:
-        numbers = self.counter.synced()
+    def good(self, at: Counts | slice = EVERY) -> Flags:
+        numbers = self.counter.synced()[at]
         least, _, _ = self._least()
         most = self.spread.max_skew + least - int(self.self_match)
         return (numbers >= 0) & (self.counter.counts[numbers] <= most)
+
+    def counts(self) -> dict[int, int]:
+        """Return how many pods every domain has that has a node, by the number of its value."""
+        counter = self.counter
+        counter.synced()
+        there = np.flatnonzero(counter.nodes > 0)
+        return dict(zip(there.tolist(), counter.counts[there].tolist(), strict=True))
+
+    def most(self, counts: Collection[int]) -> int:
+        """Return how many pods a domain may have that takes one more, if the domains have so many."""
+        least = min(counts) if len(counts) >= max(self.spread.min_domains, 1) else 0
+        return self.spread.max_skew + least - int(self.self_match)
+
+    def is_full(self, value: str) -> bool:
+        """Return whether a domain that has a node takes no more; nodes that are added there change nothing for that."""
+        counts = self.counts()
+        number = self.counter.column.values.get(value, -1)
+        return number in counts and counts[number] > self.most(counts.values())
 
     def levels(self) -> dict[str, int]:
         """Return how many pods every domain has that has a node."""
@@ -275,11 +299,11 @@ class SpreadRule:
             return ""
         return f"{self.counter.column.key}: skew would be {skew}, {self.spread.max_skew} allowed"
 
-    def cap(self) -> Counts | None:
+    def cap(self, at: Counts | slice = EVERY) -> Counts | None:
         """At most so many on each node, taken alone, where one fits; None: no limit."""
         if not self.grows:
             return None
-        numbers = self.counter.synced()
+        numbers = self.counter.synced()[at]
         least, same, others = self._least()
         counts = self.counter.counts[numbers]
         # A domain that alone has the least count draws the least up with it, as far as the next.

@@ -8,7 +8,8 @@ import msgspec
 
 from clues.options import Pool
 from clues.power.base import Limits
-from infracore.errors import InfraError, Misconfigured
+from infracore.decoding import fit, shown
+from infracore.errors import InfraError, Misconfigured, Several
 
 __all__ = ["DriverSettings", "gather", "own", "parse"]
 
@@ -31,14 +32,19 @@ def parse(kind: type[_S], name: str, text: Mapping[str, Any]) -> _S:
     """Read one driver's settings.
 
     Raises:
-        Misconfigured: an unknown key, a wrong type, a limit out of its range; it names the driver and the key.
+        Misconfigured, Several: unknown keys, wrong types, a limit out of its range; with the driver and the key.
     """
-    try:
-        settings = msgspec.convert(dict(text), kind)
-    except (msgspec.ValidationError, TypeError) as error:
-        said, _, path = str(error).partition(" - at `$.")
-        place = f"drivers.{name}{'.' + path.rstrip('`') if path else ''}"
-        raise Misconfigured(f"{place}: {said}", "see: docs/reference/power-drivers.md") from error
+    found = fit(dict(text), kind)
+    if found.misfits:
+        wrong = [
+            Misconfigured(
+                f"drivers.{shown((name, *misfit.steps))}: {misfit.said}",
+                misfit.hint or "see: docs/reference/power-drivers.md",
+            )
+            for misfit in found.misfits
+        ]
+        raise wrong[0] if len(wrong) == 1 else Several(wrong)
+    settings = msgspec.convert(found.value, kind, strict=False)
     if not (math.isfinite(settings.call_s) and 0 < settings.call_s <= 3600):
         raise Misconfigured(f"drivers.{name}.call_s: {settings.call_s} is not between 0 and 3600 seconds")
     if not 1 <= settings.parallel <= 256:

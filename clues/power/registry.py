@@ -16,7 +16,7 @@ from clues.power.wol import WolDriver, WolSettings
 from infracore.errors import InfraError, Misconfigured, Several
 from infracore.structs import make_ready
 
-__all__ = ["TYPES", "check_drivers", "load_drivers"]
+__all__ = ["TYPES", "driver_problems", "load_drivers"]
 
 _Maker = Callable[[str, Mapping[str, Any], Sequence[Pool]], PowerDriver]
 
@@ -44,7 +44,7 @@ def load_drivers(settings: Mapping[str, Mapping[str, Any]], pools: Sequence[Pool
         try:
             drivers[name] = _load(name, text, pools)
         except InfraError as error:
-            errors.append(error)
+            errors += error.errors if isinstance(error, Several) else [error]
     errors += [
         Misconfigured(
             f"pool {pool.name}: there is no driver {pool.driver!r}", f"known: {', '.join(settings) or 'none'}"
@@ -59,10 +59,16 @@ def load_drivers(settings: Mapping[str, Mapping[str, Any]], pools: Sequence[Pool
     return drivers
 
 
-def check_drivers(settings: Mapping[str, Mapping[str, Any]], pools: Sequence[Pool]) -> None:
-    """Make the drivers as cluesd would, and close them: nothing is connected to. Raises as `load_drivers`."""
-    for driver in load_drivers(settings, pools).values():
-        driver.close()
+def driver_problems(settings: Mapping[str, object], pools: Sequence[Pool]) -> list[InfraError]:
+    """Return what `load_drivers` would find wrong with each driver; pools without one are not its business."""
+    make_ready("clues", "infracore")
+    errors: list[InfraError] = []
+    for name, text in settings.items():
+        try:
+            _load(name, text, pools).close()
+        except InfraError as error:
+            errors += error.errors if isinstance(error, Several) else [error]
+    return errors
 
 
 def _load(name: str, text: object, pools: Sequence[Pool]) -> PowerDriver:

@@ -5,7 +5,7 @@ Tests: `tests/clues/settings/`.
 """
 
 from clues.settings.docs import DOCS, describe, reference
-from clues.settings.load import files, load_settings
+from clues.settings.load import files, load_settings, warnings
 from clues.settings.model import (
     HOOKS,
     ActionOptions,
@@ -41,4 +41,5 @@ __all__ = [
     "files",
     "load_settings",
     "reference",
+    "warnings",
 ]

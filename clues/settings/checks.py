@@ -15,7 +15,7 @@ from clues.policy.schedule import parse_cron
 from clues.settings.model import HOOKS, VETOES, ClusterKind, Settings, SlurmOptions
 from infracore.errors import Misconfigured
 
-__all__ = ["problems_of"]
+__all__ = ["problems_of", "warnings_of"]
 
 _POSITIVE: Final = frozenset(
     {
@@ -83,9 +83,13 @@ def problems_of(settings: Settings) -> list[Problem]:
     found = list(_numbers(settings, ""))
     found += _pools(settings)
     for number, budget in enumerate(settings.policy.budgets):
-        found += [("policy.budgets", f"policy.budgets[{number}]: {said}") for said in _budget(budget, settings)]
+        found += [
+            (f"policy.budgets[{number}]", f"policy.budgets[{number}]: {said}") for said in _budget(budget, settings)
+        ]
     for number, window in enumerate(settings.policy.schedules):
-        found += [("policy.schedules", f"policy.schedules[{number}]: {said}") for said in _window(window, settings)]
+        found += [
+            (f"policy.schedules[{number}]", f"policy.schedules[{number}]: {said}") for said in _window(window, settings)
+        ]
     found += _cluster(settings)
     found += _lease(settings)
     found += _daemon(settings)
@@ -94,10 +98,34 @@ def problems_of(settings: Settings) -> list[Problem]:
         for name in HOOKS
         if getattr(settings.hooks, name).veto and name not in VETOES
     ]
-    backoff = settings.policy.backoff
-    if backoff.initial_s > backoff.max_s:
-        found.append(("policy.backoff", "policy.backoff: initial_s is more than max_s"))
+    for name in ("backoff", "removal_backoff"):
+        backoff = getattr(settings.policy, name)
+        if backoff.initial_s > backoff.max_s:
+            found.append((f"policy.{name}", f"policy.{name}: initial_s is more than max_s"))
     return found
+
+
+def warnings_of(settings: Settings) -> list[Problem]:
+    """Return what can be meant, and mostly is not."""
+    found: list[Problem] = []
+    if not settings.pools:
+        found.append(("pools", "there are no pools: nothing can be ordered"))
+    for number, pool in enumerate(settings.pools):
+        if settings.cluster is not ClusterKind.KUBERNETES or not pool.driver:
+            continue
+        found += [
+            (
+                f"pools[{number}].allocatable",
+                f"pool {pool.name}: allocatable has no {name}: no node is ordered from it for pods that ask for some",
+            )
+            for name in _USUAL
+            if name not in pool.allocatable
+        ]
+    return found
+
+
+_USUAL: Final = ("memory", "ephemeral-storage")
+"""What every node of Kubernetes has, and pods that come from charts often ask for."""
 
 
 def _numbers(value: Any, prefix: str) -> Iterator[Problem]:
@@ -118,17 +146,30 @@ def _numbers(value: Any, prefix: str) -> Iterator[Problem]:
 
 
 def _pools(settings: Settings) -> Iterator[Problem]:
+    last = {pool.name: number for number, pool in enumerate(settings.pools)}
     for name, count in Counter(pool.name for pool in settings.pools).items():
         if count > 1:
-            yield "pools", f"pool {name} stands {count} times"
+            yield f"pools[{last[name]}].name", f"pool {name} stands {count} times"
     nodes: dict[str, str] = {}
-    for pool in settings.pools:
+    for number, pool in enumerate(settings.pools):
         for said in _pool(pool, settings):
-            yield "pools", f"pool {pool.name or '(without name)'}: {said}"
-        for machine in pool.machines:
+            yield f"pools[{number}]{_about(said, pool)}", f"pool {pool.name or '(without name)'}: {said}"
+        for place, machine in enumerate(pool.machines):
             node, mine = machine.node or machine.name, f"{pool.name}/{machine.name}"
             if nodes.setdefault(node, mine) != mine:
-                yield "pools", f"machines {nodes[node]} and {mine} have the same node {node!r}"
+                said = f"machines {nodes[node]} and {mine} have the same node {node!r}"
+                yield f"pools[{number}].machines[{place}]", said
+
+
+def _about(said: str, pool: Pool) -> str:
+    """Return what of a pool a sentence begins with, for its line."""
+    for number, machine in enumerate(pool.machines):
+        if said.startswith((f"machine {machine.name}:", f"machine {machine.name!r}:")):
+            return f".machines[{number}]"
+    if said.startswith("there is no driver"):
+        return ".driver"
+    word = said.split(maxsplit=1)[0].split(".", 1)[0]
+    return f".{word}" if word in Pool.__struct_fields__ else ""
 
 
 def _pool(pool: Pool, settings: Settings) -> Iterator[str]:
@@ -215,7 +256,7 @@ def _schedule(schedule: str, duration_s: float, pool: str, settings: Settings) -
     elif duration_s > _LONGEST_S:
         yield f"duration_s is {duration_s:g}, and at most {_LONGEST_S:g}"
     if pool and pool not in {p.name for p in settings.pools}:
-        yield f"there is no pool {pool!r}"
+        yield f"there is no pool {pool!r} under `pools`"
 
 
 def cron_problem(schedule: str) -> str:

@@ -15,6 +15,7 @@ from clues.slurm_model import SlurmCluster, SlurmJob, SlurmNode, SlurmNodeState,
 from clues.slurmapi.lines import UNTOLD
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
+from clues.sources.idle_times import JUMP_S, IdleTimes
 from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError
 
@@ -147,6 +148,7 @@ class SlurmSource:
         return self._picture.snapshot(
             self._look,
             now,
+            self._clock.monotonic(),
             machines,
             complete=self._looked_at is not None,
             stale_s=self.stale_s(),
@@ -229,8 +231,13 @@ class _Picture:
         self.states: dict[str, tuple[tuple[object, ...], NodeState]] = {}
         self._of: SlurmLook | None = None
         self._cluster = SlurmCluster()
+        self._idle = IdleTimes()
+        self._skew: float | None = None
+        """Of the wall clock from the monotonic one."""
         self._pending: tuple[Pod, ...] = ()
         self._on: dict[str, tuple[Pod, ...]] = {}
+        self._submitted: dict[str, tuple[float, float]] = {}
+        """Job -> when it says that it was submitted, and when it was."""
         self._started_before: dict[str, float] = {}
         """Node whose machine is off -> when the slurmd started that Slurm still remembers."""
 
@@ -238,6 +245,7 @@ class _Picture:
         self,
         look: SlurmLook,
         now: float,
+        mono: float,
         machines: Mapping[str, tuple[Machine, ...]],
         *,
         complete: bool,
@@ -245,8 +253,8 @@ class _Picture:
         problems: tuple[str, ...],
         decides_here: bool,
     ) -> Snapshot:
-        if look is not self._of:
-            self._take(look)
+        if self._has_jumped(now - mono) or look is not self._of:
+            self._take(look, now, mono)
         by_node = {m.node or m.name: m for found in machines.values() for m in found}
         nodes: dict[str, NodeState] = {}
         for item in look.nodes:
@@ -276,11 +284,26 @@ class _Picture:
             problems=problems,
         )
 
-    def _take(self, look: SlurmLook) -> None:
+    def _has_jumped(self, skew: float) -> bool:
+        """Note a jump of the wall clock, and let what counts from it follow."""
+        jump = 0.0 if self._skew is None else skew - self._skew
+        if self._skew is not None and abs(jump) < JUMP_S:
+            return False
+        self._skew = skew
+        for name, (key, state) in self.states.items() if jump else ():
+            if state.node.not_ready_since is not None:
+                node = msgspec.structs.replace(state.node, not_ready_since=state.node.not_ready_since + jump)
+                self.states[name] = key, msgspec.structs.replace(state, node=node)
+        return True
+
+    def _take(self, look: SlurmLook, now: float, mono: float) -> None:
         self._of = look
-        self._cluster = picture_of(look)
+        shown = picture_of(look)
+        used = {name for item in look.jobs for name in item.places}
+        self._cluster = msgspec.structs.replace(shown, nodes=self._idle.told(shown.nodes, used, now, mono))
         before = {pod.uid: pod for pod in self._pending}
-        made = [pod_of_job(item.job) for item in look.jobs if item.job.pending]
+        made = [self._with_time(pod_of_job(item.job), now) for item in look.jobs if item.job.pending]
+        self._submitted = {pod.uid: self._submitted[pod.uid] for pod in made}
         made.sort(key=lambda pod: (pod.created_at, len(pod.uid), pod.uid))
         self._pending = tuple(before[pod.uid] if before.get(pod.uid) == pod else pod for pod in made)
         on: dict[str, list[Pod]] = {}
@@ -288,6 +311,14 @@ class _Picture:
             for name in item.places:
                 on.setdefault(name, []).append(pod_of_job(item.job, name))
         self._on = {name: tuple(pods) for name, pods in on.items()}
+
+    def _with_time(self, pod: Pod, now: float) -> Pod:
+        """Let a job that says no time that can be have come when it was first seen."""
+        said = pod.created_at
+        if self._submitted.get(pod.uid, (None,))[0] != said:
+            self._submitted[pod.uid] = said, said if 0 < said <= now else now
+        came = self._submitted[pod.uid][1]
+        return pod if came == said else msgspec.structs.replace(pod, created_at=came)
 
     def _is_name_only(self, node: SlurmNode) -> bool:
         """Whether nothing is behind a node of a pool whose machines are made anew: it is silent, or we put it down."""

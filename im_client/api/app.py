@@ -6,12 +6,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Match, Route
+from starlette.routing import Route
 
 from im_client.api.late import DASHBOARD, LateDashboard
 from im_client.api.measures import Counting, Measures
 from im_client.api.problems import Refused, answer
-from im_client.api.routes import clouds, infrastructures, operations, properties, service, vault, vms
+from im_client.api.routes import clouds, infrastructures, operations, properties, service, tokens, vault, vms
 from im_client.services.server.house import House
 from im_client.services.server.version import VERSION
 from infracore.errors import InfraError
@@ -22,6 +22,7 @@ _DESCRIPTION: Final = (
     "The REST API of the Infrastructure Manager, served by im-clues. Every path but `/version`, `/healthz`, "
     "`/metrics` and this document asks for an Authorization header."
 )
+_MODULES: Final = (service, clouds, operations, vms, infrastructures, properties, tokens, vault)
 _OPEN: Final = frozenset({"/version", "/healthz", "/metrics"})
 
 
@@ -43,7 +44,7 @@ def make_app(house: House) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _defect)
-    for module in (service, clouds, operations, vms, infrastructures, properties, vault):
+    for module in _MODULES:
         app.include_router(module.router)
     if house.ctx.settings.server.dashboard:
         app.mount(DASHBOARD, LateDashboard(house))
@@ -95,11 +96,15 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    found: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return found
+    """Return the methods of a path. Of the routes that it fits, those with the fewest parameters count: the others
+    are for what none of these is for.
+    """
+    own = [*request.app.routes, *(route for module in _MODULES for route in module.router.routes)]
+    fitting = [
+        route for route in own if isinstance(route, Route) and route.path_regex.match(request.scope["path"]) is not None
+    ]
+    fewest = min((len(route.param_convertors) for route in fitting), default=0)
+    return {method for route in fitting if len(route.param_convertors) == fewest for method in route.methods or ()}
 
 
 async def _defect(request: Request, error: Exception) -> Response:

@@ -25,10 +25,12 @@ __all__ = [
     "allow",
     "base_url",
     "body_text",
+    "etag",
     "finished",
     "flag",
     "if_match",
     "in_thread",
+    "json_text",
     "operation_headers",
     "read_template",
     "vm_numbers",
@@ -47,6 +49,8 @@ _LANGUAGES: Final = {
     "application/yaml": Language.TOSCA,
     "application/x-yaml": Language.TOSCA,
 }
+_JSON: Final = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
+"""The last one is what curl and others say where nobody has said anything."""
 _DRAINED: Final = 4
 """So many times what is allowed is read and dropped before the connection is closed."""
 _ETAG: Final = re.compile(r'(?:W/)?"v(\d{1,15})"')
@@ -90,6 +94,10 @@ def base_url(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
 async def body_text(request: Request, most: int) -> str:
     """Read the body, as UTF-8.
 
@@ -116,13 +124,25 @@ async def body_text(request: Request, most: int) -> str:
         raise Refused(400, "the body is not UTF-8 text") from error
 
 
+async def json_text(request: Request, most: int) -> str:
+    """Read a body that is JSON.
+
+    Raises:
+        Refused: the content type says that it is something else (415), or as `body_text`.
+    """
+    kind = _content_type(request)
+    if kind not in _JSON:
+        raise Refused(415, f"the content type {kind!r} is not that of JSON", "application/json")
+    return await body_text(request, most)
+
+
 async def read_template(request: Request, most: int) -> Body | None:
     """Read a template, None where the body is empty.
 
     Raises:
         Refused: a type of content that is none of a template's (415).
     """
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    kind = _content_type(request)
     if kind not in _LANGUAGES:
         raise Refused(415, f"the content type {kind!r} is none of a template's", "text/yaml, text/plain (RADL) or JSON")
     text = await body_text(request, most)
@@ -144,19 +164,28 @@ def flag(value: str | None, *, default: bool) -> bool:
     raise Refused(400, f"{value[:40]!r} is neither yes nor no")
 
 
-def if_match(request: Request) -> int | None:
-    """Return the version that the client saw, None where it does not care.
+async def if_match(request: Request, house: House, infra: str) -> int | None:
+    """Return the version that the client saw, None where it does not care. Of several, it is that of now (RFC 9110).
 
     Raises:
-        Refused: 412, an ETag that this server never gave.
+        Refused: 412, no ETag that this server ever gave.
     """
-    said = request.headers.get("if-match", "").strip()
-    if not said or said == "*":
+    said = ",".join(request.headers.getlist("if-match"))
+    words = [word.strip() for word in said.split(",") if word.strip()]
+    if not words or words == ["*"]:
         return None
-    found = _ETAG.fullmatch(said)
-    if found is None:
+    versions = [int(found[1]) for word in words if (found := _ETAG.fullmatch(word)) is not None]
+    if not versions:
         raise Refused(412, "If-Match is no ETag of an infrastructure of this server")
-    return int(found[1])
+    if len(versions) == 1:
+        return versions[0]
+    now = await in_thread(house.records.source_version, infra)
+    return now if now in versions else versions[0]
+
+
+def etag(version: int) -> dict[str, str]:
+    """Return the header that names a version of what is wanted."""
+    return {"ETag": f'"v{version}"'}
 
 
 def vm_numbers(said: str) -> list[int]:
@@ -172,10 +201,11 @@ def vm_numbers(said: str) -> list[int]:
 
 
 def operation_headers(request: Request, accepted: Accepted) -> dict[str, str]:
-    """Return the headers that name the operation behind an answer."""
+    """Return the headers that name the operation behind an answer, and the version that it made where that is known."""
     return {
         "InfID": accepted.infrastructure,
         "Operation": f"{base_url(request)}/operations/{accepted.ticket.record.id}",
+        **({} if accepted.version is None else etag(accepted.version)),
     }
 
 

@@ -1,7 +1,8 @@
 """Idempotency keys: a request that is sent again with the same key is answered as the first time, and not done again.
 
 As draft-ietf-httpapi-idempotency-key-header has it: another request with a known key is 422, one whose first is still
-being answered 409. Keys are the caller's own and are kept for a day. Failures are not kept: the client may mend them.
+being answered 409. Keys are the caller's own and are kept for a day. A failure is kept where the request had begun to
+change something; others are not: the client may mend them.
 """
 
 import hashlib
@@ -15,16 +16,22 @@ from starlette.responses import Response
 
 from im_client.api.asking import base_url, body_text, in_thread
 from im_client.api.negotiate import TEXT, image_answer, uri_answer
-from im_client.api.problems import Refused
+from im_client.api.problems import Refused, answer
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
 from im_client.services.server.operations import request_key
 from im_client.state.server import AnswerRecord, OperationKind, OperationRecord, OperationState
-from infracore.errors import CommandFailed
+from infracore.errors import CommandFailed, InfraError
 
 __all__ = ["once"]
 
 _KEPT_S: Final = 24 * 3600.0
+_WAITED_FOR: Final = frozenset(OperationKind) - {
+    OperationKind.CREATE,
+    OperationKind.UPDATE,
+    OperationKind.RECONFIGURE,
+}
+"""Operations whose end is the answer; the others are answered when they are recorded."""
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -57,7 +64,12 @@ async def once(
     answered = False
     mark = request_key.set((caller.name, key))
     try:
-        response = await work()
+        try:
+            response = await work()
+        except (InfraError, Refused) as error:
+            if await in_thread(house.records.forget_answer, caller.name, key):
+                raise
+            response = answer(error, request.headers.get("accept", "").lower())
         kept = _Kept(dict(response.headers), bytes(response.body).decode())
         record = AnswerRecord(digest, response.status_code, msgspec.json.encode(kept).decode())
         await in_thread(house.records.end_answer, caller.name, key, record)
@@ -65,7 +77,7 @@ async def once(
     finally:
         request_key.reset(mark)
         if not answered:
-            await in_thread(house.records.end_answer, caller.name, key, None)
+            await in_thread(house.records.forget_answer, caller.name, key)
     return response
 
 
@@ -94,13 +106,15 @@ def _late(request: Request, house: House, operation: OperationRecord) -> Respons
     }
     if operation.kind is OperationKind.CREATE:
         return uri_answer(request, f"{base}/infrastructures/{operation.infrastructure}", headers)
+    if operation.kind not in _WAITED_FOR:
+        return Response("", 200, headers, TEXT)
+    if not operation.state.is_end:
+        return Response(f"still going on: {headers['Operation']}", 202, headers, TEXT)
+    if operation.state is not OperationState.DONE:
+        raise CommandFailed(operation.error or f"the operation is {operation.state}", operation.hint)
     if operation.kind is OperationKind.SNAPSHOT:
         from im_client.services.server.snapshots import address_of
 
-        if not operation.state.is_end:
-            return Response(f"still going on: {headers['Operation']}", 202, headers, TEXT)
-        if operation.state is not OperationState.DONE:
-            raise CommandFailed(operation.error or f"the operation is {operation.state}", operation.hint)
         address = address_of(house, operation.id)
         if address is None:
             raise Refused(404, "the image was deleted meanwhile")

@@ -172,10 +172,16 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 ERRORS: Final = errors(400, 401, 403, 404, 409, 412, 413, 415, 422, 503)
 
 
-def json_form(schema: type[BaseModel] | dict[str, Any], description: str = "Done.") -> dict[int | str, dict[str, Any]]:
+_VERSION: Final = {"ETag": {"description": "Version of what is wanted.", "schema": {"type": "string"}}}
+
+
+def json_form(
+    schema: type[BaseModel] | dict[str, Any], description: str = "Done.", *, version: bool = False
+) -> dict[int | str, dict[str, Any]]:
     """Describe a JSON answer and the errors."""
     made = schema if isinstance(schema, dict) else schema_of(schema)
-    return {200: form(description, {"application/json": {"schema": made}}), **ERRORS}
+    content = {"application/json": {"schema": made}}
+    return {200: form(description, content, _VERSION if version else None), **ERRORS}
 
 
 def one_of(name: str) -> dict[str, Any]:
@@ -183,19 +189,20 @@ def one_of(name: str) -> dict[str, Any]:
     return {"type": "object", "properties": {name: {}}, "required": [name]}
 
 
-def text_or_json(name: str, description: str = "Done.") -> dict[int | str, dict[str, Any]]:
+def text_or_json(name: str, description: str = "Done.", *, version: bool = False) -> dict[int | str, dict[str, Any]]:
     """Describe a property: text, or JSON with one member."""
     content = {"text/plain": {"schema": {"type": "string"}}, "application/json": {"schema": one_of(name)}}
-    return {200: form(description, content), **ERRORS}
+    return {200: form(description, content, _VERSION if version else None), **ERRORS}
 
 
 _OPERATION_HEADERS: Final = {
+    **_VERSION,
     "InfID": {"description": "Id of the infrastructure.", "schema": {"type": "string"}},
     "Operation": {"description": "Address of the operation.", "schema": {"type": "string"}},
 }
 
 
-def uri_forms(*, many: bool, operation: bool = False) -> dict[int | str, dict[str, Any]]:
+def uri_forms(*, many: bool, operation: bool = False, version: bool = False) -> dict[int | str, dict[str, Any]]:
     """Describe an answer of addresses."""
     schema = schema_of(UriList) if many else _URI_OR_DRY_RUN
     content = {
@@ -203,7 +210,8 @@ def uri_forms(*, many: bool, operation: bool = False) -> dict[int | str, dict[st
         "text/plain": {"schema": {"type": "string"}},
         "application/json": {"schema": schema},
     }
-    return {200: form("Done.", content, _OPERATION_HEADERS if operation else None), **ERRORS}
+    headers = _OPERATION_HEADERS if operation else _VERSION if version else None
+    return {200: form("Done.", content, headers), **ERRORS}
 
 
 def done_forms() -> dict[int | str, dict[str, Any]]:

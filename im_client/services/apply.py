@@ -11,6 +11,7 @@ from im_client.plan.digest import OperationDigests, configured_digest
 from im_client.plan.model import Action, Phase, Step
 from im_client.services.configuring import Configured, configure
 from im_client.services.context import Context
+from im_client.services.elastic import WATCHES_ONLY, front_ends
 from im_client.services.known import Stray, facts_of, observe
 from im_client.services.machines import Machines
 from im_client.services.model import ApplyReport, NodeReport, Prepared, Timing, Verb
@@ -279,8 +280,9 @@ class _Run:
         for node in self._machines.records:
             if node not in targets:
                 self._machines.find(node)
-        for node in wanted:
-            self._story.tell(EventKind.PHASE, node, "configure")
+        watchers = front_ends(self._topology)
+        for node, operations in wanted.items():
+            self._story.tell(EventKind.PHASE, node, "configure", WATCHES_ONLY if watchers & {*operations} else "")
             self._machines.save(node, phase=Phase.UNCONFIGURED, configured_digest=None)
         results, facts = self._configure(wanted, "configure")
         self._configured.update(results)

@@ -33,6 +33,8 @@ __all__ = ["Machines"]
 POLL_FIRST_S: Final = 0.1
 POLL_MOST_S: Final = 2.0
 DELETE_LIMIT_S: Final = 300.0
+_NOT_YET: Final = frozenset({Phase.CREATING, Phase.PENDING, Phase.STOPPED})
+"""Phases of a record that a running machine is to leave."""
 
 
 class Machines:
@@ -337,6 +339,12 @@ class Machines:
 
     def _until_running(self, name: str, machine: Instance, *, is_end: bool = False) -> Instance:
         if machine.phase is Phase.RUNNING and (machine.private_address or machine.public_address):
+            record = self._records[name]
+            addresses = {"private_address": machine.private_address, "public_address": machine.public_address}
+            if record.phase in _NOT_YET:
+                self._took(name, machine, is_end=is_end)
+            elif any(getattr(record, field) != value for field, value in addresses.items()):
+                self.save(name, **addresses)
             return machine
         machine = self._until(
             name,

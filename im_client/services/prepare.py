@@ -9,6 +9,7 @@ from im_client.plan.build import build
 from im_client.plan.model import Action, Known, Plan
 from im_client.remote.hostkeys import new_key_pair
 from im_client.services.context import Context
+from im_client.services.elastic import WATCHES_ONLY, asks_for_endpoint, settled, with_endpoint
 from im_client.services.golden import choose_images, require_images
 from im_client.services.known import Observed, facts_of, observe
 from im_client.services.model import DeployRequest, Prepared, Verb
@@ -67,6 +68,7 @@ def prepare_deploy(
     inputs: Mapping[str, Value] = request.inputs
     counts: Mapping[str, int] = {}
     images: Mapping[str, str] = {}
+    endpoint = None
     if record is not None:
         if request.name is None and record.source.template != template:
             raise InvalidUsage(
@@ -74,9 +76,9 @@ def prepare_deploy(
                 f"to update it say --name {name}; to make another one say --name OTHER",
             )
         inputs = {**record.source.inputs, **inputs}
-        counts, images = record.source.counts, record.source.images
+        counts, images, endpoint = record.source.counts, record.source.images, record.source.endpoint
     if source is not None:
-        inputs, counts, images = source.inputs, source.counts, source.images
+        inputs, counts, images, endpoint = source.inputs, source.counts, source.images, source.endpoint
     inputs = settle(inputs, analysis.inputs)
     if inputs or analysis.inputs:
         analysis = ctx.analyse(template, reader, add_ons=add_ons, inputs=inputs)
@@ -85,6 +87,7 @@ def prepare_deploy(
         counts = _counts_still_wanted(ctx, record, topology)
     images = {group: image for group, image in images.items() if group in topology.groups}
     wanted = Source(template, add_ons, files=analysis.files, inputs=inputs, counts=counts, images=images)
+    wanted = settled(dataclasses.replace(wanted, endpoint=endpoint), topology)
     if record is None:
         record = _new_record(ctx, name, request, wanted, infrastructure_id)
         is_new = True
@@ -196,6 +199,7 @@ def prepare_changed(
     """
     record = find(ctx, infra)
     topology, warnings = recorded_topology(ctx, dataclasses.replace(record, source=source))
+    source = settled(source, topology)
     return _prepared(
         ctx,
         verb,
@@ -315,6 +319,7 @@ def _prepared(
     reconfigure: frozenset[str] | None = None,
     remove: frozenset[str] = frozenset(),
 ) -> Prepared:
+    topology = with_endpoint(topology, record.id, source.endpoint)
     nodes = () if is_new else ctx.store.nodes(record.id)
     sites = Sites(ctx, record)
     limits = sites.limits(site_names(topology, nodes))
@@ -349,6 +354,8 @@ def _prepared(
         plan = _only(plan, set(Action) - {Action.CONFIGURE})
         if not is_reachable and topology.operations and not destroy:
             notes.append(f"machines of {record.provider!r} cannot be logged in to: nothing is configured")
+    if configure and not destroy and asks_for_endpoint(topology):
+        notes.append(WATCHES_ONLY)
     notes += _hookless(plan, topology, observed) if not skip_hooks else []
     return Prepared(
         verb=verb,

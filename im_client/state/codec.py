@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from im_client.plan.model import Spec
-from im_client.state.store import Source
+from im_client.state.store import Endpoint, Source
 from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Scope, Token, Value
 from infracore.secrets import Secret
 
@@ -157,6 +157,7 @@ def encode_source(source: Source) -> str:
             "inputs": _named(source.inputs),
             "counts": dict(source.counts),
             **({"images": dict(source.images)} if source.images else {}),
+            **({"endpoint": _endpoint(source.endpoint)} if source.endpoint is not None else {}),
         }
     )
 
@@ -171,7 +172,17 @@ def decode_source(text: str) -> Source:
         inputs={name: from_plain(item) for name, item in plain["inputs"].items()},
         counts=plain["counts"],
         images=plain.get("images", {}),
+        endpoint=_read_endpoint(plain["endpoint"]) if "endpoint" in plain else None,
     )
+
+
+def _endpoint(endpoint: Endpoint) -> list[str]:
+    return [endpoint.url, endpoint.token.reveal(), endpoint.authorities]
+
+
+def _read_endpoint(plain: Any) -> Endpoint:
+    url, token, authorities = plain
+    return Endpoint(url, Secret(token), authorities)
 
 
 def encode_node_part(host_key_private: Secret | None, outputs: Outputs) -> str | None:

@@ -149,6 +149,8 @@ class Acceptance:
     """The image to come."""
     most_images: int = 0
     """With `image`: how many an account may have; 0: any number."""
+    token: "TokenRecord | None" = None
+    """One that the infrastructure's own machines get, in place of one of the same name."""
     request: tuple[str, str] | None = None
     """Account and idempotency key of the request, whose answer then knows of the operation."""
 
@@ -168,13 +170,16 @@ class TokenRecord:
     """What may be done with one token. The token itself is not kept, its SHA-256 is."""
 
     id: str
-    account: str
+    account: str | None
+    """None: it belongs to the infrastructure itself, whoever owns that."""
     digest: bytes
     role: Role
     created_at: float
     infrastructure: str | None = None
-    """The only infrastructure that it is good for; None: all of the account's."""
+    """The only infrastructure that it is good for, with which it goes; None: all of the account's."""
     expires_at: float | None = None
+    name: str = ""
+    """No two tokens for an infrastructure are called the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +283,17 @@ class ServerStore(Protocol):
 
     def tokens(self, account: str) -> Sequence[TokenRecord]: ...
 
-    def put_token(self, record: TokenRecord) -> None: ...
+    def tokens_of(self, infrastructure: str) -> Sequence[TokenRecord]:
+        """Return those that are good for one infrastructure only."""
+        ...
+
+    def put_token(self, record: TokenRecord) -> None:
+        """Add one.
+
+        Raises:
+            NotFound: its infrastructure is gone. Conflict, QuotaExceeded: that has one of this name, or too many.
+        """
+        ...
 
     def remove_token(self, token: str) -> None:
         """Absent: succeeds."""
@@ -323,8 +338,12 @@ class ServerStore(Protocol):
         """Forget requests that a server before this one neither answered nor began with."""
         ...
 
-    def end_answer(self, account: str, key: str, answer: AnswerRecord | None) -> None:
-        """Keep the answer (sealed); None: forget that it was asked."""
+    def end_answer(self, account: str, key: str, answer: AnswerRecord) -> None:
+        """Keep the answer (sealed)."""
+        ...
+
+    def forget_answer(self, account: str, key: str) -> bool:
+        """Forget that it was asked, unless it has led to an operation; return whether it is forgotten."""
         ...
 
     def vault(self, account: str) -> Mapping[str, bytes]:

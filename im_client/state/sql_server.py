@@ -17,10 +17,10 @@ from im_client.state.server import (
     OperationState,
     Outdated,
     Role,
-    TokenRecord,
 )
 from im_client.state.sql_images import SqlImages, add_image, keep_images
 from im_client.state.sql_store import SqlStore
+from im_client.state.sql_tokens import SqlTokens, put_token
 from infracore.errors import Conflict, NotFound
 
 __all__ = ["SqlServerStore", "read_operation"]
@@ -37,7 +37,7 @@ class _Arguments(msgspec.Struct, frozen=True):
     skip_hooks: bool = False
 
 
-class SqlServerStore(SqlImages):
+class SqlServerStore(SqlImages, SqlTokens):
     """See the protocol `ServerStore`. Shares the database of a `SqlStore`, which its owner closes."""
 
     def __init__(self, store: SqlStore) -> None:
@@ -73,6 +73,8 @@ class SqlServerStore(SqlImages):
             db.execute(_PUT_OPERATION, _operation_row(operation))
             if acceptance.image is not None:
                 add_image(db, acceptance.image, acceptance.most_images)
+            if acceptance.token is not None:
+                put_token(db, acceptance.token, replaces=True)
             if acceptance.request is not None:
                 db.execute(
                     "UPDATE answer SET operation = ? WHERE account = ? AND key = ?", (operation.id, *acceptance.request)
@@ -194,38 +196,6 @@ class SqlServerStore(SqlImages):
         with self._store.database.write(name, on_disk=True) as db:
             db.execute("DELETE FROM account WHERE name = ?", (name,))
 
-    def token(self, digest: bytes) -> TokenRecord | None:
-        with self._store.database.read() as db:
-            row = db.execute("SELECT * FROM access_token WHERE digest = ?", (digest,)).fetchone()
-        return None if row is None else _read_token(row)
-
-    def tokens(self, account: str) -> Sequence[TokenRecord]:
-        with self._store.database.read() as db:
-            found = db.execute(
-                "SELECT * FROM access_token WHERE account = ? ORDER BY created_at", (account,)
-            ).fetchall()
-        return tuple(_read_token(row) for row in found)
-
-    def put_token(self, record: TokenRecord) -> None:
-        with self._store.database.write(record.account, on_disk=True) as db:
-            db.execute(
-                "INSERT INTO access_token (id, account, digest, role, infrastructure, created_at, expires_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    record.id,
-                    record.account,
-                    record.digest,
-                    record.role.value,
-                    record.infrastructure,
-                    record.created_at,
-                    record.expires_at,
-                ),
-            )
-
-    def remove_token(self, token: str) -> None:
-        with self._store.database.write(token, on_disk=True) as db:
-            db.execute("DELETE FROM access_token WHERE id = ?", (token,))
-
     # answers, vault, statistics
 
     def begin_answer(self, account: str, key: str, digest: bytes, now: float, oldest: float) -> AnswerRecord | None:
@@ -244,15 +214,18 @@ class SqlServerStore(SqlImages):
         with self._store.database.write("answers") as db:
             db.execute("DELETE FROM answer WHERE status IS NULL AND operation = ''")
 
-    def end_answer(self, account: str, key: str, answer: AnswerRecord | None) -> None:
+    def end_answer(self, account: str, key: str, answer: AnswerRecord) -> None:
         with self._store.database.write(f"answer {account} {key}") as db:
-            if answer is None:
-                db.execute("DELETE FROM answer WHERE account = ? AND key = ?", (account, key))
-            else:
-                db.execute(
-                    "UPDATE answer SET status = ?, sealed = ? WHERE account = ? AND key = ?",
-                    (answer.status, self._store.seal(answer.text), account, key),
-                )
+            db.execute(
+                "UPDATE answer SET status = ?, sealed = ? WHERE account = ? AND key = ?",
+                (answer.status, self._store.seal(answer.text), account, key),
+            )
+
+    def forget_answer(self, account: str, key: str) -> bool:
+        with self._store.database.write(f"answer {account} {key}") as db:
+            db.execute("DELETE FROM answer WHERE account = ? AND key = ? AND operation = ''", (account, key))
+            left = db.execute("SELECT 1 FROM answer WHERE account = ? AND key = ?", (account, key)).fetchone()
+        return left is None
 
     def vault(self, account: str) -> Mapping[str, bytes]:
         with self._store.database.read() as db:
@@ -371,15 +344,3 @@ def read_operation(row: Any) -> OperationRecord:
 
 def _read_account(row: Any) -> AccountRecord:
     return AccountRecord(row["name"], row["password_hash"], bool(row["is_admin"]), row["created_at"])
-
-
-def _read_token(row: Any) -> TokenRecord:
-    return TokenRecord(
-        id=row["id"],
-        account=row["account"],
-        digest=row["digest"],
-        role=Role(row["role"]),
-        created_at=row["created_at"],
-        infrastructure=row["infrastructure"],
-        expires_at=row["expires_at"],
-    )

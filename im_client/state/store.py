@@ -16,6 +16,7 @@ from infracore.errors import Transient
 from infracore.secrets import Secret
 
 __all__ = [
+    "Endpoint",
     "EventRecord",
     "InfrastructureRecord",
     "NodeRecord",
@@ -31,6 +32,17 @@ class StateLost(Transient):
     """The state cannot be reached at the moment; whether the last write was kept is not known."""
 
     code = "state-lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where machines of an infrastructure ask its server for more, where the server says so and not its template."""
+
+    url: str
+    token: Secret
+    """Can do nothing but scale this infrastructure."""
+    authorities: str = ""
+    """Certificates (PEM) that vouch for the server; "": those that the machine knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,8 @@ class Source:
     """Counts set by `im scale`; they win over the template's."""
     images: Mapping[str, str] = field(default_factory=dict)
     """Group -> golden image set by `im scale --image`; wins over the template's. "" is none."""
+    endpoint: Endpoint | None = None
+    """What `im serve` gave; no part of the template, and shown nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

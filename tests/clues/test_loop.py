@@ -17,11 +17,11 @@ from clues.history import History, read_recording
 from clues.history.recorder import Recorder
 from clues.loop import Loop, failed, shifted
 from clues.options import BackOff, Policy
-from clues.settings import ActionOptions, DaemonOptions, HookOptions, LeaseOptions, Settings
+from clues.settings import ActionOptions, DaemonOptions, HookOptions, LeaseOptions, LoopOptions, Settings
 from clues.snapshot import MachineState, Snapshot
 from infracore.clock import FakeClock
 from infracore.errors import Conflict, NoCapacity, NotFound, Transient
-from tests.clues.world import World
+from tests.clues.world import World, off
 
 
 def simple(snapshot: Snapshot, pools: Any, policy: Policy, memory: Memory, early: Any = None) -> Decision:
@@ -194,6 +194,22 @@ def test_without_any_change_decide_is_not_run_until_its_time(rig: Rig, world: Wo
     assert before < len(rig.decided) <= before + 3, "but all the same now and then"
 
 
+def test_what_was_ordered_now_is_not_said_to_be_ordered_now_for_long(world: World, tmp_path: Path) -> None:
+    tick_s = 5.0
+    rig = Rig(world, tmp_path, loop=LoopOptions(tick_s=tick_s))
+    rig.steps(2)
+    world.boot_s = 300.0
+    world.add_pod("a", cpu=1000)
+    assert rig.steps().acted
+    ordered = rig.decided[-1]
+    view = rig.steps(int(tick_s) + 1)
+    assert view.decision is not ordered, "though nothing changed, a node that comes is upcoming by now"
+    assert not view.decision.power_on
+    before = len(rig.decided)
+    rig.steps(20)
+    assert len(rig.decided) == before, "once is enough"
+
+
 def test_decide_is_run_when_a_timer_ends(world: World, tmp_path: Path) -> None:
     world.add_node("m1")
     rig = Rig(world, tmp_path, policy=Policy(unneeded_s=12.0))
@@ -302,6 +318,34 @@ def test_a_pool_without_capacity_rests_and_the_next_serves_in_the_next_pass(rig:
     assert len(world.made) == 1, "the cloud"
 
 
+def test_a_node_whose_drain_fails_rests_longer_each_time_until_it_goes(world: World, tmp_path: Path) -> None:
+    options = ActionOptions(retry_first_s=1.0, drain_s=30.0)
+    rig = Rig(world, tmp_path, lambda *given: Decision(given[0].now, memory=given[3]), actions=options)
+    world.pods.clear()
+    world.add_node("m1")
+    world.add_pod("a", "m1")
+    rig.steps(3)
+
+    def drained() -> Any:
+        rig.loop.runner.submit(off(world, "m1"))
+        for _ in range(500):
+            view = rig.steps(1)
+            if not view.actions:
+                return view
+        raise AssertionError(view.actions)
+
+    world.protected = {"a"}
+    first = drained().memory.removal_rests["m1"]
+    assert (first.rest_s, "allows no disruption" in first.reason) == (300, True)
+    world.clock.advance(301)
+    assert drained().memory.removal_rests["m1"].rest_s == 600
+    assert rig.loop.memory.last_failure == rig.loop.memory.removal_rests["m1"].failed_at
+    world.protected = set()
+    world.clock.advance(601)
+    assert not drained().memory.removal_rests
+    assert world.count("off") == 1
+
+
 def test_while_the_history_is_full_it_decides_and_does_not_act(rig: Rig, world: World) -> None:
     pages = rig.history._db.execute("PRAGMA page_count").fetchone()[0]
     rig.history._db.execute(f"PRAGMA max_page_count = {pages}")
@@ -401,20 +445,10 @@ def test_what_is_asked_is_done_by_the_loops_thread_and_errors_come_back(rig: Rig
     assert answers == [threading.current_thread().name, "no such thing"]
 
 
-def test_failures_within_a_rest_are_one_and_a_later_one_doubles_it() -> None:
-    backoff = BackOff(initial_s=10, max_s=35, reset_s=1000)
-    memory = failed(Memory(), "p", 0.0, "a", backoff)
-    assert memory.rests["p"].until == 10
-    assert failed(memory, "p", 5.0, "b", backoff) is memory
-    memory = failed(memory, "p", 11.0, "c", backoff)
-    assert memory.rests["p"].rest_s == 20
-    memory = failed(memory, "p", 40.0, "d", backoff)
-    assert memory.rests["p"].rest_s == 35
-    assert failed(memory, "p", 5000.0, "e", backoff).rests["p"].rest_s == 10
-
-
 def test_shifting_there_and_back_changes_nothing() -> None:
     memory = failed(Memory(unneeded_since={"a": 5.0}, last_scale_up=3.0), "p", 0.0, "a", BackOff())
+    memory = msgspec.structs.replace(memory, removal_rests={"n": memory.rests["p"]})
+    assert shifted(memory, 100.0).removal_rests["n"].until == 400.0
     assert shifted(shifted(memory, 100.0), -100.0) == memory
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.controlplane.rig import ApiError, ControlPlane
+from tests.controlplane.plane import ApiError, Plane
 
 ROOT = Path(__file__).resolve().parents[2]
 _MANIFEST = ROOT / "kubernetes" / "rbac.yaml"
@@ -37,7 +37,7 @@ def until(what: str, holds: Callable[[], Any], timeout_s: float = 40.0, *, story
     return value
 
 
-def give_rights(plane: ControlPlane, kubeconfig: Path) -> None:
+def give_rights(plane: Plane, kubeconfig: Path) -> None:
     """Apply the RBAC manifest and write a kubeconfig with a token of its service account."""
     for document in yaml.safe_load_all(_MANIFEST.read_text()):
         with contextlib.suppress(ApiError):  # there from an earlier test
@@ -58,7 +58,7 @@ def pod_template(app: str, cpu: str, memory: str = "256Mi", **spec: Any) -> dict
 class Cluster:
     """Machines of one pool, and cluesd over them. `prefix` keeps the names of tests apart on a shared control plane."""
 
-    def __init__(self, plane: ControlPlane, folder: Path, prefix: str, machines: int = 4) -> None:
+    def __init__(self, plane: Plane, folder: Path, prefix: str, machines: int = 4) -> None:
         self.plane, self.folder, self.prefix = plane, folder, prefix
         self.namespace = prefix
         self.machines = [f"{prefix}-{number}" for number in range(1, machines + 1)]
@@ -68,6 +68,7 @@ class Cluster:
         self._daemon: subprocess.Popen[bytes] | None = None
         self.boot_s = 0.5
         self.driver: dict[str, Any] | None = None
+        self.more_pools: list[dict[str, Any]] = []
         self.settings: dict[str, Any] = {}
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(ApiError):
@@ -81,7 +82,7 @@ class Cluster:
         driver = self.driver or {
             "type": "command",
             "on": [*on, "--boot", str(self.boot_s)],
-            "off": [*beat, "off", *place],
+            "off": [*beat, "off", *place, "--kubeconfig", str(self.plane.kubeconfig)],
             "status": [*beat, "status", *place],
         }
         pool = {
@@ -100,7 +101,7 @@ class Cluster:
         config = {
             "kubernetes": {"kubeconfig": str(self.folder / "clues.kubeconfig")},
             "drivers": {"machines": driver},
-            "pools": [pool],
+            "pools": [pool, *self.more_pools],
             "policy": {
                 "unneeded_s": 2,
                 "delay_after_scale_up_s": 2,
@@ -204,6 +205,18 @@ class Cluster:
         file = self.folder / "orders"
         return file.read_text().splitlines() if file.exists() else []
 
+    def left_behind(self) -> dict[str, list[str] | None]:
+        """Return the pods that machines of the driver `command` had when they were turned off, by machine."""
+        file = self.folder / "left"
+        lines = [line.partition(" ") for line in file.read_text().splitlines()] if file.exists() else []
+        found = {name: json.loads(pods) for name, _, pods in lines}
+        return {name: pods for name, pods in found.items() if pods != []}
+
+    def why(self, name: str) -> Any:
+        """Return what `clues why` answers, as JSON; None where it knows nothing of the name."""
+        text = self.clues("why", name, "--json", status=None)
+        return json.loads(text) if text.startswith("{") else None
+
     # what the cluster shows
 
     def nodes(self) -> list[Any]:
@@ -216,6 +229,14 @@ class Cluster:
             if any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
             and not node["spec"].get("unschedulable")
         ]
+
+    def pod(self, app: str) -> Any:
+        """Return one of the pods of an app, once there is one."""
+
+        def first() -> Any:
+            return next((pod for pod in self.pods() if pod["metadata"].get("labels", {}).get("app") == app), None)
+
+        return until(f"there is a pod of {app}", first, story=self.story)
 
     def pods(self, phase: str = "") -> list[Any]:
         found = self.plane.items(f"/api/v1/namespaces/{self.namespace}/pods")
@@ -241,12 +262,23 @@ class Cluster:
         path = f"/apis/policy/v1/namespaces/{self.namespace}/poddisruptionbudgets"
         self.plane.create(path, {"metadata": {"name": app}, "spec": spec})
 
+    def set_budget(self, app: str, min_available: int, allowed: int) -> None:
+        """Change a budget, and wait until the controller says that it allows so many disruptions now."""
+        path = f"/apis/policy/v1/namespaces/{self.namespace}/poddisruptionbudgets/{app}"
+        generation = self.plane.patch(path, {"spec": {"minAvailable": min_available}})["metadata"]["generation"]
+
+        def is_seen() -> bool:
+            status = self.plane.get(path).get("status", {})
+            return bool(status.get("observedGeneration") == generation and status.get("disruptionsAllowed") == allowed)
+
+        until(f"the budget allows {allowed}", is_seen, story=self.story)
+
     def running(self) -> int:
         return len([pod for pod in self.pods("Running") if not pod["metadata"].get("deletionTimestamp")])
 
 
 @contextlib.contextmanager
-def cluster(plane: ControlPlane, folder: Path, prefix: str, machines: int = 4) -> Iterator[Cluster]:
+def cluster(plane: Plane, folder: Path, prefix: str, machines: int = 4) -> Iterator[Cluster]:
     """Make one and take it away."""
     made = Cluster(plane, folder, prefix, machines)
     try:

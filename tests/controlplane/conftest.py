@@ -4,16 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.controlplane.programs import build
-from tests.controlplane.rig import ControlPlane, running
+from tests.controlplane import choice
+from tests.controlplane.plane import Plane
+from tests.controlplane.rig import running
 
 
 @pytest.fixture(scope="session")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     """Return a running control plane without kubelets; the scheduler knows one tainted node."""
-    try:
-        programs = build()
-    except RuntimeError as error:
-        pytest.skip(f"no Kubernetes control plane can be had: {error}")
-    with running(ControlPlane(tmp_path_factory.mktemp("controlplane"), programs)) as started:
+    with running(choice.make(tmp_path_factory.mktemp("controlplane"))) as started:
         yield started

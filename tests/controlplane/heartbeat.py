@@ -3,10 +3,11 @@
 As a program it is what the power driver `command` turns on and off in the closed-loop tests:
 
     python -m tests.controlplane.heartbeat on NAME --folder DIR --kubeconfig FILE [--cpu 4] [--memory 8Gi] [--label K=V]
-    python -m tests.controlplane.heartbeat off NAME --folder DIR
+    python -m tests.controlplane.heartbeat off NAME --folder DIR [--kubeconfig FILE]
     python -m tests.controlplane.heartbeat status NAME --folder DIR
 
-`on` starts a process in the background and returns; `status` prints `on` or `off`. A pod of a Job (or with the
+`on` starts a process in the background and returns; `status` prints `on` or `off`; `off` with a kubeconfig notes in
+DIR/left, before it ends the process, which pods the node had then. A pod of a Job (or with the
 annotation `test/run-seconds`) succeeds after its time; a pod that is being deleted goes away at once.
 """
 
@@ -167,6 +168,16 @@ def _run(words: argparse.Namespace) -> None:
     kubelet.report(ready=False)
 
 
+def _pods_on(words: argparse.Namespace) -> list[str] | None:
+    """Return the pods of the node that have not ended; None where the API server gives no answer."""
+    server = Server(words.kubeconfig, words.folder)
+    status, answer = server("GET", f"/api/v1/pods?fieldSelector=spec.nodeName%3D{words.name}")
+    if status != 200:
+        return None
+    ended = {"Succeeded", "Failed"}
+    return [pod["metadata"]["name"] for pod in answer["items"] if pod["status"].get("phase") not in ended]
+
+
 def _alive(pid_file: Path) -> int:
     with contextlib.suppress(OSError, ValueError):
         pid = int(pid_file.read_text())
@@ -199,6 +210,9 @@ def main() -> int:
             orders.write(f"on {words.name}\n")
         pid_file.write_text(str(child.pid))
     elif words.action == "off":
+        if words.kubeconfig is not None:
+            with (words.folder / "left").open("a") as left:
+                left.write(f"{words.name} {json.dumps(_pods_on(words))}\n")
         pid = _alive(pid_file)
         if pid:
             os.kill(pid, signal.SIGTERM)

@@ -66,6 +66,15 @@ def build(*, say: bool = True) -> Programs:
     return _ours(built)
 
 
+def version(programs: Programs) -> str:
+    """Return the version of Kubernetes, such as `v1.34.2`."""
+    if programs.own_etcd:
+        return _wanted(r"k8s\.io/kubernetes (v[0-9.]+)")
+    argv = [*programs.words["kube-apiserver"], "--version"]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False).stdout
+    return said.strip().rpartition(" ")[2] or "of unknown version"
+
+
 def _ours(built: Path) -> Programs:
     words = {name: (str(built), name) for name in NAMES}
     return Programs(words, str(built), own_etcd=True)

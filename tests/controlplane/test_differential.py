@@ -18,8 +18,9 @@ from clues.offline.objects import node_objects, objects_of
 from clues.offline.scenario import Scenario, read_scenarios
 from tests.clues.scenarios.places import OWN, SCENARIOS
 from tests.controlplane.cluster import until
+from tests.controlplane.plane import ApiError
 from tests.controlplane.programs import build
-from tests.controlplane.rig import ApiError, ControlPlane, running
+from tests.controlplane.rig import ControlPlane, running
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(120)]
 _NOW = 1_700_000_000.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.controlplane.rig import ControlPlane
+from tests.controlplane.plane import Plane
 
 pytestmark = pytest.mark.controlplane
 
@@ -21,7 +21,7 @@ def until(what: str, holds: Callable[[], object], timeout_s: float = 30.0) -> No
         time.sleep(0.05)
 
 
-def test_a_pending_pod_runs_when_a_machine_comes(plane: ControlPlane, tmp_path: Path) -> None:
+def test_a_pending_pod_runs_when_a_machine_comes(plane: Plane, tmp_path: Path) -> None:
     plane.create("/api/v1/namespaces", {"metadata": {"name": "rig"}})
     container = {"name": "c", "image": "none", "resources": {"requests": {"cpu": "1"}}}
     pods = "/api/v1/namespaces/rig/pods"

@@ -16,7 +16,7 @@ from clues.sources.listwatch import Timing
 from infracore.clock import SystemClock
 from infracore.errors import NotFound
 from tests.controlplane.cluster import give_rights, pod_template, until
-from tests.controlplane.rig import ControlPlane
+from tests.controlplane.plane import Plane
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(180)]
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(180)]
 class Live:
     """A source that watches the plane under the rights of kubernetes/rbac.yaml."""
 
-    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+    def __init__(self, plane: Plane, folder: Path) -> None:
         give_rights(plane, folder / "kubeconfig")
         self.api = Api(connection_of(str(folder / "kubeconfig"), "", {}))
         self.source = KubernetesSource(self.api, SystemClock(), Timing(page=3, watch_s=5, idle_s=5))
@@ -38,7 +38,7 @@ class Live:
 
 
 @pytest.fixture
-def live(plane: ControlPlane, tmp_path: Path) -> Iterator[Live]:
+def live(plane: Plane, tmp_path: Path) -> Iterator[Live]:
     made = Live(plane, tmp_path)
     yield made
     made.source.stop()
@@ -46,7 +46,7 @@ def live(plane: ControlPlane, tmp_path: Path) -> Iterator[Live]:
 
 
 @pytest.fixture
-def node(plane: ControlPlane) -> Iterator[str]:
+def node(plane: Plane) -> Iterator[str]:
     amounts = {"cpu": "4", "memory": "8Gi", "pods": "110"}
     body: dict[str, Any] = {
         "metadata": {"name": "src-1", "labels": {"pool": "w", "kubernetes.io/hostname": "src-1"}},
@@ -59,13 +59,13 @@ def node(plane: ControlPlane) -> Iterator[str]:
     plane.delete("/api/v1/nodes/src-1")
 
 
-def _pod(plane: ControlPlane, name: str, node: str = "") -> None:
+def _pod(plane: Plane, name: str, node: str = "") -> None:
     template = pod_template("src", "1", **({"nodeName": node} if node else {}))
     body = {"metadata": {"name": name, **template["metadata"]}, "spec": template["spec"]}
     plane.create("/api/v1/namespaces/default/pods", body)
 
 
-def test_the_picture_follows_the_cluster(plane: ControlPlane, live: Live, node: str) -> None:
+def test_the_picture_follows_the_cluster(plane: Plane, live: Live, node: str) -> None:
     until("every list was taken in", lambda: live.picture().complete)
     until("the node is in it", lambda: node in live.picture().nodes)
     assert live.picture().nodes[node].pool == "w"
@@ -85,7 +85,7 @@ def test_the_picture_follows_the_cluster(plane: ControlPlane, live: Live, node: 
     assert live.source.stale_s() < 10
 
 
-def test_it_goes_on_after_the_server_was_away(plane: ControlPlane, live: Live, node: str) -> None:
+def test_it_goes_on_after_the_server_was_away(plane: Plane, live: Live, node: str) -> None:
     until("the node is in it", lambda: node in live.picture().nodes)
     plane.kill_apiserver()
     until("it says so", live.source.problems)
@@ -95,7 +95,7 @@ def test_it_goes_on_after_the_server_was_away(plane: ControlPlane, live: Live, n
     until("all is well again", lambda: not live.source.problems(), 60)
 
 
-def test_a_node_is_cordoned_emptied_parked_and_taken_back(plane: ControlPlane, live: Live, node: str) -> None:
+def test_a_node_is_cordoned_emptied_parked_and_taken_back(plane: Plane, live: Live, node: str) -> None:
     _pod(plane, "guest", node)
     live.drain.cordon(node)
     live.drain.cordon(node)  # may be repeated
@@ -113,7 +113,7 @@ def test_a_node_is_cordoned_emptied_parked_and_taken_back(plane: ControlPlane, l
     assert [taint["key"] for taint in after["spec"].get("taints", []) if taint["key"].startswith("clues.")] == []
 
 
-def test_a_budget_refuses_and_force_does_not_ask_it(plane: ControlPlane, live: Live, node: str) -> None:
+def test_a_budget_refuses_and_force_does_not_ask_it(plane: Plane, live: Live, node: str) -> None:
     _pod(plane, "guarded", node)
     budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
     spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "src"}}}
@@ -129,7 +129,7 @@ def test_a_budget_refuses_and_force_does_not_ask_it(plane: ControlPlane, live: L
         plane.delete(f"{budgets}/all")
 
 
-def test_a_pod_under_two_budgets_keeps_no_other_from_being_asked(plane: ControlPlane, live: Live, node: str) -> None:
+def test_a_pod_under_two_budgets_keeps_no_other_from_being_asked(plane: Plane, live: Live, node: str) -> None:
     _pod(plane, "guarded", node)
     budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
     spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "src"}}}
@@ -148,14 +148,14 @@ def test_a_pod_under_two_budgets_keeps_no_other_from_being_asked(plane: ControlP
             plane.delete(f"{budgets}/{name}")
 
 
-def _ready(plane: ControlPlane, name: str) -> bool:
+def _ready(plane: Plane, name: str) -> bool:
     path = f"/api/v1/namespaces/default/pods/{name}/status"
     status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     plane.patch(path, {"status": status})
     return True
 
 
-def test_a_node_made_anew_under_its_name_is_not_deleted(plane: ControlPlane, live: Live, node: str) -> None:
+def test_a_node_made_anew_under_its_name_is_not_deleted(plane: Plane, live: Live, node: str) -> None:
     uid = plane.get(f"/api/v1/nodes/{node}")["metadata"]["uid"]
     live.drain.delete_node(node, "00000000-0000-4000-8000-000000000000")
     assert plane.get(f"/api/v1/nodes/{node}")["metadata"]["uid"] == uid

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,15 +18,19 @@ from typing import Any
 
 import yaml
 
+from im_client.providers.local.network import gateway
+from im_client.providers.local.nspawn_provider import NspawnProvider
+from im_client.providers.local.settings import LocalSettings
 from tests.e2e.conftest import Im
+from tests.rigs.certificates import certificate
+from tests.rigs.im_serve import Client
 from tests.rigs.process import Daemon, daemon
 
-__all__ = ["NAME", "Elastic", "elastic", "wheels"]
+__all__ = ["Elastic", "elastic", "wheels"]
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = str(ROOT / "tosca_templates" / "slurm_elastic.yaml")
-NAME = "elastic"
-ACCOUNT = "cluesd"
+TEMPLATE = ROOT / "tosca_templates" / "slurm_elastic.yaml"
+PASSWORD = "a long password"
 
 
 def wheels() -> Path:
@@ -56,20 +61,32 @@ class Elastic:
     folder: Path
     host: str
     port: int
+    certificate: Path
     ident: str = ""
-    token: str = ""
     seen: set[str] = field(default_factory=set)
     server: Daemon | None = None
     _held: ExitStack = field(default_factory=ExitStack)
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"https://{self.host}:{self.port}"
+
+    def client(self, auth: str) -> Client:
+        """Return somebody who asks the server."""
+        return Client(self.url, auth, trusts=ssl.create_default_context(cafile=str(self.certificate)))
 
     def serve(self) -> None:
         """Run `im serve` where the machines reach it."""
         argv = self.im.argv("serve", "--host", self.host, "-p", str(self.port))
-        env = {**self.im.env, "PYTHONPATH": str(ROOT)}
+        env = {
+            **self.im.env,
+            "PYTHONPATH": str(ROOT),
+            "IM_CLUES_WHEELS": str(wheels()),
+            "IM_SERVER_PUBLIC_URL": self.url,
+            "IM_SERVER_PUBLIC_CA_FILE": str(self.certificate),
+            "IM_SERVER_TLS_CERTIFICATE": str(self.certificate),
+            "IM_SERVER_TLS_KEY": str(self.certificate.with_suffix(".key")),
+        }
         self.server = self._held.enter_context(daemon(argv, self.folder, env))
         self.server.wait_for(lambda: "im serve: " in self.said())
 
@@ -87,11 +104,11 @@ class Elastic:
 
     def front(self, command: str, *, status: int | None = 0) -> str:
         """Run a shell command on the front-end."""
-        return self.im("ssh", NAME, "front", "--", command, status=status).stdout
+        return self.im("ssh", self.ident, "front", "--", command, status=status).stdout
 
     def workers(self) -> dict[str, str]:
         """Return worker -> phase, as im knows them."""
-        found = {name: node for name, node in self.im.machines(NAME).items() if node["group"] == "worker"}
+        found = {name: node for name, node in self.im.machines(self.ident).items() if node["group"] == "worker"}
         self.seen |= {node["provider_id"] for node in found.values() if node["provider_id"]}
         return {name: node["phase"] for name, node in found.items()}
 
@@ -111,29 +128,39 @@ class Elastic:
     def story(self) -> str:
         """Return what is said of the cluster now, for messages of failures."""
         asked = "clues pods; clues nodes; sinfo -N -l; journalctl --no-pager -n 60 -u cluesd"
-        return f"{self.front(asked, status=None)}\n{self.im('logs', NAME, status=None).stdout}\n{self.said()}"
+        return f"{self.front(asked, status=None)}\n{self.im('logs', self.ident, status=None).stdout}\n{self.said()}"
 
 
 @contextmanager
 def elastic(im: Im, folder: Path, **inputs: Any) -> Iterator[Elastic]:
-    """Deploy one. Its machines go with the fixture `im`, its server with this."""
-    im.env["IM_CLUES_WHEELS"] = str(wheels())
-    given = folder / "inputs.yaml"
-    given.write_text(yaml.safe_dump(inputs))
-    im("deploy", TEMPLATE, "--name", NAME, "-y", "--no-configure", "--inputs", str(given))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((im("outputs", NAME, "front_end_address").stdout.strip(), 9))
-        host = probe.getsockname()[0]
+    """Deploy one through the server alone, by somebody who has nothing but an account there.
+
+    Its machines go with the fixture `im`, its server with this.
+    """
+    host = _host()
     with socket.socket() as probe:
         probe.bind((host, 0))
-        made = Elastic(im, folder, host, probe.getsockname()[1])
-    made.ident = im.json("show", NAME)["id"]
-    add = im.argv("user", "add", ACCOUNT, "--password-stdin")
-    subprocess.run(add, env=im.env, input="a long password\n", text=True, check=True, capture_output=True, timeout=60)
-    made.token = im("user", "token", ACCOUNT, "--role", "scaler", "--infra", NAME).stdout.strip()
+        made = Elastic(im, folder, host, probe.getsockname()[1], certificate(folder, host)[0])
+    add = im.argv("user", "add", "ana", "--password-stdin")
+    subprocess.run(add, env=im.env, input=f"{PASSWORD}\n", text=True, check=True, capture_output=True, timeout=60)
+    template = yaml.safe_load(TEMPLATE.read_text("utf-8"))
+    for name, value in inputs.items():
+        template["topology_template"]["inputs"][name]["default"] = value
     with contextlib.closing(made):
         made.serve()
-        access = {"im_url": made.url, "im_infrastructure": made.ident, "im_token": made.token}
-        given.write_text(yaml.safe_dump({**inputs, **access}))
-        im("deploy", TEMPLATE, "--name", NAME, "-y", "--inputs", str(given))
+        ana = made.client(f"type = InfrastructureManager; username = ana; password = {PASSWORD}")
+        answer = ana("POST", "/infrastructures", yaml.safe_dump(template), Content_Type="text/yaml")
+        assert answer.status == 200, answer.text
+        made.ident = answer.headers["infid"]
+        settled = ana.settle_at(answer.headers["operation"], 280)
+        assert settled["state"] == "done", made.story()
         yield made
+
+
+def _host() -> str:
+    """Return the address of this computer on the network of its machines, which is there from now on."""
+    settings = LocalSettings(kind="nspawn")
+    provider = NspawnProvider(settings)
+    provider.prepare(lambda *_: None)
+    provider.close()
+    return gateway(json.loads((settings.root / "network.json").read_text())["network"])

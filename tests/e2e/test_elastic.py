@@ -1,4 +1,8 @@
-"""The two halves meet: jobs wait, cluesd asks `im serve` for workers, they come, run the jobs, and go."""
+"""The two halves meet: jobs wait, cluesd asks `im serve` for workers, they come, run the jobs, and go.
+
+Somebody with an account sends the template to the server, and that is all: the server, which has a certificate of its
+own, gives the front-end what it asks with.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +13,7 @@ from im_client.providers.base import Instance
 from im_client.providers.local.nspawn_provider import NspawnProvider
 from im_client.providers.local.settings import LocalSettings
 from tests.e2e.conftest import Im
-from tests.e2e.elastic import NAME, Elastic, elastic
-from tests.rigs.im_serve import Client
+from tests.e2e.elastic import Elastic, elastic
 from tests.rigs.process import wait_until
 
 pytestmark = [pytest.mark.machines, pytest.mark.ansible, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -38,12 +41,14 @@ def test_workers_come_with_the_jobs_and_go_though_both_daemons_are_killed(im: Im
         _wait(cluster, "cluesd has seen it", lambda: cluster.front("clues nodes --json").strip() == "[]")
         report = cluster.report()
         assert (report["power_ons"], report["power_offs"], report["failures"]) == (2, 2, 0)
-        assert im.json("show", NAME)["last_run"]["state"] == "done"
+        assert im.json("show", cluster.ident)["last_run"]["state"] == "done"
 
 
 def _check_token(cluster: Elastic) -> None:
-    """See that the token of the front-end scales its own infrastructure, and nothing else."""
-    client = Client(cluster.url, f"Bearer {cluster.token}")
+    """See that the token that the server gave scales its own infrastructure, and nothing else."""
+    token = cluster.front("cat /etc/clues/im-auth.dat").strip().rpartition("token = ")[2]
+    assert token.startswith("imt_")
+    client = cluster.client(f"Bearer {token}")
     own = f"/infrastructures/{cluster.ident}"
     template = client("GET", f"{own}/tosca", Accept="text/plain").text
     assert client("GET", f"{own}/state").status == 200
@@ -51,7 +56,9 @@ def _check_token(cluster: Elastic) -> None:
     assert client("PUT", f"{own}/stop").status == 403
     assert client("PUT", f"{own}/reconfigure").status == 403
     assert client("POST", "/infrastructures", template, Content_Type="text/yaml").status == 403
-    assert "PRIVATE KEY" not in client("GET", f"{own}/vms/1").text
+    assert "PRIVATE KEY" not in client("GET", f"{own}/vms/0").text
+    assert token not in client("GET", f"{own}/contmsg").text
+    assert token not in cluster.said() + cluster.im("logs", cluster.ident, "--ansible").stdout
 
 
 def _machines(cluster: Elastic) -> list[Instance]:

@@ -68,6 +68,31 @@ def test_a_value_out_of_range_is_refused(tmp_path: Path, name: str, word: str) -
         load_settings(overrides={name: word}, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
 
 
+@pytest.mark.parametrize("word", ["", "http://10.77.0.1:8800", "https://im.example.org/im", "https://[fd00::1]:8800"])
+def test_the_public_address_loses_its_last_slash_only(tmp_path: Path, word: str) -> None:
+    given = f"{word}/" if word else ""
+    loaded = load_settings(overrides={"server.public_url": given}, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+    assert loaded.value.server.public_url == word
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "im.example.org",
+        "ftp://x",
+        "https://",
+        "https://ana:pw@x",
+        "http://x:0",
+        "http://x:70000",
+        "http://x/?q",
+        "http://{{x",
+    ],
+)
+def test_a_public_address_that_nobody_could_ask_is_refused(tmp_path: Path, word: str) -> None:
+    with pytest.raises(Misconfigured, match=r"command line: server\.public_url"):
+        load_settings(overrides={"server.public_url": word}, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+
+
 def test_every_setting_is_described_and_nothing_else_is() -> None:
     assert {option.name for option in describe()} == set(DOCS)
     assert [option.name for option in describe() if not option.doc] == []

@@ -89,11 +89,11 @@ def test_a_stronger_layer_wins_and_every_value_knows_its_origin(tmp_path: Path) 
         ("oven:\n  heat: hot\n", r"0\.yaml:2: oven.heat: Expected `float`, got `str` \| run: eat config show --origin"),
         ("cook: x\nguests: many\n", r"0\.yaml:2: guests: Expected `int \| null`, got `str`"),
         ("oven: {mood: odd}\n", r"0\.yaml:1: oven.mood: Invalid enum value 'odd'"),
-        ("dishes: [a, 3]\n", r"0\.yaml:1: dishes: Expected `str`, got `int`"),
+        ("dishes: [a, 3]\n", r"0\.yaml:1: dishes\[1\]: Expected `str`, got `int`"),
         ("book: 3\n", r"0\.yaml:1: book: Expected `str`, got `int`"),
         ("cook: 2026-13-45\n", r"0\.yaml:1: cook: month must be in 1\.\.12"),
         ("plugins: 3\n", r"0\.yaml:1: plugins is not a mapping of settings"),
-        ("plugins: {a: 3}\n", r"0\.yaml:1: plugins: Expected `object`, got `int`"),
+        ("plugins: {a: 3}\n", r"0\.yaml:1: plugins.a: Expected `object`, got `int`"),
         ("plugins:\n  a:\n    x: [{p: 1,\n    p: 2}]\n", r"0\.yaml:4: plugins: p stands twice in one mapping"),
         ("? [a, b]\n: c\n", r"0\.yaml:1: the name of a setting must be one word"),
         ("plugins: &a {a: *a}\n", r"0\.yaml:1: an alias stands inside of what it stands for"),
@@ -111,7 +111,31 @@ def test_what_is_wrong_in_a_file_is_said_with_its_place(tmp_path: Path, text: st
     assert re.search(expected, f"{caught.value.message} | {caught.value.hint}")
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "oven:\n", "plugins:\n", "oven: {}\nplugins: {a: {}}\n"])
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    text = "cok: x\noven:\n  heat: hot\n  mood: odd\ndishes: [a, 3, b, 4]\nguests: 2\nbook: 3\n"
+    with pytest.raises(Misconfigured) as caught:
+        kitchen(tmp_path, text, env={"EAT_DISHES": "[a"}, cli={"oven.hot": "1"})
+    file = f"{tmp_path}/0.yaml"
+    assert caught.value.message.splitlines() == [
+        f"{file}:1: there is no setting 'cok'; did you mean 'cook'?",
+        f"{file}:3: oven.heat: Expected `float`, got `str`",
+        f"{file}:4: oven.mood: Invalid enum value 'odd'; there are: good, bad",
+        f"{file}:5: dishes[1]: Expected `str`, got `int`",
+        f"{file}:5: dishes[3]: Expected `str`, got `int`",
+        f"{file}:7: book: Expected `str`, got `int`",
+        "environment EAT_DISHES: '[a' is no value of dishes",
+        "there is no setting 'oven.hot'; did you mean 'oven.heat'?",
+    ]
+
+
+def test_no_more_than_fifty_are_said(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"dishes\[49\].*\nand 150 more$"):
+        kitchen(tmp_path, f"dishes: {[3] * 200}")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "oven:\n", "plugins:\n", "dishes:\n", "oven: {}\nplugins: {a: {}}\n"]
+)
 def test_a_file_or_section_with_nothing_in_it_says_nothing(tmp_path: Path, text: str) -> None:
     assert kitchen(tmp_path, text).value == Kitchen()
 

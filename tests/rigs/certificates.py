@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1 that nobody vouches for but itself."""
+"""A certificate for an address that nobody vouches for but itself."""
 
 import datetime
 import ipaddress
@@ -12,10 +12,10 @@ from cryptography.x509.oid import NameOID
 __all__ = ["certificate"]
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
+def certificate(folder: Path, host: str = "127.0.0.1") -> tuple[Path, Path]:
     """Write one, and its key; return both paths."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder()
@@ -25,7 +25,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
         .sign(key, hashes.SHA256())
     )
     chain, private = folder / "tls.pem", folder / "tls.key"

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -45,6 +46,7 @@ class Client:
     url: str
     auth: str
     headers: dict[str, str] = field(default_factory=dict)
+    trusts: ssl.SSLContext | None = None
 
     def __call__(self, method: str, path: str, body: str | bytes | None = None, **headers: str) -> Answer:
         """Send one request; `Content_Type="..."` is the header Content-Type."""
@@ -53,7 +55,7 @@ class Client:
         data = body.encode() if isinstance(body, str) else body
         request = urllib.request.Request(url, data, {k: v for k, v in said.items() if v}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=60, context=self.trusts) as answer:
                 return Answer(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read().decode())
         except urllib.error.HTTPError as error:
             with error:
@@ -71,7 +73,7 @@ class Client:
         """Wait for the operation behind an answer, and return it."""
         return self.settle_at(answer.headers["operation"])
 
-    def settle_at(self, operation: str) -> dict[str, Any]:
+    def settle_at(self, operation: str, within_s: float = 60) -> dict[str, Any]:
         """Wait for an operation, and return it."""
         found: dict[str, Any] = {}
 
@@ -79,7 +81,7 @@ class Client:
             found.update(self("GET", operation).json)
             return found["state"] not in {"queued", "running"}
 
-        wait_until(is_over, f"{operation} ends", 60)
+        wait_until(is_over, f"{operation} ends", within_s)
         return found
 
     def vms(self, infra: str) -> dict[str, str]:

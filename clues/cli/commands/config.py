@@ -9,13 +9,15 @@ from typing import Any, Final
 import click
 
 from clues.cli.session import loaded_settings
-from infracore.cli.console import print_data, print_json, print_text
+from infracore.cli.console import print_data, print_json, print_text, say
 from infracore.cli.lazy import ExampleCommand, ExampleGroup
 from infracore.cli.options import json_option
+from infracore.cli.text import clean
 from infracore.secrets import MASK
 
 __all__ = ["command"]
 
+_MOST_WARNINGS: Final = 50
 _SECRET_KEY: Final = re.compile(r"passw(or)?d|passphrase|secret|token|community|auth|private_key$", re.IGNORECASE)
 
 
@@ -48,20 +50,29 @@ def command() -> None:
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @json_option
 def check(file: Path | None, as_json: bool) -> None:
-    """Say all that is wrong with the settings, each with its place; ends with 2 if anything is."""
-    from clues.power.registry import check_drivers
-    from clues.settings import files
+    """Say all that is wrong with the settings, each with its place; ends with 2 if anything is.
+
+    Unknown keys, wrong types, values out of range and what the drivers find wrong are told together, the first 50. What
+    only follows from another error is left out. A warning changes no exit code: a pool without `ephemeral-storage` or
+    `memory` in `allocatable` refuses every pod that asks for it.
+    """
+    from clues.power.registry import driver_problems
+    from clues.settings import files, warnings
 
     asked = click.get_current_context().find_root().obj
     if file is not None:
         asked["config"] = file
-    settings = loaded_settings().value
-    check_drivers(settings.drivers, settings.pools)
+    loaded = loaded_settings(driver_problems)
+    settings, doubts = loaded.value, [str(doubt) for doubt in warnings(loaded)]
     path = files(os.environ, asked.get("config"))[0]
     if as_json:
         print_json({"file": str(path), "exists": path.is_file(), "pools": [p.name for p in settings.pools],
-                    "drivers": list(settings.drivers)})  # fmt: skip
+                    "drivers": list(settings.drivers), "warnings": doubts})  # fmt: skip
         return
+    for doubt in doubts[:_MOST_WARNINGS]:
+        say(clean(f"warning: {doubt}"))
+    if len(doubts) > _MOST_WARNINGS:
+        say(f"warning: {len(doubts) - _MOST_WARNINGS} more of them")
     said = f"{path}: well" if path.is_file() else f"{path} is not there: all settings are defaults; well"
     names = ", ".join(pool.name for pool in settings.pools) or "none"
     print_text(f"{said}\npools: {names}\ndrivers: {', '.join(settings.drivers) or 'none'}")

@@ -1,6 +1,7 @@
 """`clues plan`."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_MOST_SAID = 50
 _FILE = click.Path(path_type=Path, allow_dash=True)
 
 
@@ -64,7 +66,12 @@ def command(
 ) -> int:
     """Say what would be ordered and removed, and why. Nothing is changed.
 
-    Without a file it is the running daemon's last decision. Ends with 2 where a scenario or line could not be read.
+    Without a file it is the running daemon's last decision.
+
+    What cannot be read is named on standard error and hides nothing else: of --scenario and --fits all others are
+    answered, and it ends with 2; of --objects it is set aside, as by the daemon, and it ends with 0. An empty file,
+    or one that holds nothing of its kind, ends with 2. With --fits it ends with 1 where a line's own verdict differs,
+    with --scenario where no answer is found.
     """
     chosen = [path for path in (objects, scenario, fits) if path is not None]
     if len(chosen) + slurm > 1:
@@ -199,9 +206,11 @@ def _objects(
             decision=plan.decision,
             program="clues plan",
         )
-    for problem in plan.snapshot.problems:
+    for problem in plan.set_aside[:_MOST_SAID]:
         say(clean(f"set aside: {problem}"))
-    _show(plan.decision, as_json, read=plan.read, passed_over=plan.passed_over)
+    if len(plan.set_aside) > _MOST_SAID:
+        say(f"set aside: {len(plan.set_aside) - _MOST_SAID} more")
+    _show(plan.decision, as_json, read=plan.read, passed_over=plan.passed_over, set_aside=plan.set_aside)
     return ExitCode.DONE
 
 
@@ -214,10 +223,10 @@ def _daemon(as_json: bool) -> int:
     return ExitCode.DONE
 
 
-def _show(decision: Any, as_json: bool, **counts: dict[str, int]) -> None:
+def _show(decision: Any, as_json: bool, **counts: Mapping[str, int] | Sequence[str]) -> None:
     from clues.cli.plans import decision_shape, decision_view
 
     if as_json:
-        print_json(decision_shape(decision) | counts)
+        print_json({**decision_shape(decision), **counts})
     else:
         print_data(decision_view(decision))

@@ -26,7 +26,11 @@ __all__ = ["command"]
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Ask a recorded decision.")
 @json_option
 def command(name: str, record: Path | None, as_json: bool) -> None:
-    """Explain a node, a machine or a pending pod (NAME, or NAMESPACE/NAME of a pod)."""
+    """Explain a node, a machine or a pod that is pending or runs (NAME, or NAMESPACE/NAME of a pod).
+
+    With --record the answer is that of a recorded decision; otherwise the running daemon is asked. Ends with 1 where
+    there is nothing of that name.
+    """
     import msgspec
 
     from clues.cli.explain import explained, recorded_answer

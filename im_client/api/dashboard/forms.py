@@ -34,6 +34,8 @@ class Widget(StrEnum):
     PAIRS = "pairs"
     """A map, `key: value` a line."""
     YAML = "yaml"
+    LONG = "long"
+    """A text of many lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Field:
     error: str = ""
 
 
+_LONG: Final = 1000
+"""A text that may have more characters than this is written on many lines."""
 _SIMPLE: Final = frozenset({"", "string", "integer", "float", "boolean", "range", "timestamp", "version"})
 _UNITS: Final = {
     "scalar-unit.size": "with its unit, such as 4 GiB",
@@ -177,6 +181,8 @@ def _widget(definition: InputDefinition, clauses: Mapping[str, Value]) -> Widget
         return Widget.LINES if definition.entry in _SIMPLE else Widget.YAML
     if kind == "map":
         return Widget.PAIRS if definition.entry in _SIMPLE else Widget.YAML
+    if kind == "string" and (_length(clauses, "max_length") or 0) > _LONG:
+        return Widget.LONG
     return Widget.TEXT if kind in _SIMPLE or kind in _UNITS else Widget.YAML
 
 
@@ -269,7 +275,8 @@ def _value(definition: InputDefinition, field: Field, said: str) -> Value:
             return tuple(_entry(line, definition.entry) for line in lines)
         case Widget.PAIRS:
             return dict(_pair(line, definition.entry) for line in said.splitlines() if line.strip())
-        case Widget.TEXT if definition.type == "string":
+        case Widget.TEXT | Widget.LONG if definition.type == "string":
+            said = said.replace("\r\n", "\n")  # as browsers send the lines of a form
             has_text = isinstance(definition.default, str) and bool(definition.default)
             return said if said or has_text else None
     return Said(said) if said.strip() else None

@@ -11,11 +11,12 @@ from im_client.api.asking import (
     InfraId,
     allow,
     base_url,
-    body_text,
+    etag,
     finished,
     flag,
     if_match,
     in_thread,
+    json_text,
     operation_headers,
     read_template,
     vm_numbers,
@@ -34,10 +35,14 @@ from im_client.services.server.searching import matching
 from im_client.services.server.views import listed, look
 from im_client.state.server import OperationKind, Role
 
-__all__ = ["YesNo", "router", "still_going_on", "wait_and_answer"]
+__all__ = ["Replace", "YesNo", "router", "still_going_on", "wait_and_answer"]
 
 router: Final = APIRouter(tags=["infrastructures"])
 YesNo: TypeAlias = Literal["yes", "no", "true", "false", "1", "0"]
+Replace: TypeAlias = Annotated[
+    YesNo | None,
+    Query(description="Whether machines that cannot be changed so are deleted, with all on them, and made anew."),
+]
 _PAGE: Final = 1000
 
 
@@ -110,20 +115,20 @@ async def take_over(request: Request, house: HouseDep, caller: CallerDep) -> Res
     most = house.ctx.settings.server.most_bytes * 4
 
     async def work() -> Response:
-        text = await body_text(request, most)
+        text = await json_text(request, most)
         infra = await in_thread(import_infrastructure, house, caller, text)
         return uri_answer(request, f"{base_url(request)}/infrastructures/{infra}", {"InfID": infra})
 
     return await once(request, house, caller, work, most)
 
 
-@router.get("/infrastructures/{infra}", responses=uri_forms(many=True))
+@router.get("/infrastructures/{infra}", responses=uri_forms(many=True, version=True))
 async def list_vms(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId) -> Response:
     """List the VMs of an infrastructure."""
     await in_thread(allow, house, caller, infra, Role.VIEWER)
     picture = await in_thread(look, house, infra)
     uris = [_vm_uri(request, infra, number) for number in picture.vms]
-    return uri_list_answer(request, uris, {"ETag": f'"v{picture.version}"', "InfID": infra})
+    return uri_list_answer(request, uris, {**etag(picture.version), "InfID": infra})
 
 
 @router.post("/infrastructures/{infra}", responses=uri_forms(many=True, operation=True), openapi_extra=TEMPLATE_BODY)
@@ -133,6 +138,7 @@ async def change(
     caller: CallerDep,
     infra: InfraId,
     context: Annotated[YesNo | None, Query(description="Whether to configure.")] = None,
+    replace: Replace = None,
 ) -> Response:
     """Add what a template says, or bring an infrastructure to its `count`; without a change: configure it again."""
     await in_thread(allow, house, caller, infra, Role.SCALER)
@@ -150,8 +156,9 @@ async def change(
             infra,
             body,
             configure=flag(context, default=True),
-            if_version=if_match(request),
+            if_version=await if_match(request, house, infra),
             scales_only=scales_only,
+            replace=flag(replace, default=False),
         )
         uris = [_vm_uri(request, infra, number) for number in accepted.new_vms]
         return uri_list_answer(request, uris, operation_headers(request, accepted))
@@ -177,7 +184,12 @@ async def destroy(
 
     async def work() -> Response:
         accepted = await in_thread(
-            changes.destroy, house, caller, infra, force=flag(force, default=False), if_version=if_match(request)
+            changes.destroy,
+            house,
+            caller,
+            infra,
+            force=flag(force, default=False),
+            if_version=await if_match(request, house, infra),
         )
         return await wait_and_answer(request, house, accepted, is_async=flag(asynchronous, default=False))
 
@@ -191,20 +203,21 @@ async def _change_all(
     infra: InfraId,
     kind: OperationKind,
     vm_list: str | None,
+    replace: str | None = None,
 ) -> Response:
     await in_thread(allow, house, caller, infra, Role.OPERATOR)
 
     async def work() -> Response:
         vms = vm_numbers(vm_list) if vm_list is not None else []
-        version = if_match(request)
+        version = await if_match(request, house, infra)
         if kind is not OperationKind.RECONFIGURE:
             accepted = await in_thread(changes.power, house, caller, infra, kind, vms, if_version=version)
             return await wait_and_answer(request, house, accepted)
         body = await read_template(request, house.ctx.settings.server.most_bytes)
-        if body is not None:
-            await in_thread(changes.update, house, caller, infra, body, if_version=version)
-            version = None
-        accepted = await in_thread(changes.reconfigure, house, caller, infra, vms, if_version=version)
+        anew = flag(replace, default=False)
+        accepted = await in_thread(
+            changes.reconfigure, house, caller, infra, vms, body=body, if_version=version, replace=anew
+        )
         return Response("", 200, operation_headers(request, accepted), TEXT)
 
     return await once(request, house, caller, work)
@@ -239,10 +252,15 @@ async def reboot(
 
 @router.put("/infrastructures/{infra}/reconfigure", responses=done_forms())
 async def reconfigure(
-    request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm_list: VmList = None
+    request: Request,
+    house: HouseDep,
+    caller: CallerDep,
+    infra: InfraId,
+    vm_list: VmList = None,
+    replace: Replace = None,
 ) -> Response:
     """Configure all VMs again, or those of `vm_list`; with a template in the body it is merged in first."""
-    return await _change_all(request, house, caller, infra, OperationKind.RECONFIGURE, vm_list)
+    return await _change_all(request, house, caller, infra, OperationKind.RECONFIGURE, vm_list, replace)
 
 
 async def wait_and_answer(request: Request, house: House, accepted: Accepted, *, is_async: bool = False) -> Response:

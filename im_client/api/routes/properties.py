@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from im_client.api.asking import CallerDep, HouseDep, InfraId, allow, body_text, flag, in_thread
+from im_client.api.asking import CallerDep, HouseDep, InfraId, allow, etag, flag, if_match, in_thread, json_text
 from im_client.api.negotiate import JSON, TEXT, choose, json_answer, property_answer
 from im_client.api.problems import Refused
 from im_client.api.routes.infrastructures import YesNo
@@ -14,7 +14,9 @@ from im_client.api.schemas import ERRORS, form, json_form, one_of, text_or_json
 from im_client.services.reading import outputs
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
-from im_client.services.server.moving import export_infrastructure, forget_infrastructure
+from im_client.services.server.moving import export_infrastructure
+from im_client.services.server.refusals import check_version
+from im_client.services.server.strict_json import decode_strictly
 from im_client.services.server.views import contmsg, look, tosca
 from im_client.state.server import Role
 
@@ -23,18 +25,14 @@ __all__ = ["router"]
 router: Final = APIRouter(tags=["properties"])
 
 
-def _headers(version: int) -> dict[str, str]:
-    return {"ETag": f'"v{version}"'}
-
-
-@router.get("/infrastructures/{infra}/state", responses=json_form(one_of("state")))
+@router.get("/infrastructures/{infra}/state", responses=json_form(one_of("state"), version=True))
 async def state(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId) -> Response:
     """Read the state of an infrastructure and of its VMs."""
     await in_thread(allow, house, caller, infra, Role.VIEWER)
     choose(request, (JSON,))
     picture = await in_thread(look, house, infra)
     states = {str(number): vm.state for number, vm in picture.vms.items()}
-    return json_answer({"state": {"state": picture.state, "vm_states": states}}, _headers(picture.version))
+    return json_answer({"state": {"state": picture.state, "vm_states": states}}, etag(picture.version))
 
 
 @router.get("/infrastructures/{infra}/contmsg", responses=text_or_json("contmsg"))
@@ -51,22 +49,24 @@ async def read_contmsg(
     return property_answer(request, "contmsg", await in_thread(contmsg, house, infra, header_only=only))
 
 
-@router.get("/infrastructures/{infra}/radl", responses=text_or_json("radl"))
+@router.get("/infrastructures/{infra}/radl", responses=text_or_json("radl", version=True))
 async def read_radl(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId) -> Response:
     """Read what is wanted as RADL; recipes and passwords are for operators and owners."""
     from im_client.services.server.describing import radl_of
 
     role = await in_thread(allow, house, caller, infra, Role.SCALER)
+    version = await in_thread(house.records.source_version, infra)  # first: an old one with a new text does no harm
     text = await in_thread(radl_of, house, infra, reveal=role.allows(Role.OPERATOR))
-    return property_answer(request, "radl", text)
+    return property_answer(request, "radl", text, etag(version))
 
 
-@router.get("/infrastructures/{infra}/tosca", responses=text_or_json("tosca"))
+@router.get("/infrastructures/{infra}/tosca", responses=text_or_json("tosca", version=True))
 async def read_tosca(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId) -> Response:
     """Read the template, with the numbers of machines that are wanted now. A scaler changes these and sends it back."""
     await in_thread(allow, house, caller, infra, Role.SCALER)
+    version = await in_thread(house.records.source_version, infra)
     text = await in_thread(lambda: tosca(house.ctx.store.infrastructure(infra)))
-    return property_answer(request, "tosca", text)
+    return property_answer(request, "tosca", text, etag(version))
 
 
 @router.get("/infrastructures/{infra}/outputs", responses=json_form(one_of("outputs")))
@@ -90,9 +90,8 @@ async def export(
     await in_thread(allow, house, caller, infra, Role.OWNER)
     choose(request, (JSON,))
     forget = flag(delete, default=False)
-    data = await in_thread(export_infrastructure, house, infra)
-    if forget:
-        await in_thread(forget_infrastructure, house, infra)
+    version = await if_match(request, house, infra)
+    data = await in_thread(export_infrastructure, house, infra, forget=forget, if_version=version)
     return json_answer({"data": data})
 
 
@@ -151,16 +150,14 @@ async def share(
     """Give somebody a role in an infrastructure; without `role` he becomes an owner. No password is looked at."""
     await in_thread(allow, house, caller, infra, Role.OWNER)
     alone = flag(overwrite, default=False)
-    text = await body_text(request, 64 * 1024)
-    try:
-        member = msgspec.json.decode(text, type=_Member)
-    except msgspec.DecodeError as error:
-        raise Refused(400, f"the body is no member: {error}", '{"username": "ana", "role": "viewer"}') from error
+    text = await json_text(request, 64 * 1024)
+    member = decode_strictly(text, _Member, "member", '{"username": "ana", "role": "viewer"}')
     name = await in_thread(_named, house, member)
     if alone and member.role is not Role.OWNER:
         raise Refused(400, "the only member of an infrastructure must own it")
     if name == caller.name and member.role is not Role.OWNER and not caller.is_admin:
         raise Refused(400, "you would take your own role away", "let another owner do it")
+    await in_thread(check_version, house, infra, await if_match(request, house, infra))
     await in_thread(house.records.set_member, infra, name, member.role, alone=alone)
     return Response("", 200, {}, TEXT)
 
@@ -168,6 +165,8 @@ async def share(
 def _named(house: House, member: _Member) -> str:
     if member.token:
         found: Caller = house.callers.recognise(f"Bearer {member.token}")
+        if found.is_own:
+            raise Refused(400, "this token stands for nobody who could have a role")
         return found.name
     if not member.username or house.records.account(member.username) is None:
         raise Refused(400, "there is no account of this name", "im user list shows those that there are")

@@ -2,17 +2,17 @@
 
 from typing import Annotated, Any, Final
 
-import msgspec
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from im_client.api.asking import CallerDep, HouseDep, body_text, in_thread
+from im_client.api.asking import CallerDep, HouseDep, in_thread, json_text
 from im_client.api.negotiate import JSON, TEXT, choose, json_answer
 from im_client.api.problems import Refused
 from im_client.api.schemas import ERRORS, form, json_form, one_of
 from im_client.auth.credentials import Credential
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
+from im_client.services.server.strict_json import decode_strictly
 from im_client.services.server.vault import Vault
 from im_client.state.server import Role
 from infracore.secrets import Secret
@@ -67,11 +67,8 @@ async def list_credentials(request: Request, house: HouseDep, caller: CallerDep)
 async def put(request: Request, house: HouseDep, caller: CallerDep, credential: CredentialId) -> Response:
     """Put a credential away: the keys of an auth line, as a JSON object."""
     vault = _vault(house, caller, Role.OPERATOR)
-    text = await body_text(request, _MOST_BYTES)
-    try:
-        words = msgspec.json.decode(text, type=dict[str, str])
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(400, "the body is no object of texts", '{"type": "OpenStack", "host": "..."}') from error
+    text = await json_text(request, _MOST_BYTES)
+    words = decode_strictly(text, dict[str, str], "object of texts", '{"type": "OpenStack", "host": "..."}')
     if not words.get("type"):
         raise Refused(400, "the credential has no type")
     fields = {key: Secret(value) for key, value in words.items() if key not in {"id", "type"}}

@@ -22,7 +22,7 @@ from im_client.api.asking import (
 from im_client.api.negotiate import JSON, TEXT, URI_LIST, choose, image_answer, json_answer, property_answer
 from im_client.api.once import once
 from im_client.api.problems import Refused
-from im_client.api.routes.infrastructures import YesNo, still_going_on, wait_and_answer
+from im_client.api.routes.infrastructures import Replace, YesNo, still_going_on, wait_and_answer
 from im_client.api.schemas import TEMPLATE_BODY, done_forms, snapshot_forms, text_or_json
 from im_client.services.server import changes
 from im_client.services.server.house import House
@@ -90,8 +90,10 @@ async def read_vm_property(
 
 
 @router.put("/infrastructures/{infra}/vms/{vm}", responses=text_or_json("radl"), openapi_extra=TEMPLATE_BODY)
-async def alter(request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm: VmNumber) -> Response:
-    """Change a VM as a template says; refused where that would change another one too."""
+async def alter(
+    request: Request, house: HouseDep, caller: CallerDep, infra: InfraId, vm: VmNumber, replace: Replace = None
+) -> Response:
+    """Change a VM as a template says; refused where that would change another one too, or make it anew."""
     role = await in_thread(allow, house, caller, infra, Role.OPERATOR)
 
     async def work() -> Response:
@@ -101,7 +103,14 @@ async def alter(request: Request, house: HouseDep, caller: CallerDep, infra: Inf
         if body is None:
             raise Refused(400, "the body is empty", "send what is to change")
         accepted = await in_thread(
-            changes.update, house, caller, infra, body, if_version=if_match(request), only_vm=before.name
+            changes.update,
+            house,
+            caller,
+            infra,
+            body,
+            if_version=await if_match(request, house, infra),
+            only_vm=before.name,
+            replace=flag(replace, default=False),
         )
         await finished(accepted, house.ctx.settings.server.wait_s)
         picture, found = await in_thread(_vm, house, infra, vm)
@@ -134,7 +143,7 @@ async def remove(
             infra,
             vm_numbers(vm),
             configure=flag(context, default=True),
-            if_version=if_match(request),
+            if_version=await if_match(request, house, infra),
         )
         return await wait_and_answer(request, house, accepted)
 
@@ -147,7 +156,9 @@ async def _change_power(
     await in_thread(allow, house, caller, infra, Role.OPERATOR)
 
     async def work() -> Response:
-        accepted = await in_thread(changes.power, house, caller, infra, kind, [vm], if_version=if_match(request))
+        accepted = await in_thread(
+            changes.power, house, caller, infra, kind, [vm], if_version=await if_match(request, house, infra)
+        )
         return await wait_and_answer(request, house, accepted)
 
     return await once(request, house, caller, work)
@@ -199,7 +210,7 @@ async def snapshot(
             image_name,
             disk=disk,
             auto_delete=goes,
-            if_version=if_match(request),
+            if_version=await if_match(request, house, infra),
         )
         if await finished(accepted, house.ctx.settings.server.wait_s) is None:
             return still_going_on(request, accepted)

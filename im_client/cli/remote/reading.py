@@ -53,13 +53,11 @@ def refresh_(*, infra: str | None, wait_s: float | None, as_json: bool) -> None:
 
 
 def outputs_(*, infra: str | None, name: str | None, reveal: bool, as_json: bool) -> None:
-    """`im outputs`; a server says all in clear, so what looks like a secret is hidden here."""
+    """`im outputs`."""
     from im_client.cli.found import print_outputs
-    from im_client.services.remote.hiding import hidden
 
     with opened() as session:
-        said = reading.outputs(session.server, reading.find(session.server, infra))
-    found = dict(said) if reveal else {key: hidden(value, key) for key, value in said.items()}
+        found = reading.outputs(session.server, reading.find(session.server, infra), reveal=reveal)
     print_outputs(found, name, as_json=as_json)
 
 

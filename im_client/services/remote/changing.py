@@ -111,13 +111,18 @@ def apply(server: Server, plan: RemotePlan, *, listener: Listener, cancel: threa
             ended = _remove(server, follower, infra, plan.removals, etag)
             etag = ""
         if ended.state is RunState.DONE and plan.body is not None:
-            said = server.change("POST", path_of(infra), plan.body, etag=etag)
+            said = server.change("POST", _updated(server, infra), plan.body, etag=etag)
             ended, etag = follower.until_done(infra, said, is_there=_has(0)), ""
         if ended.state is RunState.DONE:
             ended = _add(server, follower, infra, plan.wanted, etag) or ended
     seen = look(server, infra)
     found = _outputs(server, infra)
     return _report(follower, plan.verb, ended, infra=infra, name=name, seen=seen, found=found)
+
+
+def _updated(server: Server, infra: str) -> str:
+    """Return the address that a changed template is sent to; the original makes no machine anew."""
+    return path_of(infra, **({"replace": "yes"} if server.settings.replace and server.kind is Kind.OURS else {}))
 
 
 def _has(count: int) -> Callable[[Mapping[str, Phase]], bool]:
@@ -145,7 +150,7 @@ def _add(server: Server, follower: Follower, infra: str, wanted: Mapping[str, in
         if missing <= 0:
             continue
         body = more_machines(radl_of(server, infra), group, missing)
-        said = server.change("POST", path_of(infra), body, etag=etag)
+        said = server.change("POST", _updated(server, infra), body, etag=etag)
         etag = ""
         ended = follower.until_done(infra, said, is_there=_has(len(seen.machines) + missing))
         if ended.state is not RunState.DONE:

@@ -12,6 +12,7 @@ from im_client.remote.access import Access
 from im_client.remote.first_use import first_use
 from im_client.remote.vms import access_of_vm, phase_of
 from im_client.services.model import SshTarget
+from im_client.services.remote.hiding import hidden
 from im_client.services.remote.model import Infrastructure, Kind, Machine
 from im_client.services.remote.server import Server
 from infracore.errors import Conflict, InvalidUsage, NotFound, Unsupported
@@ -169,8 +170,8 @@ def machine_named(infra: Infrastructure, word: str) -> list[Machine]:
     raise InvalidUsage(f"{infra.name} has no machine {word!r}", f"its machines: {there}")
 
 
-def outputs(server: Server, infra: str) -> Mapping[str, Any]:
-    """Return the outputs, secrets in clear as the server gives them.
+def outputs(server: Server, infra: str, *, reveal: bool = False) -> Mapping[str, Any]:
+    """Return the outputs; a server says all in clear, so what looks like a secret is hidden here unless `reveal`.
 
     Raises:
         Unsupported: the infrastructure was made from RADL, which has none.
@@ -179,7 +180,9 @@ def outputs(server: Server, infra: str) -> Mapping[str, Any]:
         found = server.get(path_of(infra, "outputs")).data.get("outputs")
     except Unsupported as error:
         raise Unsupported("this infrastructure was made from RADL, which has no outputs", error.hint) from error
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    return found if reveal else {name: hidden(value, name) for name, value in found.items()}
 
 
 def log(server: Server, infra: str, vm: str = "") -> str:

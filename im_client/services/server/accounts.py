@@ -17,10 +17,11 @@ from infracore.clock import Clock
 from infracore.errors import InvalidUsage, NotFound, Transient
 from infracore.secrets import Secret
 
-__all__ = ["TOKEN_PREFIX", "Accounts", "Grant"]
+__all__ = ["TOKEN_PREFIX", "Accounts", "Grant", "new_token"]
 
 TOKEN_PREFIX: Final = "imt_"  # noqa: S105 - what tokens of ours begin with
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+TOKEN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LEAST_PASSWORD: Final = 8
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 """OWASP's password storage cheat sheet, argon2id: 19 MiB and two passes at the least."""
@@ -40,6 +41,8 @@ class Grant:
     is_admin: bool
     most: Role = Role.OWNER
     infrastructure: str | None = None
+    is_own: bool = False
+    """Whether it is of the infrastructure itself: it stands for no account, and needs no role of one."""
 
 
 @dataclass(slots=True)
@@ -118,39 +121,71 @@ class Accounts:
             self._waiting.release()
 
     def make_token(
-        self, account: str, *, role: Role = Role.OWNER, infrastructure: str | None = None, valid_s: float | None = None
+        self,
+        account: str | None,
+        *,
+        role: Role = Role.OWNER,
+        infrastructure: str | None = None,
+        valid_s: float | None = None,
+        name: str = "",
     ) -> tuple[TokenRecord, Secret]:
-        """Make a token; it is shown this once.
+        """Make a token; it is shown this once. Without an account it belongs to the infrastructure itself.
 
         Raises:
-            NotFound: there is no such account.
+            NotFound: there is no such account or infrastructure. InvalidUsage: the name is none.
+            Conflict, QuotaExceeded: the infrastructure has one of this name, or too many.
         """
-        if self._records.account(account) is None:
+        if account is not None and self._records.account(account) is None:
             raise NotFound(f"there is no account {account!r}", "im user add makes one")
-        text = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        if name and TOKEN_NAME.fullmatch(name) is None:
+            raise InvalidUsage(f"{name[:80]!r} is no name of a token", "letters, digits and . _ -, 64 at the most")
         now = self._clock.now()
-        record = TokenRecord(
-            id=secrets.token_hex(6),
-            account=account,
-            digest=hashlib.sha256(text.encode()).digest(),
-            role=role,
-            created_at=now,
-            infrastructure=infrastructure,
-            expires_at=None if valid_s is None else now + valid_s,
-        )
+        record, text = new_token(account, now, role=role, infrastructure=infrastructure, valid_s=valid_s, name=name)
         self._records.put_token(record)
-        return record, Secret(text)
+        return record, text
 
     def check_token(self, token: Secret) -> Grant | None:
         """Return what a token of ours gives, None where it is unknown or has expired."""
-        record = self._records.token(hashlib.sha256(token.reveal().encode()).digest())
+        record = self._records.token(_digest(token.reveal()))
         if record is None or (record.expires_at is not None and record.expires_at <= self._clock.now()):
             return None
+        if record.account is None:
+            name = f"token:{record.infrastructure}/{record.name}"  # no account has a colon in its name
+            return Grant(name, False, record.role, record.infrastructure, is_own=True)
         account = self._records.account(record.account)
         if account is None:
             return None
         is_all = record.role is Role.OWNER and record.infrastructure is None
         return Grant(account.name, account.is_admin and is_all, record.role, record.infrastructure)
+
+
+def new_token(
+    account: str | None,
+    now: float,
+    *,
+    role: Role,
+    infrastructure: str | None = None,
+    valid_s: float | None = None,
+    name: str = "",
+) -> tuple[TokenRecord, Secret]:
+    """Return a new token that is recorded nowhere yet, with its text."""
+    text = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    ident = secrets.token_hex(6)
+    record = TokenRecord(
+        id=ident,
+        account=account,
+        digest=_digest(text),
+        role=role,
+        created_at=now,
+        infrastructure=infrastructure,
+        expires_at=None if valid_s is None else now + valid_s,
+        name=name or ident,
+    )
+    return record, Secret(text)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 @functools.cache

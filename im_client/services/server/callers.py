@@ -41,6 +41,8 @@ class Caller:
     credentials: tuple[Credential, ...] = ()
     bearer: Secret | None = None
     """The token, for a vault that wants to see it."""
+    is_own: bool = False
+    """Whether it is the infrastructure itself: its token stands for no account, and needs no role of one."""
 
 
 class Callers:
@@ -94,7 +96,9 @@ class Callers:
 def _caller(grant: Grant | None, credentials: Sequence[Credential], bearer: Secret | None = None) -> Caller:
     if grant is None:
         raise Unauthorised("the credentials for this server are wrong, unknown or expired")
-    return Caller(grant.account, grant.is_admin, grant.most, grant.infrastructure, tuple(credentials), bearer)
+    return Caller(
+        grant.account, grant.is_admin, grant.most, grant.infrastructure, tuple(credentials), bearer, grant.is_own
+    )
 
 
 def _credentials(header: str) -> tuple[Credential, ...]:

@@ -9,23 +9,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from im_client.plan.model import Action, Plan
+from im_client.services.elastic import asks_for_endpoint
 from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.prepare import prepare_changed, prepare_deploy
 from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.clouds import chosen_provider
 from im_client.services.server.house import House
-from im_client.services.server.images import usable_images
 from im_client.services.server.merging import merge_templates
 from im_client.services.server.operations import Ticket
-from im_client.services.server.rights import Forbidden
-from im_client.services.server.strangers import refuse_where_run
+from im_client.services.server.refusals import (
+    check_asked,
+    check_kept,
+    check_only,
+    check_scale,
+    check_share,
+    check_version,
+    is_of_caller,
+    made_by,
+)
 from im_client.services.server.vault import with_vault
-from im_client.state.server import Acceptance, OperationKind, OperationRecord, Outdated, Role
-from im_client.state.store import InfrastructureRecord, Source
+from im_client.state.server import Acceptance, OperationKind, OperationRecord
+from im_client.state.store import Endpoint, InfrastructureRecord, Source
 from im_client.topology.values import Value
-from infracore.errors import Conflict, InvalidUsage, NotFound, QuotaExceeded
+from infracore.errors import Conflict, InvalidUsage, NotFound
 from infracore.ids import new_infrastructure_id, new_run_id
 
 __all__ = [
@@ -76,6 +83,8 @@ class Accepted:
     ticket: Ticket
     new_vms: Sequence[int] = field(default=())
     """Numbers of the VMs that come by it."""
+    version: int | None = None
+    """The version of what is wanted since then, None where that is not known for sure."""
 
 
 _POWER: Final = frozenset({OperationKind.START, OperationKind.STOP, OperationKind.REBOOT})
@@ -87,7 +96,8 @@ def preview(house: House, caller: Caller, body: Body) -> Prepared:
     Raises:
         InvalidTemplate, Unsupported, InvalidUsage, Unauthorised: as `create`.
     """
-    return _prepare_new(house, caller, body, new_infrastructure_id())
+    infra = new_infrastructure_id()
+    return _prepare_new(house, caller, body, infra, house.endpoints.offer(infra, None)[0])
 
 
 def create(house: House, caller: Caller, body: Body) -> Accepted:
@@ -98,9 +108,10 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
         Unauthorised: no credential for a provider of this server.
     """
     infra = new_infrastructure_id()
-    prepared = _prepare_new(house, caller, body, infra)
-    names = _made(prepared.plan)
-    _check_share(house, caller, infra, prepared)
+    endpoint, token = house.endpoints.offer(infra, None)
+    prepared = _prepare_new(house, caller, body, infra, endpoint)
+    names = made_by(prepared.plan)
+    check_share(house, caller, infra, prepared)
     ticket = house.operations.submit(
         Acceptance(
             operation=new_operation(house, caller, infra, OperationKind.CREATE),
@@ -108,11 +119,13 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
             owner=caller.name,
             source=prepared.source,
             new_nodes=names,
+            token=token if prepared.source.endpoint is not None else None,
         ),
         dataclasses.replace(prepared, is_new=False),
     )
     numbers = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [numbers[name] for name in names if name in numbers])
+    version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [numbers[name] for name in names if name in numbers], version)
 
 
 def update(
@@ -125,15 +138,17 @@ def update(
     if_version: int | None = None,
     only_vm: str | None = None,
     scales_only: bool = False,
+    replace: bool = False,
 ) -> Accepted:
     """Merge a template over the recorded one, and bring the infrastructure to what it says then.
 
     Where that changes nothing, all machines are configured again. `only_vm` refuses what would change another machine,
-    `scales_only` what changes more than numbers of machines.
+    `scales_only` what changes more than numbers of machines. Unless `replace`, machines that would be deleted and made
+    anew, because they cannot be changed so, are a reason to refuse.
 
     Raises:
         InvalidTemplate, Unsupported, InvalidUsage: the new template, or what it makes of the old one.
-        Conflict: somebody else was quicker, or another machine than `only_vm` would change.
+        Conflict: somebody else was quicker; another machine than `only_vm` would change; one would be made anew.
     """
     with house.operations.guard(infra):
         record = house.ctx.store.infrastructure(infra)
@@ -143,21 +158,28 @@ def update(
             leaving: tuple[str, ...] = ()
         else:
             wanted, leaving = _changed(house, record, body, numbers)
+        token = None
+        if not scales_only:
+            endpoint, token = house.endpoints.offer(infra, wanted.endpoint)
+            wanted = dataclasses.replace(wanted, endpoint=endpoint)
         prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
         if scales_only:  # its text is not recorded, only the numbers that it leads to
-            _check_scale(house, record, prepared)
+            check_scale(house, record, prepared)
             counts = {name: group.count for name, group in prepared.topology.groups.items()}
             wanted = dataclasses.replace(record.source, counts={**record.source.counts, **counts})
             prepared = prepare_changed(house.ctx, infra, wanted, Verb.DEPLOY, remove=leaving, configure=configure)
-        if not scales_only or _is_of_caller(record):
-            _check(house, caller, prepared, infra)
+        if not scales_only or is_of_caller(record):
+            check_asked(house, caller, prepared, infra)
         if only_vm is not None:
-            _check_only(prepared.plan, only_vm)
+            check_only(prepared.plan, only_vm)
+        if not replace:
+            check_kept(prepared.plan)
         waiting = house.operations.unfinished(infra)
-        if wanted == record.source and prepared.plan.is_empty and not waiting and only_vm is None and configure:
-            return reconfigure(house, caller, infra, (), if_version=if_version)
-        names = _made(prepared.plan)
-        _check_share(house, caller, infra, prepared)
+        is_same = prepared.source == record.source
+        if is_same and prepared.plan.is_empty and not waiting and only_vm is None and configure:
+            return _simple(house, caller, infra, OperationKind.RECONFIGURE, (), if_version=if_version)
+        names = made_by(prepared.plan)
+        check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
             Acceptance(
                 operation=new_operation(house, caller, infra, OperationKind.UPDATE, nodes=leaving, configure=configure),
@@ -165,10 +187,14 @@ def update(
                 source_before=record.source,
                 if_version=if_version,
                 new_nodes=names,
+                token=token if prepared.source.endpoint is not None else None,
             )
         )
+        if record.source.endpoint is not None and prepared.source.endpoint is None:
+            house.endpoints.withdraw(infra)
         after = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers])
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers], version)
 
 
 def remove(
@@ -207,8 +233,8 @@ def remove(
         counts = {group: count for group, count in counts.items() if group in topology.groups}
         source = dataclasses.replace(record.source, counts=counts)
         prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE, remove=leaving, configure=configure)
-        if _is_of_caller(record):
-            _check(house, caller, prepared, infra)
+        if is_of_caller(record):
+            check_asked(house, caller, prepared, infra)
         ticket = house.operations.submit(
             Acceptance(
                 operation=new_operation(
@@ -219,7 +245,8 @@ def remove(
                 if_version=if_version,
             )
         )
-    return Accepted(infra, ticket)
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, version=version)
 
 
 def scale(
@@ -235,10 +262,10 @@ def scale(
         numbers = house.records.vm_numbers(infra)
         source = dataclasses.replace(record.source, counts={**record.source.counts, **counts})
         prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE)
-        if _is_of_caller(record):
-            _check(house, caller, prepared, infra)
-        names = _made(prepared.plan)
-        _check_share(house, caller, infra, prepared)
+        if is_of_caller(record):
+            check_asked(house, caller, prepared, infra)
+        names = made_by(prepared.plan)
+        check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
             Acceptance(
                 operation=new_operation(house, caller, infra, OperationKind.UPDATE),
@@ -249,14 +276,52 @@ def scale(
             )
         )
         after = house.records.vm_numbers(infra)
-    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers])
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, [after[name] for name in names if name in after and name not in numbers], version)
 
 
 def reconfigure(
-    house: House, caller: Caller, infra: str, vms: Sequence[int], *, if_version: int | None = None
+    house: House,
+    caller: Caller,
+    infra: str,
+    vms: Sequence[int],
+    *,
+    body: Body | None = None,
+    if_version: int | None = None,
+    replace: bool = False,
 ) -> Accepted:
-    """Run the configuration again, of some VMs or of all."""
-    return _simple(house, caller, infra, OperationKind.RECONFIGURE, vms, if_version=if_version)
+    """Run the configuration again, of some VMs or of all; with a template it is merged in first, as by `update`.
+
+    A cluster that scales itself gets what it asks with.
+
+    Raises:
+        NotFound: there is no such VM; nothing is changed then.
+    """
+    kind = OperationKind.RECONFIGURE
+    names = named_vms(house, infra, vms)
+    if body is not None:
+        changed = update(house, caller, infra, body, if_version=if_version, replace=replace)
+        if changed.ticket.record.kind is kind and not vms:
+            return changed
+        if_version = changed.version
+    if not house.endpoints.are_given or not asks_for_endpoint(house.topology(infra)):
+        return _simple(house, caller, infra, kind, names, if_version=if_version)
+    with house.operations.guard(infra):
+        before = house.ctx.store.infrastructure(infra).source
+        endpoint, token = house.endpoints.offer(infra, before.endpoint)
+        if endpoint == before.endpoint:
+            return _simple(house, caller, infra, kind, names, if_version=if_version)
+        ticket = house.operations.submit(
+            Acceptance(
+                operation=new_operation(house, caller, infra, kind, nodes=tuple(names)),
+                source=dataclasses.replace(before, endpoint=endpoint),
+                source_before=before,
+                if_version=if_version,
+                token=token,
+            )
+        )
+        version = house.records.source_version(infra)
+    return Accepted(infra, ticket, version=version)
 
 
 def power(
@@ -275,7 +340,7 @@ def power(
     """
     if kind not in _POWER:
         raise InvalidUsage(f"{kind} does not start or stop anything")
-    return _simple(house, caller, infra, kind, vms, if_version=if_version)
+    return _simple(house, caller, infra, kind, named_vms(house, infra, vms), if_version=if_version)
 
 
 def destroy(
@@ -290,8 +355,7 @@ def destroy(
     """
     with house.operations.guard(infra):
         house.ctx.store.infrastructure(infra)
-        if if_version is not None and if_version != house.records.source_version(infra):
-            raise Outdated("the infrastructure has changed", "read it again and repeat this with the new ETag")
+        check_version(house, infra, if_version)
         going = house.operations.destroying(infra)
         if going is not None and (going.record.skip_hooks or not force):
             return Accepted(infra, going)
@@ -319,16 +383,16 @@ def _simple(
     caller: Caller,
     infra: str,
     kind: OperationKind,
-    vms: Sequence[int],
+    names: Sequence[str],
     *,
     if_version: int | None,
 ) -> Accepted:
-    names = named_vms(house, infra, vms)
     operation = new_operation(house, caller, infra, kind, nodes=tuple(names))
-    return Accepted(infra, house.operations.submit(Acceptance(operation=operation, if_version=if_version)))
+    ticket = house.operations.submit(Acceptance(operation=operation, if_version=if_version))
+    return Accepted(infra, ticket, version=if_version)
 
 
-def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepared:
+def _prepare_new(house: House, caller: Caller, body: Body, infra: str, endpoint: Endpoint | None) -> Prepared:
     location = f"{TEMPLATES}{infra}/template.{body.language}"
     more = {f"{TEMPLATES}{infra}/add-on-{number}.yaml": text for number, text in enumerate(body.add_ons, start=1)}
     caller = with_vault(house.vault, caller)
@@ -342,69 +406,10 @@ def _prepare_new(house: House, caller: Caller, body: Body, infra: str) -> Prepar
             fresh=True,
         ),
         infrastructure_id=infra,
-        source=Source(template=location, files={location: body.text, **more}, inputs=body.inputs),
+        source=Source(location, files={location: body.text, **more}, inputs=body.inputs, endpoint=endpoint),
     )
-    _check(house, caller, prepared)
+    check_asked(house, caller, prepared)
     return prepared
-
-
-def _check(house: House, caller: Caller, prepared: Prepared, changed: str | None = None) -> None:
-    """Refuse what strangers may not ask for. What an infrastructure had before it is changed, it may keep."""
-
-    def images() -> frozenset[str]:
-        before = house.topology(changed).groups.values() if changed is not None else ()
-        had = {group.golden_image for group in before if group.golden_image}
-        return usable_images(house, caller) | had
-
-    refuse_where_run(house.ctx, prepared.infrastructure, prepared.topology, images)
-
-
-def _is_of_caller(record: InfrastructureRecord) -> bool:
-    """Whether a caller sent the template; else the server's owner deployed it with `im`, and may run anything."""
-    return record.source.template.startswith(TEMPLATES)
-
-
-def _check_share(house: House, caller: Caller, infra: str, prepared: Prepared) -> None:
-    """Raise QuotaExceeded where the change makes machines and an owner would have more than one account may."""
-    most = house.ctx.settings.server.most_machines
-    if not most or caller.is_admin or not _made(prepared.plan):
-        return
-    wanted = sum(group.count for group in prepared.topology.groups.values())
-    owners = [account for account, role in house.records.members(infra).items() if role is Role.OWNER]
-    for owner in owners or [caller.name]:
-        others = [other for other, role in house.records.memberships(owner).items() if role is Role.OWNER]
-        has = sum(len(house.records.vm_numbers(other)) for other in others if other != infra)
-        if has + wanted > most:
-            raise QuotaExceeded(
-                f"{owner} would have {has + wanted} machines, and one account has {most} at the most",
-                "remove some first; whoever runs this server sets server.most_machines",
-            )
-
-
-def _check_only(plan: Plan, name: str) -> None:
-    others = sorted({step.node for step in plan.steps if step.action is not Action.CONFIGURE} - {name})
-    if others:
-        raise Conflict(
-            f"this would also change {', '.join(others[:5])}: machines of one node template are alike",
-            "change the template of the infrastructure",
-        )
-
-
-def _check_scale(house: House, record: InfrastructureRecord, prepared: Prepared) -> None:
-    """Refuse a change of anything but counts: the topologies are the same when their groups have the same counts."""
-    before = prepare_changed(house.ctx, record.id, record.source, Verb.SCALE, configure=False).topology
-    after = prepared.topology
-    even = {
-        name: dataclasses.replace(
-            group, count=after.groups[name].count, removal_list=after.groups[name].removal_list, where=None
-        )
-        for name, group in before.groups.items()
-        if name in after.groups
-    }
-    now = {name: dataclasses.replace(group, where=None) for name, group in after.groups.items()}
-    done = [dataclasses.replace(operation, where=None) for operation in before.operations]
-    if even != now or done != [dataclasses.replace(operation, where=None) for operation in after.operations]:
-        raise Forbidden(f"the role {Role.SCALER} changes numbers of machines, nothing else")
 
 
 def _changed(
@@ -459,10 +464,6 @@ def _altered(house: House, record: InfrastructureRecord, body: Body, name: str) 
     else:
         text = altered(text, body.text, node.group)
     return dataclasses.replace(before, files={**before.files, before.template: text})
-
-
-def _made(plan: Plan) -> tuple[str, ...]:
-    return tuple(step.node for step in plan.steps if step.action is Action.CREATE)
 
 
 def new_operation(

@@ -11,6 +11,7 @@ from im_client.services.context import Context, open_context
 from im_client.services.server.accounts import Accounts
 from im_client.services.server.bodies import GuardedReader
 from im_client.services.server.callers import Callers
+from im_client.services.server.endpoints import Endpoints, open_endpoints
 from im_client.services.server.loading import Loader
 from im_client.services.server.offload import Analyser
 from im_client.services.server.operations import Operations, OwnOperations
@@ -40,6 +41,7 @@ class House:
     refresher: Refresher
     topologies: "Topologies"
     vault: Vault | None
+    endpoints: Endpoints
     loader: Loader
     began_at: float
     """Seconds since the epoch."""
@@ -137,6 +139,7 @@ def open_house(
         loader = Loader()
         with _operations(ctx, loader) as (records, operations):
             accounts = Accounts(records, ctx.clock)
+            endpoints = open_endpoints(server, records, ctx.clock)
             oidc = None
             if server.oidc.issuer:
                 from im_client.services.server.oidc import Oidc
@@ -145,8 +148,19 @@ def open_house(
             make_ready("im_client", "infracore")  # what is loaded so far; the loader does the rest
             refresher = Refresher(ctx, operations, server.refresh_s)
             vault = open_vault(ctx.settings, records)
-            callers, now = Callers(accounts, oidc), ctx.clock.now()
-            house = House(ctx, records, accounts, callers, operations, refresher, Topologies(), vault, loader, now)
+            house = House(
+                ctx=ctx,
+                records=records,
+                accounts=accounts,
+                callers=Callers(accounts, oidc),
+                operations=operations,
+                refresher=refresher,
+                topologies=Topologies(),
+                vault=vault,
+                endpoints=endpoints,
+                loader=loader,
+                began_at=ctx.clock.now(),
+            )
             try:
                 operations.resume()
                 yield house

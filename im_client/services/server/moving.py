@@ -22,7 +22,9 @@ from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
 from im_client.services.server.images import usable_images
+from im_client.services.server.refusals import check_version
 from im_client.services.server.strangers import refuse_where_run
+from im_client.services.server.strict_json import decode_strictly
 from im_client.services.sites import Sites
 from im_client.state.codec import (
     decode_digests,
@@ -42,7 +44,7 @@ from infracore.errors import Conflict, InvalidUsage, Unauthorised
 from infracore.ids import new_run_id
 from infracore.secrets import Secret
 
-__all__ = ["export_infrastructure", "forget_infrastructure", "import_infrastructure"]
+__all__ = ["export_infrastructure", "import_infrastructure"]
 
 _FORMAT: Final = "im-clues-infrastructure-1"
 _LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z"
@@ -92,13 +94,16 @@ class _Whole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes: tuple[_Node, ...]
 
 
-def export_infrastructure(house: House, infra: str) -> dict[str, Any]:
-    """Return all that is recorded of an infrastructure.
+def export_infrastructure(
+    house: House, infra: str, *, forget: bool = False, if_version: int | None = None
+) -> dict[str, Any]:
+    """Return all that is recorded of an infrastructure. With `forget` nothing is then; its machines stay.
 
     Raises:
-        Conflict: it is being changed.
+        Conflict: it is being changed. Outdated: the client saw another version.
     """
     with house.operations.guard(infra):
+        check_version(house, infra, if_version)
         if house.operations.unfinished(infra):
             raise Conflict("the infrastructure is being changed", "export it when its operations have ended")
         record = house.ctx.store.infrastructure(infra)
@@ -109,7 +114,7 @@ def export_infrastructure(house: House, infra: str) -> dict[str, Any]:
             name=record.name,
             provider=record.provider,
             created_at=record.created_at,
-            source=encode_source(record.source),
+            source=encode_source(dataclasses.replace(record.source, endpoint=None)),  # good at this server only
             provider_settings=encode_values(record.provider_settings),
             outputs=encode_values(record.outputs),
             ssh_public_key=record.ssh_public_key,
@@ -117,23 +122,15 @@ def export_infrastructure(house: House, infra: str) -> dict[str, Any]:
             nodes=tuple(_node(node, numbers[node.name]) for node in house.ctx.store.nodes(infra)),
         )
         made: dict[str, Any] = json.loads(msgspec.json.encode(whole))
+        if forget:
+            house.ctx.store.remove_infrastructure(infra)
         return made
 
 
-def forget_infrastructure(house: House, infra: str) -> None:
-    """Remove what is recorded of an infrastructure; its machines stay where they are.
-
-    Raises:
-        Conflict: it is being changed.
-    """
-    with house.operations.guard(infra):
-        if house.operations.unfinished(infra):
-            raise Conflict("the infrastructure is being changed", "export it when its operations have ended")
-        house.ctx.store.remove_infrastructure(infra)
-
-
 def import_infrastructure(house: House, caller: Caller, text: str) -> str:
-    """Record an infrastructure that was exported; the caller owns it. Returns its id.
+    """Record an infrastructure that was exported, alone or as the whole answer `{"data": ...}`; the caller owns it.
+
+    Returns its id.
 
     Raises:
         InvalidUsage: the text is no export of ours. Conflict: this server has an infrastructure of this id or name.
@@ -141,8 +138,11 @@ def import_infrastructure(house: House, caller: Caller, text: str) -> str:
         InvalidTemplate, Unsupported: its template would be refused also if it were sent.
     """
     ctx = house.ctx
+    what, hint = "exported infrastructure", "GET .../data makes one"
+    members = decode_strictly(text, dict[str, msgspec.Raw], what, hint)
+    inner = bytes(members["data"]).decode() if members.keys() == {"data"} else text
+    whole = decode_strictly(inner, _Whole, what, hint)
     try:
-        whole = msgspec.json.decode(text, type=_Whole)
         if whole.format != _FORMAT:
             raise InvalidUsage(f"the format {whole.format[:60]!r} is not known here", "export it with this version")
         record = InfrastructureRecord(
@@ -216,6 +216,7 @@ def _read_anew(house: House, caller: Caller, record: InfrastructureRecord) -> So
         source,
         files={source.template: source.files[source.template]},
         images={group: image for group, image in source.images.items() if image in usable},  # no check covers these
+        endpoint=None,
     )
     topology, _ = recorded_topology(house.ctx, dataclasses.replace(record, source=alone))
     topology = scale(topology, source.counts)

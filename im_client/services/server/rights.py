@@ -26,7 +26,10 @@ def require(records: ServerStore, caller: Caller, infrastructure: str, needed: R
         records.source_version(infrastructure)
     except NotFound as error:
         raise NotFound(f"there is no infrastructure {infrastructure!r}") from error
-    own = Role.OWNER if caller.is_admin else members.get(caller.name)
+    if caller.is_own:
+        own: Role | None = caller.most if caller.infrastructure == infrastructure else None
+    else:
+        own = Role.OWNER if caller.is_admin else members.get(caller.name)
     if own is None:
         raise Forbidden("this infrastructure is somebody else's", "its owner can give you a role")
     if caller.infrastructure not in {None, infrastructure}:
@@ -52,6 +55,8 @@ def visible(records: ServerStore, caller: Caller) -> Mapping[str, Role] | None:
     """Return the infrastructures that a caller sees; None: all."""
     if caller.is_admin and caller.infrastructure is None:
         return None
+    if caller.is_own and caller.infrastructure is not None:
+        return {caller.infrastructure: caller.most}
     mine = records.memberships(caller.name)
     if caller.infrastructure is not None:
         is_seen = caller.is_admin or caller.infrastructure in mine

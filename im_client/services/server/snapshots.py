@@ -71,7 +71,7 @@ def snapshot(
                 most_images=house.ctx.settings.server.most_images,
             )
         )
-    return Accepted(infra, ticket), golden_address(image.site, image.name)
+    return Accepted(infra, ticket, version=if_version), golden_address(image.site, image.name)
 
 
 def address_of(house: House, operation: str) -> str | None:

@@ -43,6 +43,7 @@ def look(house: House, infra: str) -> Picture:
         NotFound: there is none.
     """
     house.refresher.look(infra)
+    version = house.records.source_version(infra)  # first: an old one with a new picture does no harm
     record = house.ctx.store.infrastructure(infra)
     numbers = house.refreshed_numbers(infra)
     nodes = {node.name: node for node in house.ctx.store.nodes(infra)}
@@ -57,7 +58,7 @@ def look(house: House, infra: str) -> Picture:
         is_deleting=any(operation.kind is OperationKind.DESTROY for operation in waiting),
         has_failed=last is not None and last.state is OperationState.FAILED,
     )
-    return Picture(record, vms, state, house.records.source_version(infra))
+    return Picture(record, vms, state, version)
 
 
 def listed(house: House, mine: Mapping[str, object] | None) -> tuple[InfrastructureRecord, ...]:
@@ -106,4 +107,7 @@ def tosca(record: InfrastructureRecord) -> str:
 
 
 def _secrets(record: InfrastructureRecord) -> list[Secret]:
-    return [value for value in (*record.source.inputs.values(), *record.outputs.values()) if isinstance(value, Secret)]
+    endpoint = record.source.endpoint
+    given = () if endpoint is None else (endpoint.token,)
+    found = (*record.source.inputs.values(), *record.outputs.values(), *given)
+    return [value for value in found if isinstance(value, Secret)]

@@ -143,9 +143,9 @@ def test_config_check_says_all_that_is_wrong(clues, tmp_path: Path) -> None:
     ("driver", "said"),
     [
         ("{type: nosuch}", "drivers.rack.type: 'nosuch' is none of"),
-        ("{type: command}", "drivers.rack: Object missing required field `on`"),
+        ("{type: command}", "clues.yaml:2: drivers.rack: on is missing"),
         ("{type: command, 'on': [power, on], 'off': [power, 'off']}", "drivers.rack.on[1]: Expected `str`, got `bool`"),
-        ("{type: fake, zonk: 1}", "drivers.rack: Object contains unknown field `zonk`"),
+        ("{type: fake, zonk: 1}", "clues.yaml:2: drivers.rack.zonk: there is no key 'zonk'"),
     ],
 )
 def test_config_check_says_what_cluesd_would_say_of_the_drivers(clues, tmp_path: Path, driver: str, said: str) -> None:
@@ -182,3 +182,20 @@ def test_config_show_says_where_values_come_from_and_hides_secrets(clues, tmp_pa
 def test_now_is_the_daemons_not_this_computers(clues, control: FakeControl) -> None:
     assert control.state.now == NOW
     assert "up 1 h 00 m" in clues("status").out
+
+
+def test_config_check_warns_of_what_a_pool_does_not_offer(clues, tmp_path: Path) -> None:
+    (tmp_path / "clues.yaml").write_text(
+        "drivers: {d: {type: fake}}\npools:\n- {name: a, driver: d, allocatable: {cpu: 4, memory: 8Gi}}\n"
+        "- name: b\n  driver: d\n  allocatable:\n    cpu: 4\n    ephemeral-storage: 20Gi\n"
+        "- {name: nodes-of-others}\n"
+    )
+    answer = clues("config", "check")
+    assert answer.status == 0
+    first, second = answer.err.splitlines()
+    assert first.endswith("clues.yaml:3: pool a: allocatable has no ephemeral-storage: "
+                          "no node is ordered from it for pods that ask for some")  # fmt: skip
+    assert "clues.yaml:6: pool b: allocatable has no memory" in second
+    assert len(clues("config", "check", "--json").json["warnings"]) == 2
+    (tmp_path / "clues.yaml").write_text("policy: {unneeded_s: 60}\n")
+    assert "warning: there are no pools" in clues("config", "check").err

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from clues.history import Recording
 from clues.history.recording import encode_recording
 from clues.model import Node, Pod, PodRef, PodSpec
 from clues.options import Policy, Pool
+from clues.slurm_model import SlurmCluster
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
 from infracore.errors import NotFound
 
@@ -81,7 +83,23 @@ def test_a_pending_pod_without_a_verdict_is_said_to_be_one() -> None:
 def test_a_name_that_is_not_there_is_an_error_with_what_is() -> None:
     with pytest.raises(NotFound) as caught:
         recorded_answer(a_recording(), "nosuch")
-    assert caught.value.hint == "it has 2 nodes and 2 pending pods"
+    assert caught.value.hint.startswith(
+        "it has 2 nodes, 2 pending pods and 2 running pods; pods and jobs that have ended"
+    )
+
+
+@pytest.mark.parametrize("name", ["on-stays", "team/on-stays"])
+def test_a_running_pod_says_where_it_runs_as_the_daemon_does(name: str) -> None:
+    assert said(name) == "pod team/on-stays: it runs on stays"
+
+
+def test_a_job_of_an_array_is_found_by_its_number() -> None:
+    recording = a_recording()
+    snapshot = msgspec.structs.replace(recording.snapshot, slurm=SlurmCluster(), pending=(a_pod("12_[1-9]"),))
+    recording = msgspec.structs.replace(recording, snapshot=snapshot)
+    for asked in ("12", "job:12", "team/12"):
+        answer = recorded_answer(recording, asked)
+        assert (answer["kind"], answer["name"]) == ("job", "team/12_[1-9]")
 
 
 def test_the_command_reads_a_record_file_without_a_daemon(clues, tmp_path: Path) -> None:

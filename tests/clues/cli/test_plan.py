@@ -148,3 +148,31 @@ def test_simulations_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[
     told = capsys.readouterr().out
     assert "quick" in told
     assert "node hours" in told
+
+
+@pytest.mark.parametrize("kind", ["--objects", "--scenario", "--fits"])
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_an_empty_file_is_one_clear_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, text: str
+) -> None:
+    path = _file(tmp_path, "empty", text)
+    config = ["--config", _file(tmp_path, "clues.yaml", CONFIG)] if kind == "--objects" else []
+    assert run(["plan", kind, path, *config]) == ExitCode.INVALID
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"error: {path} is empty\n")
+
+
+def test_an_empty_settings_file_is_one_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "check", _file(tmp_path, "clues.yaml", "")]) == ExitCode.INVALID
+    assert "clues.yaml says nothing: there are no pools" in capsys.readouterr().err
+
+
+def test_an_object_without_a_name_is_set_aside_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node = {"kind": "Node", "metadata": {"name": "n"}}
+    path = _file(tmp_path, "d.json", json.dumps({"kind": "List", "items": [node, {"kind": "Pod", "metadata": {}}]}))
+    config = _file(tmp_path, "clues.yaml", CONFIG)
+    assert run(["plan", "--objects", path, "--config", config, "--json"]) == ExitCode.DONE
+    told = capsys.readouterr()
+    assert "set aside: document 1: item 1: this Pod has no metadata.name" in told.err
+    assert json.loads(told.out)["set_aside"] == ["document 1: item 1: this Pod has no metadata.name"]

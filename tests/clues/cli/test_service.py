@@ -123,3 +123,11 @@ def test_wrong_settings_end_cluesd_with_2(capsys: pytest.CaptureFixture[str], tm
     assert "there is no setting 'polcy'" in capsys.readouterr().err
     assert run_daemon(["--config", str(tmp_path / "nosuch.yaml")]) == 2
     assert msgspec.structs.asdict(Settings())["daemon"].dry_run is False
+
+
+def test_cluesd_says_all_that_is_wrong_before_it_ends(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "clues.yaml").write_text("polcy: {}\nloop: {tick_s: -1}\ndrivers:\n  d: {type: nosuch}\n")
+    assert run_daemon(["--config", str(tmp_path / "clues.yaml")]) == 2
+    said = capsys.readouterr().err
+    for part in (":1: there is no setting 'polcy'", ":2: loop.tick_s is -1", ":4: drivers.d.type: 'nosuch' is none of"):
+        assert part in said

@@ -7,6 +7,7 @@ import pytest
 
 from clues.cli.main import run
 from clues.cli.slurm_plan import plan_slurm
+from clues.decision import Block
 from clues.options import MachineOption, Policy, Pool
 from clues.settings import Settings
 from clues.slurmapi.programs import Programs
@@ -48,3 +49,10 @@ def test_the_command_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     )
     assert run(["--config", str(tmp_path / "clues.yaml"), "plan", "--slurm"]) == 0
     assert "wn1" in capsys.readouterr().out
+
+
+def test_a_node_that_says_no_time_is_not_idle_for_long_at_first_sight(tmp_path: Path) -> None:
+    cloud = Settings(pools=(Pool("cloud", driver="d", node_names="wn*"),), policy=Policy(unneeded_s=600))
+    decision = plan_slurm(cloud, programs(tmp_path, NODES, ""), FakeClock())
+    assert not decision.remove
+    assert [(v.node, v.block) for v in decision.nodes] == [("wn2", Block.NOT_UNNEEDED_LONG_ENOUGH)]

@@ -183,6 +183,11 @@ def test_a_gang_and_its_size() -> None:
     sized = read({}, labels=labels, annotations={"clues.im-clues/gang-size": "4"}).spec
     assert (sized.gang, sized.gang_size) == ("g", 4)
     assert (read({}, labels=labels).spec.gang_size, read({}).spec.gang) == (0, "")
+    kueue = ({"kueue.x-k8s.io/pod-group-name": "k"}, {"kueue.x-k8s.io/pod-group-total-count": "3"})
+    volcano = ({}, {"scheduling.k8s.io/group-name": "v", "clues.im-clues/gang-size": "2"})
+    for (its_labels, notes), found in ((kueue, ("k", 3)), (volcano, ("v", 2))):
+        spec = read({}, labels=its_labels, annotations=notes).spec
+        assert (spec.gang, spec.gang_size) == found
     with pytest.raises(ValueError, match="gang-size"):
         read({}, labels={**labels, "clues.im-clues/gang-size": "-1"})
 

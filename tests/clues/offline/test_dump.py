@@ -105,6 +105,27 @@ def test_a_malformed_object_is_set_aside_and_named(tmp_path: Path) -> None:
     assert [(order.pool, order.count) for order in plan.decision.power_on] == [("p", 2)]
 
 
+def test_what_is_no_object_is_set_aside_and_named(tmp_path: Path) -> None:
+    nameless = {"kind": "Pod", "metadata": {}, "spec": {}}
+    path = tmp_path / "dump.json"
+    path.write_text(json.dumps({"kind": "List", "items": [*_objects(), nameless, 7, {"metadata": {}}]}))
+    plan = plan_dump(path, SETTINGS, now=NOW)
+    assert [(order.pool, order.count) for order in plan.decision.power_on] == [("p", 2)]
+    assert [text.partition(": ")[2] for text in plan.set_aside[:1]] == ["item 10: this Pod has no metadata.name"]
+    assert "item 11 is no Kubernetes object but int" in plan.set_aside[1]
+    assert "item 12 has no kind" in plan.set_aside[2]
+    assert len(plan.set_aside) == 3
+
+
+def test_an_object_of_yaml_with_what_yaml_alone_has_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "dump.yaml"
+    odd = "kind: Pod\nmetadata: {name: odd}\nspec: {priority: .nan}\n"
+    path.write_text(yaml.safe_dump_all(_objects()) + "---\n" + odd)
+    plan = plan_dump(path, SETTINGS, now=NOW)
+    assert [(order.pool, order.count) for order in plan.decision.power_on] == [("p", 2)]
+    assert "'.nan' is not a finite number" in plan.set_aside[0]
+
+
 def test_lists_inherit_their_kind() -> None:
     content = b'{"kind": "NodeList", "items": [{"metadata": {"name": "n"}}]}'
-    assert [item["kind"] for item in objects_in(content, "F")] == ["Node"]
+    assert [isinstance(item, dict) and item["kind"] for item in objects_in(content, "F")] == ["Node"]

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clues.decision import Block, Memory, RemovalKind
+from clues.decision import Block, Memory, PoolRest, RemovalKind
 from clues.model import Budget, Labels, Node, Operator, Owner, Phase, Pod, PodSpec, Requirement, Selector
 from clues.options import Budgets, Consolidation, Policy, Pool, Window
 from clues.policy.demand import ScaleOutResult
@@ -195,12 +195,42 @@ def test_one_drain_at_a_time_and_those_under_way_count() -> None:
     assert set(blocks(decided(nodes)).values()) == {"not-managed", "being-deleted", "parallelism"}
 
 
+def test_a_node_whose_removal_failed_lets_the_others_go_first() -> None:
+    nodes = [node("iron", group="")] + [node(f"p-{n}", (pod(f"x{n}", 100, f"p-{n}"),)) for n in (1, 2)]
+
+    def after(seconds: float, **more: Any) -> ScaleInResult:
+        rests = {"p-1": PoolRest(NOW - seconds, 300.0, NOW - seconds + 300, "a budget allows nothing")}
+        known = Memory(unneeded_since=_LONG_AGO, last_failure=NOW - seconds, removal_rests=rests)
+        return decided(nodes, memory=known, **more)
+
+    assert blocks(after(100)) == {"iron": "not-managed", "p-1": "cooldown", "p-2": "cooldown"}
+    resting = after(200)
+    assert gone(resting) == ["p-2"]
+    said = next(verdict for verdict in resting.nodes if verdict.node == "p-1")
+    assert (said.block, said.removable_at) == (Block.COOLDOWN, NOW + 100)
+    assert said.detail == "its removal failed (a budget allows nothing): it is left alone for 100 s"
+    assert (gone(after(400)), blocks(after(400))["p-1"]) == (["p-2"], "parallelism")  # it is tried after the others
+    assert gone(after(20000)) == ["p-1"]
+    given_up = (Machine("p-1", "p", MachineState.ON, NOW - 9999, node="p-1", disabled=True),)
+    assert gone(after(200, machines={"p": given_up})) == ["p-2"]
+    assert gone(after(-500)) == []  # the clock was set back: it rests no longer than it would have
+
+
 def test_a_disruption_budget_is_shared() -> None:
     nodes = [node(f"p-{n}", (pod(f"x{n}", 100, f"p-{n}", labels={"app": "a"}),)) for n in (1, 2)]
     nodes.append(node("iron", group=""))
     result = decided(nodes, Policy(max_drain=10), budgets=(Budget("default", "a", _PDB, 1),))
     assert gone(result) == ["p-1"]
     assert blocks(result)["p-2"] == "pdb"
+
+
+def test_a_pod_under_two_disruption_budgets_is_never_evicted() -> None:
+    nodes = [node("p-1", (pod("x", 100, "p-1", labels={"app": "a"}),)), node("iron", group="")]
+    budgets = (Budget("default", "mine", _PDB, 5), Budget("default", "all", Selector(), 5))
+    assert gone(decided(nodes, budgets=budgets[:1])) == ["p-1"]
+    result = decided(nodes, budgets=budgets)
+    assert blocks(result)["p-1"] == "pdb"
+    assert "2 budgets match it (all, mine)" in result.nodes[0].detail
 
 
 def test_an_unhealthy_cluster_and_a_stale_picture_are_left_alone() -> None:

@@ -3,12 +3,13 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clues.decide import decide
-from clues.decision import Decision, Memory
-from clues.model import Node, Pod
+from clues.decision import Block, Decision, Memory, PodVerdict
+from clues.model import Node, Owner, Phase, Pod
 from clues.options import BackOff, Headroom, Policy, Pool
 from clues.policy.template import fresh_node
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
@@ -129,6 +130,74 @@ def test_a_gang_comes_whole_or_not_at_all() -> None:
     assert ordered(decide(picture([*gang, single]), [worker(max=5)], Policy(), Memory())) == {"w": 5}
 
 
+def verdict_of(decision: Decision, name: str) -> PodVerdict:
+    return next(one for one in decision.pods if name in {ref.name for ref in one.pods})
+
+
+def member(name: str, cpu: int = 3000, size: int = 3, **more: Any) -> Pod:
+    return waiting(name, cpu, gang="mpi", gang_size=size, **more)
+
+
+def test_nothing_is_ordered_for_a_gang_before_all_its_pods_are_there() -> None:
+    two = [member("g0"), member("g1")]
+    done = decide(picture([*two, waiting("single", 3000)]), [worker()], Policy(), Memory())
+    assert ordered(done) == {"w": 1}
+    assert outcomes(done) == {"g0": "waiting", "g1": "waiting", "single": "ordered"}
+    assert verdict_of(done, "g0").reason == "2 of 3 pods of the gang are there"
+    assert ordered(decide(picture([*two, member("g2")]), [worker()], Policy(), Memory())) == {"w": 3}
+
+
+def test_a_member_counts_if_it_runs_or_would_be_placed() -> None:
+    pool, two = worker(), [member("g0"), member("g1")]
+    bound = msgspec.structs.replace(member("g2"), node="n0")
+    other = msgspec.structs.replace(bound, namespace="other")
+    cases = [
+        ([ready(pool, "n0", bound)], [], 2),
+        ([ready(pool, "n0", msgspec.structs.replace(bound, deleting=True))], [], 0),  # another is made for it
+        ([ready(pool, "n0", other)], [], 0),
+        ([], [member("g2", gated=True)], 0),
+        ([], [member("g2", deleting=True)], 0),
+        ([], [member("g2", priority=-50)], 0),
+        ([], [member("g2", size=5)], 0),  # the largest size holds
+        ([], [member("g2", size=0)], 3),
+        ([], [member("g2", created_at=NOW - 1, unschedulable_since=None)], 0),  # the scheduler looks at it first
+        ([], [member("g2", created_at=NOW - 9, unschedulable_since=None)], 3),
+    ]
+    for nodes, more, number in cases:
+        done = decide(picture([*two, *more], nodes), [pool], Policy(), Memory())
+        assert sum(ordered(done).values()) == number, (nodes, more)
+        assert number or outcomes(done)["g0"] == "waiting"
+
+
+def test_a_gang_with_a_member_that_no_pool_takes_orders_nothing_and_says_which() -> None:
+    gang = [member("g0"), member("g1", beyond=("resourceClaims",)), member("huge", 64000)]
+    done = decide(picture(gang), [worker()], Policy(), Memory())
+    assert not done.power_on
+    assert not done.memory.probes
+    assert set(outcomes(done).values()) == {"unschedulable"}
+    for name in ("g0", "g1"):
+        refusal = verdict_of(done, name).refusals[0]
+        assert refusal.rule == "NodeResourcesFit"
+        assert refusal.detail.startswith("pod default/huge of its gang: cpu")
+    assert verdict_of(done, "huge").refusals[0].detail.startswith("cpu")
+
+
+def test_a_trial_for_a_member_waits_until_the_whole_gang_would_fit() -> None:
+    gang = [member("g0"), member("g1"), member("g2", beyond=("resourceClaims",))]
+    short = decide(picture(gang), [worker(max=2)], Policy(), Memory())
+    assert not short.power_on
+    assert set(outcomes(short).values()) == {"limit"}
+    assert not short.memory.probes
+    enough = decide(picture(gang), [worker(max=3)], Policy(), Memory())
+    assert ordered(enough) == {"w": 3}
+    assert outcomes(enough) == {"g0": "ordered", "g1": "ordered", "g2": "waiting"}
+    small = worker(name="small", max=1, price=0.1, allocatable={**_SIZE, "cpu": 2000})
+    pair = [member("g0", 1000, 2, beyond=("a",)), member("g1", 1000, 2, beyond=("b",))]
+    assert not decide(picture(pair), [small], Policy(), Memory()).power_on
+    # what was reserved for them is given back to others
+    assert ordered(decide(picture([*pair, waiting("x")]), [small], Policy(), Memory())) == {"small": 1}
+
+
 def test_headroom_keeps_empty_nodes_and_orders_what_is_missing() -> None:
     spare = worker(headroom=Headroom(nodes=2))
     done = decide(picture([], [ready(spare, "n0")]), [spare], Policy(), Memory())
@@ -151,11 +220,75 @@ def test_what_no_template_answers_is_tried_with_one_node_and_then_looked_at() ->
     pods = [waiting(f"p{i}", beyond=("resourceClaims",)) for i in range(5)]
     first = decide(picture(pods), [worker()], Policy(), Memory())
     assert ordered(first) == {"w": 1}
+    assert {ref.name for ref in first.power_on[0].pods} == {f"p{i}" for i in range(5)}
+    assert first.power_on[0].reason == "resourceClaims cannot be answered for a node that is not there: one is tried"
     assert set(outcomes(first).values()) == {"waiting"}
     again = decide(picture(pods, now=NOW + 100), [worker()], Policy(), first.memory)
     assert ordered(again) == {}
     later = decide(picture(pods, now=NOW + 101), [worker()], Policy(backoff=BackOff(reset_s=100)), first.memory)
     assert ordered(later) == {"w": 1}
+
+
+def test_a_trial_keeps_to_the_limits_and_is_not_forgotten_for_them() -> None:
+    pods = [waiting("p0", beyond=("resourceClaims",))]
+    assert not decide(picture(pods), [worker()], Policy(max_nodes=0), Memory()).power_on
+    held = decide(picture(pods), [worker()], Policy(max_booting=0), Memory())
+    assert not held.power_on
+    assert not held.memory.probes
+    machine = Machine("m0", "w", MachineState.OFF, NOW - 9999)
+    rack = picture(pods, machines={"w": (machine,)})
+    assert decide(rack, [worker(powered=True)], Policy(), Memory()).power_on[0].machines == ("m0",)
+    both = decide(picture([*pods, waiting("x")]), [worker()], Policy(), Memory()).power_on[0]
+    assert (both.count, {ref.name for ref in both.pods}) == (2, {"x", "p0"})
+    assert both.reason.startswith("1 pending pods need 2 more; resourceClaims")
+
+
+def going(pool: Pool, name: str, *pods: Pod) -> NodeState:
+    state = ready(pool, name, *(msgspec.structs.replace(pod, node=name, phase=Phase.RUNNING) for pod in pods))
+    return msgspec.structs.replace(state, node=msgspec.structs.replace(state.node, deleting=True))
+
+
+def test_pods_of_a_node_that_is_being_deleted_are_provided_for() -> None:
+    pool, owner = worker(), Owner("ReplicaSet", "web", "rs")
+    web = waiting("web", 3000, owner=owner)
+    done = decide(picture([waiting("p", 3000)], [going(pool, "n0", web)]), [pool], Policy(), Memory())
+    assert ordered(done) == {"w": 2}
+    assert done.power_on[0].reason == "1 pending pods and 1 pods of nodes that are being deleted need 2 more"
+    assert verdict_of(done, "web").reason == "its node is being deleted: a node of w is ordered for it"
+    # no more is ordered while it comes, and none where another node has room
+    coming = picture([waiting("p", 3000)], [going(pool, "n0", web)], machines=booting(done))
+    assert not decide(coming, [pool], Policy(), done.memory).power_on
+    room = decide(picture([], [going(pool, "n0", web), ready(pool, "n1")]), [pool], Policy(), Memory())
+    assert not room.power_on
+    assert not room.pods
+    assert [verdict.block for verdict in room.nodes] == [Block.BEING_DELETED, Block.NO_PLACE]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"owner": None},
+        {"owner": Owner("DaemonSet", "d", "d")},
+        {"owner": Owner("Node", "n0", "n0")},
+        {"owner": Owner("ReplicaSet", "gone", "lost")},
+        {"deleting": True},
+        {"mirror": True},
+        {"priority": -50},
+        {"beyond": ("resourceClaims",)},
+    ],
+)
+def test_what_does_not_come_back_from_a_deleted_node_is_not_provided_for(more: dict[str, Any]) -> None:
+    pool = worker()
+    pod_there = waiting("x", 3000, **{"owner": Owner("ReplicaSet", "web", "rs"), **more})
+    shown = picture([], [going(pool, "n0", pod_there)], missing_owners=frozenset({"lost"}))
+    assert not decide(shown, [pool], Policy(), Memory()).power_on
+
+
+def test_nothing_is_said_of_running_pods_that_no_pool_could_take_again() -> None:
+    pool = worker(max=1)
+    huge = waiting("huge", 64000, owner=Owner("ReplicaSet", "web", "rs"))
+    done = decide(picture([], [going(pool, "n0", huge)]), [pool], Policy(), Memory())
+    assert (done.power_on, done.pods) == ((), ())
 
 
 def test_a_node_that_goes_is_taken_back_before_one_is_bought() -> None:

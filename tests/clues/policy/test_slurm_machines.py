@@ -127,6 +127,11 @@ def test_after_a_removal_that_failed_nothing_goes_for_a_while() -> None:
     decision = decided(shown, memory=Memory(last_failure=NOW - 10))
     assert (decision.remove, [v.block for v in decision.nodes]) == ((), [Block.COOLDOWN])
     assert len(decided(shown, memory=Memory(last_failure=NOW - 1000)).remove) == 1
+    rests = {"n1": PoolRest(NOW - 200, 300.0, NOW + 100, "it hangs")}
+    pair = snapshot({"n1": _IDLE, "n2": _IDLE}, (), (machine("n1", MachineState.ON), machine("n2", MachineState.ON)))
+    decision = decided(pair, policy=Policy(max_parallel=1), memory=Memory(removal_rests=rests))
+    assert [removal.node for removal in decision.remove] == ["n2"]
+    assert [(v.block, v.removable_at) for v in decision.nodes if v.node == "n1"] == [(Block.COOLDOWN, NOW + 100)]
 
 
 def _silent(names: tuple[str, ...], since: float, pods: tuple[Pod, ...] = ()) -> Snapshot:

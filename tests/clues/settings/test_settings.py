@@ -8,6 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from clues.options import Budgets, Expander, Pool
+from clues.power.registry import driver_problems
 from clues.settings import DOCS, HOOKS, Settings, describe, load_settings, reference
 from infracore.errors import Misconfigured
 from tests.laws import some
@@ -113,6 +114,80 @@ daemon: {log_level: loud, metrics_listen: "here"}
     assert "clues.yaml:2: loop.tick_s" in said, "the place is named"
 
 
+ALL_KINDS = """\
+loop: {tik_s: 1}
+policy:
+  expander: cheapest
+  max_nodes: 1.5
+  budgets:
+    - {nodes: lots}
+pools:
+  - name: wn
+    driver: nowhere
+    colour: red
+  - name: big
+    max: many
+    min: 20
+  - {min: 1}
+  - name: rack
+    powered: true
+    machines:
+      - {name: m, port: high}
+      - {name: "UPPER CASE"}
+  - name: late
+    watts_idle: -3
+drivers:
+  ssh: {type: command, "on": [x], "off": [x], state: [x]}
+  odd: 5
+"""
+
+
+def test_unknown_keys_wrong_types_and_what_is_out_of_range_are_told_together_in_the_order_of_the_file(tmp_path) -> None:
+    path = tmp_path / "clues.yaml"
+    path.write_text(ALL_KINDS)
+    with pytest.raises(Misconfigured) as caught:
+        load_settings(environ={}, config=path, drivers_of=driver_problems)
+    assert [line.removeprefix(f"{path}:") for line in caught.value.message.splitlines()] == [
+        "1: there is no setting 'loop.tik_s'; did you mean 'loop.tick_s'?",
+        "3: policy.expander: Invalid enum value 'cheapest'; "
+        "there are: price, least_nodes, least_waste, most_pods, tiers",
+        "4: policy.max_nodes: Expected `int | null`, got `float`",
+        "6: policy.budgets[0]: nodes is 'lots', and must be a number or a share such as 20%",
+        "8: pool wn: allocatable must say what pods may ask of a fresh node, at least `cpu` and `memory`",
+        "9: pool wn: there is no driver 'nowhere' under `drivers` (there: ssh)",
+        f"10: pools[0].colour ('wn'): there is no key 'colour'; there are: {', '.join(Pool.__struct_fields__)}",
+        "12: pools[1].max ('big'): Expected `int`, got `str`",
+        "14: pools[2]: name is missing",
+        "18: pools[3].machines[0].port ('m'): Expected `int`, got `str`",
+        "19: pool rack: machine 'UPPER CASE': 'UPPER CASE' is no name of a Kubernetes node",
+        "21: pool late: watts_idle is -3.0, and must be a number that is not negative",
+        "23: drivers.ssh.state: there is no key 'state'; did you mean 'status'?",
+        "24: drivers.odd: Expected `object`, got `int`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("pools: [{name: p, max: many, min: 20}]", 1),
+        ("pools: [{name: p, maxx: 50, min: 20}]", 1),
+        ("lease: {retry_s: soon, renew_s: 1}", 1),
+        ("pools: [{name: p, driver: d, allocatble: {cpu: 4}}]\ndrivers: {d: {type: fake}}", 1),
+        ("pools: [{name: p, powered: true, machines: 3}]", 1),
+        ("driver: {d: {type: fake}}\npools: [{name: p, driver: d, allocatable: {cpu: 4}}]", 1),
+        ("policy: {budgets: [{nodes: 1, pool: p}]}\npools: 3", 1),
+        ("pools: [{name: p, max: many}, {name: q, min: 20, max: 1}]", 2),
+        ("pools: [{min: 1}, {name: q, min: 20, max: 1}]", 2),
+        ("zzzzzz: 1\nloop: {tick_s: -1}", 2),
+        ("- 1", 1),
+    ],
+)
+def test_what_only_follows_from_another_error_is_not_told(tmp_path: Path, text: str, lines: int) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load(tmp_path, text)
+    assert len(caught.value.message.splitlines()) == lines
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -183,6 +258,22 @@ def test_a_named_file_must_be_there(tmp_path: Path) -> None:
         load_settings(environ={}, config=tmp_path / "none.yaml")
     with pytest.raises(Misconfigured, match="no settings file"):
         load_settings(environ={"CLUES_CONFIG": str(tmp_path / "none.yaml")})
+
+
+@pytest.mark.parametrize("text", ["", "# pools: []\n", "{}", "pools:\n"])
+def test_a_file_that_says_nothing_is_an_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Misconfigured, match=r"clues\.yaml says nothing: there are no pools"):
+        load(tmp_path, text)
+
+
+def test_numbers_are_written_as_in_yaml_1_2(tmp_path: Path) -> None:
+    text = "policy: {unneeded_s: 1e3, max_nodes: 1E2}\npools: [{name: 1e3, price: 1.5e3}]\n"
+    text += "drivers: {d: {type: fake, call_s: 1e1}}"
+    path = tmp_path / "clues.yaml"
+    path.write_text(text)
+    found = load_settings(environ={}, config=path, drivers_of=driver_problems).value
+    assert (found.policy.unneeded_s, found.policy.max_nodes) == (1000.0, 100)
+    assert [(pool.name, pool.price) for pool in found.pools] == [("1e3", 1500.0)]
 
 
 def test_a_slurmrestd_that_can_be_is_accepted(tmp_path: Path) -> None:

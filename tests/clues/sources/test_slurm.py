@@ -4,9 +4,11 @@ import threading
 from dataclasses import dataclass, field
 
 import msgspec
+import pytest
 
 from clues.options import MachineOption, Pool
 from clues.slurm_model import SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
+from clues.slurmapi.lines import UNTOLD
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.snapshot import Machine, MachineState
 from clues.sources.slurm import SlurmLook, SlurmSource, picture_of
@@ -237,3 +239,111 @@ def test_declared_nodes_without_a_machine_are_not_shown_but_decided_about() -> N
 
 def cloud(name: str, state: SlurmNodeState, *, answers: bool = False, parked: bool = False) -> ListedNode:
     return ListedNode(SlurmNode(name, 4, state=state, answers=answers, parked=parked), "DOWN+CLOUD")
+
+
+class Jumping(FakeClock):
+    """A wall clock that can be set."""
+
+    offset = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.offset
+
+    def monotonic(self) -> float:
+        return FakeClock.now(self)
+
+
+def idle_since(made: SlurmSource, clock: FakeClock) -> float:
+    """Return for how long the node is idle in the picture."""
+    made.look()
+    shown = made.snapshot(clock.now(), machine(MachineState.ON)).slurm
+    assert shown is not None
+    return clock.now() - shown.nodes[0].since
+
+
+@pytest.mark.parametrize("said", [0.0, -1.0, 1_800_000_000.0], ids=["none", "negative", "future"])
+def test_a_node_that_says_no_time_that_can_be_is_idle_since_it_was_first_seen_so(said: float) -> None:
+    clock, batch = FakeClock(), Batch(listed_nodes=(since(said),))
+    made = source(batch, clock)
+    assert idle_since(made, clock) == 0
+    clock.advance(300)
+    assert idle_since(made, clock) == 300
+    batch.listed_nodes = (since(said, SlurmNodeState.ALLOCATED),)
+    idle_since(made, clock)
+    clock.advance(10)
+    batch.listed_nodes = (since(said),)
+    assert idle_since(made, clock) == 0
+    clock.advance(10)
+    batch.listed_jobs = (ListedJob(SlurmJob(7, "p", pending=False), places=("n1",)),)  # though it calls itself idle
+    idle_since(made, clock)
+    batch.listed_jobs = ()
+    clock.advance(5)
+    assert idle_since(made, clock) == 0
+
+
+def test_a_time_that_can_be_is_believed_and_a_later_one_counts_anew() -> None:
+    clock = FakeClock()
+    batch = Batch(listed_nodes=(since(clock.now() - 3600),))
+    made = source(batch, clock)
+    assert idle_since(made, clock) == 3600
+    clock.advance(100)
+    batch.listed_nodes = (since(clock.now() - 40),)  # a job came and went between two looks
+    assert idle_since(made, clock) == 40
+
+
+@pytest.mark.parametrize("seconds", [86400.0, -86400.0])
+@pytest.mark.parametrize("said", [0.0, 1_699_999_900.0], ids=["no-time", "a-time"])
+def test_a_jump_of_the_wall_clock_makes_no_node_idle_for_longer(said: float, seconds: float) -> None:
+    clock, batch = Jumping(), Batch(listed_nodes=(since(said),))
+    made = source(batch, clock)
+    before = idle_since(made, clock)
+    clock.advance(20)
+    clock.offset = seconds
+    assert idle_since(made, clock) == before + 20
+
+
+def test_a_jump_of_the_wall_clock_makes_no_node_silent_for_longer() -> None:
+    clock = Jumping()
+    silent = msgspec.structs.replace(listed().node, state=SlurmNodeState.DOWN, answers=False)
+    made = source(Batch(listed_nodes=(ListedNode(silent, "DOWN*"),)), clock)
+    idle_since(made, clock)
+    clock.advance(20)
+    clock.offset = 86400
+    node = made.snapshot(clock.now(), machine(MachineState.ON)).nodes["n1"].node
+    assert node.not_ready_since == clock.now() - 20
+
+
+def test_a_job_that_says_no_time_that_can_be_came_when_it_was_first_seen() -> None:
+    clock = FakeClock()
+    said = (0.0, clock.now() + 1e6, clock.now() - 50)
+    batch = Batch(listed_jobs=tuple(ListedJob(SlurmJob(n, "p", submitted_at=at)) for n, at in enumerate(said)))
+    made = source(batch, clock)
+    idle_since(made, clock)
+    clock.advance(30)
+    batch.listed_jobs = (*batch.listed_jobs, ListedJob(SlurmJob(9, "p")))
+    idle_since(made, clock)
+    waited = {pod.name: clock.now() - pod.created_at for pod in made.snapshot(clock.now(), {}).pending}
+    assert waited == {"0": 30, "1": 30, "2": 80, "9": 0}
+
+
+def test_a_node_that_says_not_since_when_it_is_there_is_ready_since_it_was_first_seen_so() -> None:
+    clock, batch = FakeClock(), Batch(listed_nodes=(listed(started=UNTOLD),))
+    made = source(batch, clock)
+
+    def ready_since() -> float | None:
+        made.look()
+        return made.snapshot(clock.now(), machine(MachineState.ON)).nodes["n1"].node.ready_since
+
+    first = clock.now()
+    assert ready_since() == first
+    clock.advance(60)
+    batch.listed_nodes = (listed(started=UNTOLD, state="MIXED"),)
+    assert ready_since() == first
+    batch.listed_nodes = (listed(started=UNTOLD, ready=False, state="DOWN"),)
+    assert ready_since() is None
+    batch.listed_nodes = (listed(started=UNTOLD),)
+    assert ready_since() == first + 60
+
+
+def since(said: float, state: SlurmNodeState = SlurmNodeState.IDLE) -> ListedNode:
+    return ListedNode(msgspec.structs.replace(listed().node, since=said, state=state), state.name, is_ready=True)

@@ -119,6 +119,31 @@ def test_a_vm_alone_is_altered_and_one_of_many_is_not(ana: Client) -> None:
     assert ana("GET", f"{infra}/vms/1/cpu.count").text == "1"
 
 
+def test_a_machine_is_made_anew_only_where_that_is_said(ana: Client) -> None:
+    infra = ana.create(RADL, "text/plain")
+    kept = ana("GET", f"{infra}/vms/0/instance_id").text
+    other = RADL.replace("mock0://linux", "mock0://other")
+    alone = "system front (disk.0.image.url = 'mock0://other')"
+    for method, path, body in (
+        ("PUT", f"{infra}/vms/0", alone),
+        ("POST", infra, other),
+        ("PUT", f"{infra}/reconfigure", other),
+    ):
+        for query in ("", "?replace=no"):
+            refused = ana(method, path + query, body, Content_Type="text/plain")
+            assert refused.status == 409, path
+            assert "front" in refused.text
+            assert "replace=yes" in refused.text
+    assert ana("GET", f"{infra}/radl").text.count("mock0://other") == 0
+    assert ana("GET", f"{infra}/vms/0/instance_id").text == kept
+
+    altered = ana("PUT", f"{infra}/vms/0?replace=yes", alone, Content_Type="text/plain")
+    assert altered.status == 200
+    assert ana("GET", f"{infra}/vms/0/instance_id").text != kept
+    ana.settle(ana("POST", f"{infra}?replace=yes", other, Content_Type="text/plain"))
+    assert ana("GET", f"{infra}/radl").text.count("mock0://other") == 2
+
+
 def test_a_dry_run_says_what_is_needed_and_makes_nothing(ana: Client) -> None:
     answer = ana("POST", "/infrastructures?dry_run=yes", TOSCA, Content_Type="text/yaml")
     assert (

@@ -101,6 +101,29 @@ def test_mistakes_have_their_status(
     assert answer.json["code"] == status
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/infrastructures", "GET, POST, PUT"),
+        ("HEAD", "/infrastructures", "GET, POST, PUT"),
+        ("DELETE", "/version", "GET"),
+        ("HEAD", "/version", "GET"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+        ("PUT", "/infrastructures/x", "DELETE, GET, POST"),
+        ("PUT", "/infrastructures/x/authorization", "GET, POST"),
+        ("POST", "/infrastructures/x/stop", "PUT"),
+        ("OPTIONS", "/infrastructures/x/vms/0", "DELETE, GET, PUT"),
+        ("POST", "/infrastructures/x/vms/0/state", "GET"),
+        ("POST", "/infrastructures/x/vms/0/stop", "PUT"),
+        ("GET", "/vault/x", "DELETE, PUT"),
+        ("HEAD", "/operations/x", "DELETE, GET"),
+    ],
+)
+def test_a_method_that_a_path_has_not_is_told_which_it_has(server: Serve, method: str, path: str, allowed: str) -> None:
+    answer = Client(server.url, "")(method, path)
+    assert (answer.status, answer.headers.get("allow")) == (405, allowed)
+
+
 def test_a_body_that_is_too_large_is_not_read(ana: Client) -> None:
     assert ana("POST", "/infrastructures", "#" * (5 * 2**20), Content_Type="text/yaml").status == 413
 
@@ -206,6 +229,47 @@ def test_of_two_changes_of_the_same_version_one_wins(ana: Client) -> None:
     assert second.status == 412
     assert ana("DELETE", infra, If_Match='"other"').status == 412
     assert len(ana.vms(infra)) == 3
+
+
+def test_one_of_several_versions_may_match_and_any_is_a_star(ana: Client) -> None:
+    infra = ana.create(tosca(0))
+    now = ana("GET", infra).headers["etag"]
+    assert ana("PUT", f"{infra}/stop", If_Match=f'{now}, "v9"').status == 200
+    assert ana("PUT", f"{infra}/start", If_Match=f'"elsewhere", "v9",{now}').status == 200
+    assert ana("PUT", f"{infra}/stop", If_Match="*").status == 200
+    for said in ('"v8", "v9"', '"elsewhere"', "*, *", "v0"):
+        assert ana("PUT", f"{infra}/start", If_Match=said).status == 412, said
+
+
+def test_what_is_read_and_what_is_changed_has_a_version(ana: Client) -> None:
+    made = ana("POST", "/infrastructures", tosca(1), Content_Type="text/yaml")
+    ana.settle(made)
+    infra = f"/infrastructures/{made.headers['infid']}"
+    for path in (infra, f"{infra}/state", f"{infra}/tosca", f"{infra}/radl"):
+        assert ana("GET", path).headers["etag"] == made.headers["etag"], path
+    changed = ana("POST", infra, tosca(2), Content_Type="text/yaml", If_Match=made.headers["etag"])
+    ana.settle(changed)
+    removed = ana("DELETE", f"{infra}/vms/2", If_Match=changed.headers["etag"])
+    again = ana("PUT", f"{infra}/reconfigure", tosca(2), Content_Type="text/yaml", If_Match=removed.headers["etag"])
+    ana.settle(again)
+    stopped = ana("PUT", f"{infra}/stop", If_Match=again.headers["etag"])
+    tags = [answer.headers["etag"] for answer in (made, changed, removed, again)]
+    assert len(set(tags)) == 4
+    assert stopped.headers["etag"] == ana("GET", f"{infra}/tosca").headers["etag"] == tags[-1]
+
+
+def test_nothing_is_shared_or_forgotten_of_a_version_that_nobody_saw(ana: Client, bob: Client) -> None:
+    infra = ana.create(tosca(0))
+    old = ana("GET", infra).headers["etag"]
+    ana.settle(ana("POST", infra, tosca(1), Content_Type="text/yaml"))
+    member = json.dumps({"username": bob.auth.split("username = ")[1].split(";")[0]})
+    assert ana("POST", f"{infra}/authorization", member, If_Match=old).status == 412
+    assert ana("GET", f"{infra}/data?delete=yes", If_Match=old).status == 412
+    assert bob("GET", infra).status == 403
+    now = ana("GET", infra).headers["etag"]
+    assert ana("POST", f"{infra}/authorization", member, If_Match=now).status == 200
+    assert ana("GET", f"{infra}/data?delete=yes", If_Match=now).status == 200
+    assert ana("GET", infra).status == 404
 
 
 def test_of_what_a_scaler_sends_only_the_numbers_are_recorded(server: Serve) -> None:

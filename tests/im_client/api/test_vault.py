@@ -28,6 +28,8 @@ def test_what_is_put_away_counts_and_never_comes_out(tmp_path: Path) -> None:
         ana.create(tosca(0))
         assert ana("PUT", "/vault/9", body).status == 404
         assert ana("PUT", "/vault/x", "{}").status == 400
+        assert ana("PUT", "/vault/x", "{}", Content_Type="text/yaml").status == 415
+        assert ana("PUT", "/vault/x", '{"type": "OpenStack", "type": "EC2"}').status == 400
         assert ana("DELETE", "/vault/mine").status == 200
         assert ana("GET", "/vault").json == {"credentials": []}
         ana("PUT", "/vault/mine", body)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from im_client.plan.model import Spec, SpecInterface, SpecVolume
 from im_client.state import codec
-from im_client.state.store import Source
+from im_client.state.store import Endpoint, Source
 from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Scope, Token
 from infracore.secrets import Secret
 from tests.laws import some
@@ -63,6 +63,14 @@ def test_a_number_that_is_none_comes_back_so() -> None:
 def test_sources_come_back_equal(template: str, add_ons: tuple, files: dict, inputs: dict, counts: dict) -> None:
     source = Source(template, add_ons, files, inputs, counts)
     assert codec.decode_source(codec.encode_source(source)) == source
+
+
+@pytest.mark.parametrize("authorities", ["", "-----BEGIN CERTIFICATE-----\n"])
+def test_what_a_server_gave_comes_back_with_the_source(authorities: str) -> None:
+    source = Source("/t.yaml", endpoint=Endpoint("https://im.example", Secret("imt_x"), authorities))
+    back = codec.decode_source(codec.encode_source(source))
+    assert back == source
+    assert "imt_x" not in repr(back)
 
 
 @settings(max_examples=some(40), deadline=None)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from im_client.state.migrations import known_migrations, migrate
+from im_client.state.sql_server import SqlServerStore
 from im_client.state.sqlite import SqliteStore
 from im_client.state.store import RunState
 from infracore.errors import Conflict, InfraError
@@ -61,6 +62,22 @@ def test_every_step_in_between_is_applied_and_keeps_the_records(tmp_path: Path) 
     assert store._db.execute("SELECT colour FROM node").fetchone()[0] == "a;b"
     store.close()
     assert version(path) == len(known_migrations()) + 2
+
+
+def test_tokens_from_before_they_had_names_are_good_still(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = SqliteStore(path, SEAL, known_migrations()[:3])
+    fill(store)
+    store._db.execute("INSERT INTO account VALUES ('ana', 'hash', 0, 1.0)")
+    for ident, infra in (("free", None), ("bound", ID), ("lost", "gone")):
+        row = (ident, ident.encode(), infra)
+        store._db.execute("INSERT INTO access_token VALUES (?, 'ana', ?, 'scaler', ?, 1.0, NULL)", row)
+    store.close()
+    store = SqliteStore(path, SEAL)
+    assert_filled(store)
+    found = SqlServerStore(store).tokens("ana")
+    assert [(one.id, one.name, one.infrastructure) for one in found] == [("bound", "bound", ID), ("free", "free", None)]
+    store.close()
 
 
 def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from im_client.state.server import (
 )
 from im_client.state.sql_server import SqlServerStore
 from im_client.state.sql_store import SqlStore
-from infracore.errors import Conflict, NotFound
+from infracore.errors import Conflict, NotFound, QuotaExceeded
 from tests.im_client.state.conftest import Served
 from tests.im_client.state.records import ID, infrastructure, node
 
@@ -113,6 +113,7 @@ def test_members_are_added_changed_and_replaced(records: SqlServerStore) -> None
 
 
 def test_a_token_goes_with_its_account(records: SqlServerStore) -> None:
+    made(records)
     records.put_account(AccountRecord("ana", "hash", False, 1.0))
     token = TokenRecord("t", "ana", b"digest", Role.SCALER, 1.0, ID, 9.0)
     records.put_token(token)
@@ -124,12 +125,44 @@ def test_a_token_goes_with_its_account(records: SqlServerStore) -> None:
     assert records.account("ana") is None
 
 
+def test_tokens_of_an_infrastructure_have_names_and_go_with_it(records: SqlServerStore, store: SqlStore) -> None:
+    made(records)
+    records.put_account(AccountRecord("ana", "hash", False, 1.0))
+    own = TokenRecord("o", None, b"own", Role.SCALER, 1.0, ID, name="cluesd")
+    of_ana = TokenRecord("a", "ana", b"of ana", Role.VIEWER, 2.0, ID, name="a")
+    free = TokenRecord("f", "ana", b"free", Role.OWNER, 3.0, name="cluesd")
+    for token in (own, of_ana, free):
+        records.put_token(token)
+    assert records.tokens_of(ID) == (own, of_ana)
+    with pytest.raises(Conflict, match="cluesd"):
+        records.put_token(replace(own, id="p", digest=b"p"))
+    with pytest.raises(NotFound):
+        records.put_token(replace(own, id="p", digest=b"p", infrastructure="0"))
+    for number in range(98):
+        records.put_token(replace(own, id=f"n{number}", digest=f"n{number}".encode(), name=f"n{number}"))
+    with pytest.raises(QuotaExceeded):
+        records.put_token(replace(own, id="p", digest=b"p", name="p"))
+    store.remove_infrastructure(ID)
+    assert records.tokens_of(ID) == ()
+    assert (records.token(b"own"), records.token(b"free")) == (None, free)
+
+
+def test_an_accepted_token_takes_the_place_of_the_one_before(records: SqlServerStore) -> None:
+    made(records)
+    for number, digest in enumerate((b"one", b"two"), start=2):
+        token = TokenRecord(f"t{number}", None, digest, Role.SCALER, 1.0, ID, name="cluesd")
+        records.accept(Acceptance(operation(f"op-{number}"), token=token), 1.0)
+    assert (records.token(b"one"), records.tokens_of(ID)) == (None, (token,))
+
+
 def test_an_answer_is_kept_until_it_is_old(records: SqlServerStore) -> None:
     assert records.begin_answer("ana", "k", b"d", 10.0, 0.0) is None
     assert records.begin_answer("ana", "k", b"d", 11.0, 0.0) == AnswerRecord(b"d")
     assert records.begin_answer("bob", "k", b"d", 11.0, 0.0) is None
     records.end_answer("ana", "k", AnswerRecord(b"d", 200, "text"))
     assert records.begin_answer("ana", "k", b"d", 12.0, 0.0) == AnswerRecord(b"d", 200, "text")
+    assert records.begin_answer("ana", "k", b"d", 12.0, 10.5) is None
+    assert records.forget_answer("ana", "k")
     assert records.begin_answer("ana", "k", b"d", 12.0, 10.5) is None
 
 
@@ -139,6 +172,8 @@ def test_a_request_that_began_nothing_is_forgotten_with_its_server(served: Serve
     records.begin_answer("ana", "not begun", b"d", 1.0, 0.0)
     new = infrastructure()
     records.accept(Acceptance(operation(), new=new, owner="ana", request=("ana", "begun")), 1.0)
+    assert not records.forget_answer("ana", "begun")
+    assert records.forget_answer("ana", "never asked")
     served.end()
     begun = records.begin_answer("ana", "begun", b"d", 2.0, 0.0)
     assert begun is not None

@@ -14,18 +14,21 @@ from im_client.plan.explain import details, summary
 from im_client.plan.model import Plan
 from im_client.providers.quotas import Quota
 from im_client.services.analysis import analyse
+from im_client.services.elastic import ENDPOINT_INPUTS
 from im_client.services.model import Prepared
 from im_client.services.prepare import check_name
 from im_client.services.room import Needs, needs_of, quota_told, shortages
 from im_client.services.server import changes
 from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.catalogue import Offer
+from im_client.services.server.reserved import is_file_of_this_computer
 from im_client.services.server.rights import may_create, require_creator
 from im_client.services.server.sessions import Draft
 from im_client.services.templates import StoredReader
 from im_client.template.analysis import InputDefinition
 from im_client.template.problems import InvalidTemplate, Level
 from infracore.errors import InfraError, InvalidUsage
+from infracore.secrets import Secret
 
 __all__ = ["ROUTES"]
 
@@ -63,6 +66,8 @@ def _add_ons(visit: Visit, offer: Offer, names: Sequence[str]) -> list[Offer]:
 def _definitions(visit: Visit, offer: Offer, add_ons: Sequence[Offer]) -> Mapping[str, InputDefinition]:
     """Return the inputs. What the server's owner offers is read here, not in a child: nothing of a caller is in it.
 
+    Those that the server would refuse, or says itself, are left out: they keep their defaults.
+
     Raises:
         InvalidTemplate: they cannot be made out.
     """
@@ -72,7 +77,15 @@ def _definitions(visit: Visit, offer: Offer, add_ons: Sequence[Offer]) -> Mappin
     analysis = analyse(location, reader, add_ons=tuple(more), require_inputs=False)
     if not analysis.inputs and any(problem.level is Level.ERROR for problem in analysis.problems):
         raise InvalidTemplate(analysis.problems)
-    return analysis.inputs
+    return {name: one for name, one in analysis.inputs.items() if not _is_ours_to_say(visit, one)}
+
+
+def _is_ours_to_say(visit: Visit, definition: InputDefinition) -> bool:
+    if definition.default not in ("", Secret("")):
+        return False
+    if definition.name in ENDPOINT_INPUTS:
+        return visit.house.endpoints.are_given
+    return is_file_of_this_computer(definition.name) and not visit.house.ctx.settings.server.foreign_playbooks
 
 
 def _form(

@@ -31,6 +31,7 @@ CASES: list[tuple[InputDefinition, Widget, str, str]] = [
     (an_input("scalar-unit.size", "4 GiB"), Widget.TEXT, "4 GiB", "with its unit, such as 4 GiB"),
     (an_input("string", constraints=(("pattern", "a+"),)), Widget.TEXT, "", "like a+"),
     (an_input("string", constraints=(("min_length", 2),)), Widget.TEXT, "", "at least 2 characters"),
+    (an_input("string", "a\nb", constraints=(("max_length", 5000),)), Widget.LONG, "a\nb", "at most 5000 characters"),
 ]  # fmt: skip
 
 
@@ -47,6 +48,7 @@ READ: list[tuple[InputDefinition, str, object]] = [
     (an_input("string"), "", None),
     (an_input("string", ""), "", None),
     (an_input("string", "a"), "", ""),
+    (an_input("string", "", constraints=(("max_length", 5000),)), "a\r\n b\r\n", "a\n b\n"),
     (an_input("integer", 3), "", None),
     (an_input("integer", 3), "4", Said("4")),
     (an_input("boolean", default=True), "false", False),

@@ -10,7 +10,7 @@ import pytest
 
 from im_client.plan.model import Phase
 from im_client.services.model import Verb
-from im_client.services.remote.changing import order
+from im_client.services.remote.changing import apply, order, prepare_scale
 from im_client.services.remote.model import Kind
 from im_client.services.remote.reading import find, listing, look, outputs
 from im_client.services.remote.server import Server, open_server
@@ -209,6 +209,35 @@ def test_outputs_of_what_was_made_from_radl_are_said_not_to_be(tmp_path: Path) -
     answers["GET /infrastructures/abcd-1/outputs"] = Reply(403, {"message": "it is not valid in this infrastructure"})
     with small_im(answers) as server, opened(server, tmp_path) as im, pytest.raises(Unsupported, match="RADL"):
         outputs(im, "abcd-1")
+
+
+def test_secrets_among_the_outputs_are_hidden_in_the_report_of_a_change_too(tmp_path: Path) -> None:
+    answers = infrastructure()
+    key = "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\n"
+    said = {"ip": "10.0.0.1", "admin": {"user": "root", "token": key}, "login": key, "db_password": "pw"}
+    answers["GET /infrastructures/abcd-1/outputs"] = Reply(body={"outputs": said})
+    with small_im(answers) as server, opened(server, tmp_path) as im:
+        plan = prepare_scale(im, "abcd-1", {"front": 1}, [])
+        report = apply(im, plan, listener=lambda event: None, cancel=threading.Event())
+        assert outputs(im, "abcd-1", reveal=True) == said
+    assert report.outputs == {
+        "ip": "10.0.0.1",
+        "admin": {"user": "root", "token": "***"},
+        "login": "***",
+        "db_password": "***",
+    }
+
+
+@pytest.mark.parametrize(("said", "query"), [("no", ""), ("yes", "?replace=yes")])
+def test_ours_makes_machines_anew_where_the_settings_say_so(said: str, query: str, tmp_path: Path) -> None:
+    answers = infrastructure()
+    answers["GET /healthz"] = Reply(body="ok\n")
+    answers["POST /infrastructures/abcd-1"] = Reply(409, {"message": "this would delete front"})
+    with small_im(answers) as server, opened(server, tmp_path, replace=said) as im:
+        plan = prepare_scale(im, "abcd-1", {"front": 2}, [])
+        with pytest.raises(Conflict, match="would delete front"):
+            apply(im, plan, listener=lambda event: None, cancel=threading.Event())
+    assert server.count(f"POST /infrastructures/abcd-1{query}") == 1
 
 
 def _order(im: Server, cancel: threading.Event | None = None) -> tuple[RunState, list[Event]]:

@@ -21,7 +21,7 @@ from im_client.state.sqlite import SqliteStore
 from infracore.clock import FakeClock
 from infracore.errors import InvalidUsage, Misconfigured, Transient, Unauthorised
 from infracore.secrets import Secret
-from tests.im_client.state.records import SEAL
+from tests.im_client.state.records import ID, SEAL, infrastructure
 
 ISSUER = "https://issuer.example"
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -37,6 +37,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def accounts(tmp_path: Path, clock: FakeClock) -> Iterator[Accounts]:
     store = SqliteStore(tmp_path / "state.db", SEAL)
+    store.add_infrastructure(infrastructure())
     yield Accounts(SqlServerStore(store), clock)
     store.close()
 
@@ -92,14 +93,29 @@ def test_poor_names_and_passwords_are_refused(accounts: Accounts, name: str, pas
 
 def test_a_token_gives_its_role_until_it_expires(accounts: Accounts) -> None:
     accounts.add("ana", PASSWORD, is_admin=True)
-    record, text = accounts.make_token("ana", role=Role.SCALER, infrastructure="i", valid_s=0.0)
+    record, text = accounts.make_token("ana", role=Role.SCALER, infrastructure=ID, valid_s=0.0)
     assert accounts.check_token(text) is None
-    _, text = accounts.make_token("ana", role=Role.SCALER, infrastructure="i", valid_s=60.0)
+    _, text = accounts.make_token("ana", role=Role.SCALER, infrastructure=ID, valid_s=60.0)
     grant = accounts.check_token(text)
     assert grant is not None
-    assert (grant.most, grant.infrastructure, grant.is_admin) == (Role.SCALER, "i", False)
+    assert (grant.most, grant.infrastructure, grant.is_admin) == (Role.SCALER, ID, False)
     assert accounts.check_token(Secret(f"{text.reveal()}x")) is None
     assert text.reveal().encode() not in record.digest
+
+
+def test_a_token_of_an_infrastructure_stands_for_no_account(accounts: Accounts) -> None:
+    _, text = accounts.make_token(None, role=Role.SCALER, infrastructure=ID, name="cluesd")
+    caller = Callers(accounts, None).recognise(f"Bearer {text.reveal()}")
+    assert (caller.name, caller.is_own, caller.is_admin) == (f"token:{ID}/cluesd", True, False)
+    assert (caller.most, caller.infrastructure) == (Role.SCALER, ID)
+    with pytest.raises(InvalidUsage):
+        accounts.add(caller.name, PASSWORD)
+
+
+@pytest.mark.parametrize("name", ["a b", "/", "é", "a" * 65, "-x"])
+def test_poor_names_of_tokens_are_refused(accounts: Accounts, name: str) -> None:
+    with pytest.raises(InvalidUsage, match="no name of a token"):
+        accounts.make_token(None, role=Role.VIEWER, infrastructure=ID, name=name)
 
 
 def test_a_token_of_the_issuer_names_its_subject(accounts: Accounts) -> None:

@@ -14,7 +14,7 @@ from im_client.state.sqlite import SqliteStore
 from infracore.clock import FakeClock
 from infracore.errors import NotFound, Unauthorised
 from infracore.secrets import Secret
-from tests.im_client.state.records import SEAL
+from tests.im_client.state.records import ID, SEAL, infrastructure
 
 PASSWORD = Secret("correct horse")
 
@@ -27,6 +27,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[SqlServerStore]:
     store = SqliteStore(tmp_path / "state.db", SEAL)
+    store.add_infrastructure(infrastructure())
     yield SqlServerStore(store)
     store.close()
 
@@ -98,11 +99,11 @@ def test_a_session_is_worth_what_its_account_is_now(
 
 
 def test_a_token_gives_its_own_role_until_it_expires(sessions: Sessions, accounts: Accounts, clock: FakeClock) -> None:
-    _, token = accounts.make_token("ana", role=Role.VIEWER, infrastructure="one", valid_s=600)
+    _, token = accounts.make_token("ana", role=Role.VIEWER, infrastructure=ID, valid_s=600)
     key, _ = sessions.sign_in_by_token(token)
     found = sessions.find(key)
     assert found is not None
-    assert (found[1].most, found[1].infrastructure) == (Role.VIEWER, "one")
+    assert (found[1].most, found[1].infrastructure) == (Role.VIEWER, ID)
     clock.advance(601)
     assert sessions.find(key) is None
     with pytest.raises(Unauthorised):

@@ -137,6 +137,7 @@ def test_our_own_playbooks_run_for_strangers() -> None:
     refuse_foreign(topology(OURS, ("text", {"a": Concat(("b", "}"))})))
     refuse_foreign(topology(OURS, "", name="kube_repository_key"))
     refuse_foreign(topology(OURS, "10.0.0.1", name="front_end_ip"))
+    refuse_foreign(topology(OURS, "kind: Namespace\n", name="kube_network_objects"))
 
 
 @pytest.mark.parametrize("path", sorted((content_folder() / "tosca_templates").glob("*.yaml")), ids=lambda p: p.name)
@@ -162,6 +163,8 @@ def test_our_own_templates_are_taken_from_strangers(path: Path) -> None:
         topology(OURS, "/etc/cron.d/x", name="k3s_server_kubeconfig_file"),
         topology(OURS, (("name", "localhost"),), name="im_nodes"),
         topology(OURS, "/etc/shadow", name="kube_repository_key"),
+        topology(OURS, "/etc/shadow", name="kube_network_manifest"),
+        topology(OURS, "{{ 7 * 7 }}", name="kube_network_objects"),
     ],
 )
 def test_code_and_expressions_of_strangers_are_refused(wanted: Topology) -> None:

@@ -1,6 +1,5 @@
 """A small batch system of files, its programs, and a cluesd that serves it."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
+from clues.api.client import Client, NotRunning
+from clues.control import NodeView
 from tests.rigs.process import wait_until
 
 __all__ = ["Batch", "batch"]
@@ -104,29 +106,26 @@ class Batch:
         self.process.wait()
 
     def status(self) -> dict[str, Any]:
-        text = self.clues("status", "--json")
-        found: dict[str, Any] = json.loads(text) if text else {}
+        try:
+            found: dict[str, Any] = msgspec.to_builtins(Client(self.folder / "s", timeout_s=10.0).status())
+        except NotRunning:
+            return {}
         return found
 
-    def node(self, name: str = "n1") -> dict[str, Any]:
+    def node(self, name: str = "n1") -> NodeView:
         """Return what `clues nodes` says of a node."""
-        found: list[dict[str, Any]] = json.loads(self.clues("nodes", "--json"))
-        return next(item for item in found if item["name"] == name)
+        return next(item for item in Client(self.folder / "s", timeout_s=10.0).nodes() if item.name == name)
 
     def phase(self) -> str:
         """Return the phase of the one action that is under way; "" where there is none."""
         actions = self.status()["actions"]
         return str(actions[0]["phase"]) if actions else ""
 
-    def clues(self, *words: str) -> str:
-        argv = [sys.executable, "-c", "from clues.cli.main import main; main()", "--config", str(self.config), *words]
-        return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False).stdout
-
     def until(self, what: Any, words: str, limit_s: float = 40) -> None:
         wait_until(what, words, limit_s, said=self.said)
 
     def said(self) -> str:
-        return f"{(self.folder / 'log').read_text()[-6000:]}\n{self.orders()}\n{self.clues('status', '--json')}"
+        return f"{(self.folder / 'log').read_text()[-6000:]}\n{self.orders()}\n{self.status()}"
 
 
 @contextmanager

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from clues.slurm_model import SlurmNodeState, SlurmPartition
+from clues.slurm_model import SlurmPartition
 from clues.slurmapi.lines import partitions_of, read_job_lines, read_node_lines
 from clues.slurmapi.listing import ListedNode, Listing
-from infracore.clock import Clock, SystemClock
 from infracore.errors import Misconfigured, NotFound
 from infracore.process import run
 
@@ -31,26 +30,17 @@ class Programs:
     limit_s: float = 30.0
     stopping: threading.Event = field(default_factory=threading.Event)
     closed: set[str] = field(default_factory=set)
-    clock: Clock = field(default_factory=SystemClock)
-    _since: dict[str, tuple[SlurmNodeState, float]] = field(default_factory=dict)
     _last: Listing = field(default_factory=Listing)
 
     def nodes(self) -> Listing:
         """List the nodes."""
         found = read_node_lines(self._run(self.node_words))
-        now = self.clock.now()
-        nodes = tuple(self._told(item, now) for item in found.nodes)
-        self._since = {item.node.name: (item.node.state, item.node.since) for item in nodes}
+        nodes = tuple(
+            msgspec.structs.replace(item, is_closed=True) if item.node.name in self.closed else item
+            for item in found.nodes
+        )
         self._last = Listing(jobs=self._last.jobs, nodes=nodes)
         return Listing(nodes=nodes, problems=found.problems)
-
-    def _told(self, item: ListedNode, now: float) -> ListedNode:
-        """Add what the program cannot know: our drain, and since when where it does not say."""
-        node = item.node
-        if not node.since:
-            state, since = self._since.get(node.name, (node.state, now))
-            node = msgspec.structs.replace(node, since=since if state is node.state else now)
-        return msgspec.structs.replace(item, node=node, is_closed=item.is_closed or node.name in self.closed)
 
     def jobs(self) -> Listing:
         """List the jobs that are pending or run."""

@@ -19,9 +19,8 @@ from typing import Any
 import yaml
 
 from im_client.providers.local.network import gateway
-from im_client.providers.local.nspawn_provider import NspawnProvider
 from im_client.providers.local.settings import LocalSettings
-from tests.e2e.conftest import Im
+from tests.e2e.conftest import SITE, Im
 from tests.rigs.certificates import certificate
 from tests.rigs.im_serve import Client
 from tests.rigs.process import Daemon, daemon
@@ -137,7 +136,7 @@ def elastic(im: Im, folder: Path, **inputs: Any) -> Iterator[Elastic]:
 
     Its machines go with the fixture `im`, its server with this.
     """
-    host = _host()
+    host = _host(im)
     with socket.socket() as probe:
         probe.bind((host, 0))
         made = Elastic(im, folder, host, probe.getsockname()[1], certificate(folder, host)[0])
@@ -157,10 +156,7 @@ def elastic(im: Im, folder: Path, **inputs: Any) -> Iterator[Elastic]:
         yield made
 
 
-def _host() -> str:
-    """Return the address of this computer on the network of its machines, which is there from now on."""
-    settings = LocalSettings(kind="nspawn")
-    provider = NspawnProvider(settings)
-    provider.prepare(lambda *_: None)
-    provider.close()
-    return gateway(json.loads((settings.root / "network.json").read_text())["network"])
+def _host(im: Im) -> str:
+    """Return the address of this computer on the network of its machines, which is there as long as one of them is."""
+    im("deploy", str(SITE / "machine.yaml"), "--name", "network", "-y")
+    return gateway(json.loads((LocalSettings().root / "network.json").read_text())["network"])

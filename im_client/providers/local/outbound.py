@@ -11,6 +11,7 @@ import pwd
 import signal
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ __all__ = ["Outbound", "WayOut", "host_name_servers", "host_proxy", "nat_problem
 
 _PORT: Final = 3142
 """apt-cacher-ng's own default."""
+_STOP_S: Final = 3.0
 _TABLE: Final = "imclues"
 _FORWARD: Final = Path("/proc/sys/net/ipv4/ip_forward")
 _CONFIG: Final = """CacheDir: {cache}
@@ -197,12 +199,26 @@ class Outbound:
                 run(words, timeout_s=20)
 
     def _stop_cache(self) -> None:
-        """Stop the apt-cacher-ng whose command line names our folder."""
+        """Stop the apt-cacher-ng whose command line names our folder, and wait until it answers nobody any more.
+
+        One that is about to end would be taken for one that serves by whoever makes the next machine.
+        """
         for entry in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                if b"apt-cacher-ng" in words[0] and str(self._folder).encode() in words:
-                    os.kill(int(entry.name), signal.SIGTERM)
+            if self._is_cache(entry):
+                for number in (signal.SIGTERM, signal.SIGKILL):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(entry.name), number)
+                    end = time.monotonic() + _STOP_S
+                    while self._is_cache(entry) and time.monotonic() < end:
+                        time.sleep(0.02)
+
+    def _is_cache(self, entry: Path) -> bool:
+        """Whether a process is our cache and runs; one that has ended and was not waited for has no words."""
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return b"apt-cacher-ng" in words[0] and str(self._folder).encode() in words
 
 
 def _table(record: BridgeRecord) -> str:

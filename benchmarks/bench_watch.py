@@ -30,7 +30,7 @@ from infracore.errors import InvalidUsage
 PODS = 2000
 EVENTS = 8_000
 NEW = 4_000
-RUNS = 9
+RUNS = 40
 BURST = 16 * 64 * 1024
 """Bytes of the watch that come before the loop takes them in: 250 events, 5,000 a second with its window of 50 ms."""
 PER_EVENT_US = 15.0

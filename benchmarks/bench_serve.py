@@ -22,6 +22,7 @@ from report import emit, figure
 
 PASSWORD = "correct horse"
 INFRASTRUCTURES = 300
+STARTS = 5
 REQUESTS = 50
 
 
@@ -90,6 +91,7 @@ class Server:
 def environment(folder: str) -> dict[str, str]:
     """Return the environment of a server whose state is in a folder."""
     own = {"HOME": folder, "IM_STATE_DIR": f"{folder}/state", "IM_CACHE_DIR": f"{folder}/cache", "IM_PROVIDER": "fake"}
+    own["IM_SERVER_MOST_MACHINES"] = "2000"
     return {**os.environ, **own}
 
 
@@ -185,8 +187,12 @@ def main() -> None:
     """Print the figures as JSON."""
     with tempfile.TemporaryDirectory() as folder:
         fill(folder)
+        starts = []
+        for _ in range(STARTS - 1):
+            with server(folder) as running:
+                starts.append(running.ready_s)
         with server(folder) as running:
-            restart_s = running.ready_s
+            restart_s = min(*starts, running.ready_s)  # what it costs; the rest is what the machine did meanwhile
             time.sleep(1)
             idle_mib = running.rss_mib
             running.ask("GET", "/infrastructures")

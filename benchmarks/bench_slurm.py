@@ -181,7 +181,7 @@ def _line(job: dict[str, Any]) -> str:
         job["job_id"], job["job_id"], job["job_id"], "N/A", job["partition"], "PENDING", 1, cpus, 1, f"{memory}M",
         job["tres_per_node"] or "N/A", "OK", job["priority"], f"{job['time_limit']}:00", 1796015742, "", "", "(null)",
         1, 0, f"cpu={cpus},mem={memory * cpus}M,node=1,billing={cpus}", "N/A", "N/A", job["tasks"],
-        job["state_reason"], job["features"] or "(null)",
+        "(null)", job["eligible_time"], job["state_reason"], job["features"] or "(null)",
     ]  # fmt: skip
     return "|".join(map(str, words)) + "|"
 

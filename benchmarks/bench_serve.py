@@ -23,6 +23,7 @@ from report import emit, figure
 PASSWORD = "correct horse"
 INFRASTRUCTURES = 300
 STARTS = 5
+POSTS = 3
 REQUESTS = 50
 
 
@@ -91,7 +92,7 @@ class Server:
 def environment(folder: str) -> dict[str, str]:
     """Return the environment of a server whose state is in a folder."""
     own = {"HOME": folder, "IM_STATE_DIR": f"{folder}/state", "IM_CACHE_DIR": f"{folder}/cache", "IM_PROVIDER": "fake"}
-    own["IM_SERVER_MOST_MACHINES"] = "2000"
+    own["IM_SERVER_MOST_MACHINES"] = "4000"
     return {**os.environ, **own}
 
 
@@ -199,13 +200,16 @@ def main() -> None:
             began = time.perf_counter()
             running.ask("GET", "/infrastructures")
             list_s = time.perf_counter() - began
-        with server(folder) as running:
-            settle(running, running.ask("POST", "/infrastructures", template(1)).decode().rsplit("/", 1)[1])
-            before = running.cpu_s
-            infra = running.ask("POST", "/infrastructures", template(500)).decode().rsplit("/", 1)[1]
-            settle(running, infra)
-            post_cpu_s = running.cpu_s - before
-            after_mib = running.rss_mib
+        posts = []
+        for _ in range(POSTS):
+            with server(folder) as running:
+                settle(running, running.ask("POST", "/infrastructures", template(1)).decode().rsplit("/", 1)[1])
+                before = running.cpu_s
+                infra = running.ask("POST", "/infrastructures", template(500)).decode().rsplit("/", 1)[1]
+                settle(running, infra)
+                posts.append(running.cpu_s - before)
+                after_mib = running.rss_mib
+        post_cpu_s = min(posts)
         with server(folder) as running:
             running.ask("GET", "/infrastructures?limit=1")
             found = sorted(latencies(running))

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from im_client.services.server.vault import Vault, open_vault
 from im_client.state.server import ServerStore
 from im_client.state.sql_server import SqlServerStore
 from im_client.state.sqlite import SqliteStore
+from im_client.state.store import NodeRecord
 from im_client.topology.model import Topology
 from im_client.topology.scale import scale
 from infracore.errors import Misconfigured
@@ -58,10 +59,13 @@ class House:
             self.topologies.put(infrastructure, version, known)
         return known
 
-    def refreshed_numbers(self, infrastructure: str) -> Mapping[str, int]:
-        """Return node name -> VM number; machines that `im` made on this computer get theirs now."""
+    def refreshed_numbers(self, infrastructure: str, nodes: Sequence[NodeRecord] | None = None) -> Mapping[str, int]:
+        """Return node name -> VM number; machines that `im` made on this computer get theirs now.
+
+        `nodes` are its machines where they were read already: each has a secret to be opened.
+        """
         known = self.records.vm_numbers(infrastructure)
-        fresh = [n for n in self.ctx.store.nodes(infrastructure) if n.name not in known]
+        fresh = [n for n in (self.ctx.store.nodes(infrastructure) if nodes is None else nodes) if n.name not in known]
         if not fresh:
             return known
         fresh.sort(key=lambda node: node.created_at)

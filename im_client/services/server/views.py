@@ -45,8 +45,9 @@ def look(house: House, infra: str) -> Picture:
     house.refresher.look(infra)
     version = house.records.source_version(infra)  # first: an old one with a new picture does no harm
     record = house.ctx.store.infrastructure(infra)
-    numbers = house.refreshed_numbers(infra)
-    nodes = {node.name: node for node in house.ctx.store.nodes(infra)}
+    found = house.ctx.store.nodes(infra)
+    nodes = {node.name: node for node in found}
+    numbers = house.refreshed_numbers(infra, found)
     waiting = house.operations.unfinished(infra)
     vms = {}
     for name, number in numbers.items():

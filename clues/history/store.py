@@ -285,10 +285,9 @@ class History:
                 try:
                     yield self._db
                     self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:  # a full disk ends the transaction by itself
+                finally:
+                    if self._db.in_transaction:  # something failed; a full disk ends the transaction by itself
                         self._db.execute("ROLLBACK")
-                    raise
             except (sqlite3.Error, OSError) as error:
                 raise Unwritable(
                     f"cannot write the history {self.path}: {error}", "make room on the disk of daemon.state_dir"

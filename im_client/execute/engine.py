@@ -100,10 +100,9 @@ class _Run:
             for thread in threads:
                 thread.start()
             self._finished.wait()
-        except BaseException:
-            self._cancel.set()
-            raise
         finally:
+            if not self._finished.is_set():  # we were interrupted
+                self._cancel.set()
             for _ in threads:
                 self._ready.put(None)
         for thread in threads:

@@ -105,10 +105,9 @@ class SqliteDatabase:
             try:
                 yield self.connection
                 self.connection.execute("COMMIT")
-            except BaseException:
-                if self.connection.in_transaction:  # a full disk ends the transaction by itself
+            finally:
+                if self.connection.in_transaction:  # something failed; a full disk ends the transaction by itself
                     self.connection.execute("ROLLBACK")
-                raise
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

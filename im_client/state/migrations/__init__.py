@@ -41,9 +41,9 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str], name: str
                 version += 1
                 connection.execute(f"PRAGMA user_version = {version:d}")
             connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+        finally:
+            if connection.in_transaction:  # something failed
+                connection.execute("ROLLBACK")
     if version > len(migrations):
         raise Conflict(
             f"{name} was written by a newer version of this program "

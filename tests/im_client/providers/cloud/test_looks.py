@@ -54,7 +54,7 @@ def test_those_who_ask_meanwhile_share_the_next_look() -> None:
         first = pool.submit(looks.get, "m0")
         assert cloud.entered.wait(10)
         others = [pool.submit(looks.get, name) for name in (*cloud.names[1:], "gone")]
-        while len(looks._next.ids) < 20:  # noqa: SLF001 - all of them wait
+        while len(looks._next.ids) < 20:
             pass
         cloud.go.set()
         assert first.result(10).name == "m0"

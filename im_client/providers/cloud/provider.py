@@ -158,7 +158,7 @@ class CloudProvider:
         """Give a running machine its addresses and disks."""
         server = self._look(provider_id)
         if server.phase is Phase.RUNNING:
-            order = self._order(request)
+            order = _order_of(server, request)
             server = self._call(lambda: self._cloud.settle(server, order))
         return self._instance(server)
 
@@ -250,7 +250,10 @@ class CloudProvider:
 
     def _choose(self, spec: Spec) -> tuple[CloudImage, Size]:
         image = self._image(spec)
-        return image, choose_size(self._sizes(), spec, image, lambda size: self._hourly(size, spec))
+        return image, self._size(spec, image)
+
+    def _size(self, spec: Spec, image: CloudImage) -> Size:
+        return choose_size(self._sizes(), spec, image, lambda size: self._hourly(size, spec))
 
     def _image(self, spec: Spec) -> CloudImage:
         scheme, _, _ = image_address(spec.image or "")
@@ -349,3 +352,19 @@ class CloudProvider:
             return retrying(renewing, rules=self._rules, clock=self._clock, cancel=self._never, jitter=random.random)
         except Transient as error:
             raise TimedOut(f"{error.message} (tried {self._settings.attempts} times)", error.hint) from error
+
+
+def _order_of(server: Server, request: MachineRequest) -> Order:
+    """Return the order of a machine that is there: image and size are what it has, wherever its image is by now."""
+    return Order(
+        infrastructure=request.infrastructure,
+        name=request.name,
+        token=request.token,
+        spec=request.spec,
+        image=CloudImage(server.image, server.image),
+        size=Size(server.size, server.size, server.num_cpus or 0, server.mem_bytes or 0, server.disk_bytes or 0),
+        rules=rules_of(request.spec.ports),
+        user_data="",
+        public_key=next(iter(request.authorized_keys), ""),
+        user=server.user,
+    )

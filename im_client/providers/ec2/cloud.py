@@ -29,6 +29,7 @@ from infracore.errors import Conflict, NoCapacity, NotFound, QuotaExceeded, Time
 __all__ = ["Ec2"]
 
 _ABSENT: Final = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
+_TERMINATED: Final = (*_ABSENT, "InvalidNetworkInterfaceID.NotFound")  # moto 5.2 says so the second time
 _UNLISTED_S: Final = 30.0
 """How long a machine that was made may be missing from what EC2 lists ("Eventual consistency", EC2 API reference)."""
 _STOPPED_S: Final = 180.0
@@ -194,7 +195,7 @@ class Ec2:
         with self._lock:
             self._fresh.pop(server_id, None)
             self._settled.discard(server_id)
-        answer = self.client.call("terminate_instances", allow=_ABSENT, InstanceIds=[server_id])
+        answer = self.client.call("terminate_instances", allow=_TERMINATED, InstanceIds=[server_id])
         for one in (answer or {}).get("TerminatingInstances", ()):
             if one.get("PreviousState", {}).get("Name") == "terminated":  # it came to nothing, and that was seen
                 self.client.call(

@@ -1,0 +1,83 @@
+"""moto's EC2 on loopback, in a thread of this process: an account with a default VPC and one image."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+__all__ = ["IMAGE", "REGION", "Moto", "auth_line", "moto"]
+
+REGION = "us-east-1"
+IMAGE = "debian-13-amd64-20261101-1000"
+
+
+@dataclass(frozen=True)
+class Moto:
+    """A running account."""
+
+    url: str
+    client: Any
+    """boto3's client, for what a test wants to see or to make by itself."""
+
+    def left(self) -> dict[str, int]:
+        """Count what is there beside what every account has, kinds without any left out."""
+        ec2 = self.client
+        instances = [i for r in ec2.describe_instances()["Reservations"] for i in r["Instances"]]
+        found = {
+            "instances": sum(i["State"]["Name"] != "terminated" for i in instances),
+            "volumes": len(ec2.describe_volumes()["Volumes"]),
+            "addresses": len(ec2.describe_addresses()["Addresses"]),
+            "groups": sum(g["GroupName"] != "default" for g in ec2.describe_security_groups()["SecurityGroups"]),
+            "keys": len(ec2.describe_key_pairs()["KeyPairs"]),
+            "vpcs": sum(not v["IsDefault"] for v in ec2.describe_vpcs()["Vpcs"]),
+            "gateways": len(ec2.describe_internet_gateways()["InternetGateways"]),
+        }
+        return {kind: count for kind, count in found.items() if count}
+
+    def reset(self) -> None:
+        """Make the account new."""
+        with urlopen(Request(f"{self.url}/moto-api/reset", method="POST"), timeout=10) as answer:  # noqa: S310
+            assert json.load(answer)["status"] == "ok"
+        made = self.client.register_image(Name=IMAGE, Architecture="x86_64", RootDeviceName="/dev/xvda")
+        self._here.amis[made["ImageId"]].architecture = "x86_64"  # moto 5.2 forgets it
+
+    @property
+    def _here(self) -> Any:
+        from moto.core import DEFAULT_ACCOUNT_ID
+        from moto.ec2.models import ec2_backends
+
+        return ec2_backends[DEFAULT_ACCOUNT_ID][REGION]
+
+
+def auth_line(folder: Path) -> Path:
+    """Write an auth file with keys that moto takes."""
+    path = folder / "ec2.auth"
+    path.touch(0o600)
+    path.write_text("id = aws; type = EC2; username = testing; password = testing\n")
+    return path
+
+
+@contextmanager
+def moto() -> Iterator[Moto]:
+    """Run it."""
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # 1,300 images would take seconds
+    import boto3.session
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    try:
+        session = boto3.session.Session("testing", "testing", region_name=REGION)
+        running = Moto(url, session.client("ec2", endpoint_url=url))
+        running.reset()
+        yield running
+    finally:
+        server.stop()

@@ -124,6 +124,8 @@ class ApplyReport:
     timings: tuple[Timing, ...]
     log_dir: str
     elapsed_s: float
+    left: tuple[str, ...] = ()
+    """Of DESTROY: what machines shared and could not be removed, a line each. The infrastructure is not forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,9 @@ class FaultProxy:
         self._victim.kill()
         self._victim.wait(30)
 
-    def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def forward(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
         """Ask the API itself."""
         kind = http.client.HTTPSConnection if self._upstream.scheme == "https" else http.client.HTTPConnection
         connection = kind(self._upstream.netloc, timeout=120)

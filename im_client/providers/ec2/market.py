@@ -9,12 +9,11 @@ from infracore.errors import InfraError
 
 __all__ = ["quotas", "spot_price"]
 
-_GIB = 2**30
 _COUNTED = ["pending", "running", "stopping", "stopped"]
 
 
 def quotas(client: Client) -> Quota:
-    """Count machines and disks; limits where the API tells them, which newer accounts have in Service Quotas."""
+    """Count machines; limits where the API tells them, which newer accounts have in Service Quotas."""
     states = [{"Name": "instance-state-name", "Values": _COUNTED}]
     told = client.every("describe_instances", "Reservations", Filters=states, MaxResults=1000)
     machines = [one for reservation in told for one in reservation["Instances"]]
@@ -23,7 +22,6 @@ def quotas(client: Client) -> Quota:
     return Quota(
         cpus=Share(used=sum(counted) if all(counted) else None),
         machines=Share(used=len(machines), limit=_limit(client)),
-        disk_bytes=Share(used=sum(one["Size"] for one in client.every("describe_volumes", "Volumes")) * _GIB),
     )
 
 

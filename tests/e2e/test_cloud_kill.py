@@ -1,0 +1,115 @@
+"""Killed between any two requests to a cloud, a deployment goes on where it was: nothing twice, nothing left over."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+
+from tests.rigs.faults import Call, Fault, FaultProxy, faults
+from tests.rigs.forks import Forks, im_forks
+from tests.rigs.moto import Moto, auth_line, moto
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+_TEMPLATE = """\
+tosca_definitions_version: tosca_simple_yaml_1_3
+metadata: {template_name: kill}
+topology_template:
+  node_templates:
+    node:
+      type: tosca.nodes.Compute
+      capabilities:
+        endpoint: {properties: {network_name: PUBLIC}}
+        host: {properties: {num_cpus: 1, mem_size: 1 GB}}
+        os: {properties: {type: linux, distribution: debian}}
+      requirements:
+        - local_storage:
+            node: data
+            relationship: {type: tosca.relationships.AttachesTo, properties: {location: /srv}}
+    data:
+      type: tosca.nodes.BlockStorage
+      properties: {size: 2 GB}
+"""
+_SETTINGS = """\
+provider: aws
+auth_file: {auth}
+providers:
+  ec2: {{endpoint: "{url}", elastic_ip: true, reachable: false}}
+"""
+_ALL = {"instances": 1, "volumes": 2, "addresses": 1, "groups": 2, "keys": 1}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A cloud, the proxy before it, and an `im` that uses it."""
+
+    moto: Moto
+    proxy: FaultProxy
+    im: Forks
+
+    def must(self, *words: str) -> None:
+        """Run `im` to its good end."""
+        status, said = self.im.run(*words)
+        assert status == 0, f"im {words}: {status}\n{said}"
+
+    def killed(self, fault: Fault, *words: str) -> None:
+        """Run `im` and kill it where the fault says."""
+        self.proxy.plan(fault)
+        child = self.im.start(*words)
+        self.proxy.aim(child)
+        assert child.wait() == -signal.SIGKILL
+
+
+@contextmanager
+def _site(folder: Path) -> Iterator[Site]:
+    with moto() as running, faults(running.url) as proxy:
+        auth = auth_line(folder)
+        (folder / "im.yaml").write_text(_SETTINGS.format(auth=auth, url=proxy.url))
+        (folder / "kill.yaml").write_text(_TEMPLATE)
+        environ = {"IM_STATE_DIR": str(folder / "state"), "IM_CACHE_DIR": str(folder / "cache")}
+        with im_forks(folder, environ, "kill.yaml") as im:
+            yield Site(running, proxy, im)
+
+
+_DEPLOY = ("deploy", "kill.yaml", "-y")
+_DESTROY = ("destroy", "kill", "-y")
+
+
+def _gaps(calls: list[Call]) -> list[Fault]:
+    """Return a kill for every gap between two requests that leaves another world or another record behind.
+
+    Between two that only look nothing changes: of such gaps the first stands for all.
+    """
+    changes = {call.number for call in calls if not call.what.startswith("Describe")}
+    before = [call.number for call in calls if call.number == 1 or {call.number, call.number - 1} & changes]
+    return [Fault(number=n, kills="before") for n in before] + [Fault(number=n, kills="after") for n in sorted(changes)]
+
+
+def test_killed_in_any_gap_a_deployment_is_finished_once_and_a_destruction_leaves_nothing(tmp_path: Path) -> None:
+    with _site(tmp_path) as site:
+        site.must(*_DEPLOY)
+        deploying = _gaps(site.proxy.calls)
+        assert site.moto.left() == _ALL
+        site.proxy.plan()
+        site.must(*_DEPLOY)
+        assert [call.what for call in site.proxy.calls] == ["DescribeInstances"], "nothing is left to do"
+        site.proxy.plan()
+        site.must(*_DESTROY)
+        destroying = _gaps(site.proxy.calls)
+        assert site.moto.left() == {}
+        assert len(deploying) > 15 > len(destroying) - 5 > 5
+
+        for begun, ended in zip_longest(deploying, destroying):
+            where = f"killed {begun}, then {ended}"
+            if begun is not None:
+                site.killed(begun, *_DEPLOY)
+            site.must(*_DEPLOY)
+            assert site.moto.left() == _ALL, where
+            if ended is not None:
+                site.killed(ended, *_DESTROY)
+            site.must(*_DESTROY)
+            assert site.moto.left() == {}, where

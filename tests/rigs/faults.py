@@ -197,9 +197,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: int(len(body) * part)])
         self.close_connection = part < 1.0
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve  # noqa: N815 - http.server's names
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is called
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
 

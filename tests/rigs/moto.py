@@ -41,7 +41,7 @@ class Moto:
 
     def reset(self) -> None:
         """Make the account new."""
-        with urlopen(Request(f"{self.url}/moto-api/reset", method="POST"), timeout=10) as answer:  # noqa: S310
+        with urlopen(Request(f"{self.url}/moto-api/reset", method="POST"), timeout=10) as answer:
             assert json.load(answer)["status"] == "ok"
         made = self.client.register_image(Name=IMAGE, Architecture="x86_64", RootDeviceName="/dev/xvda")
         self._here.amis[made["ImageId"]].architecture = "x86_64"  # moto 5.2 forgets it

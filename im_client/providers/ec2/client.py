@@ -32,12 +32,12 @@ class Client:
         Raises:
             InfraError: of the class that EC2's code stands for; `Transient` where no whole answer came.
         """
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-        from urllib3.exceptions import HTTPError  # an answer that breaks off comes through as it is
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         try:
             answer: Mapping[str, Any] = getattr(self._client(), operation)(**params)
-        except (BotoCoreError, ClientError, HTTPClientError, HTTPError, ValueError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
             if code_of(error) in allow:
                 return None
             raise translated(error, _camel(operation), self.place) from error

@@ -87,7 +87,7 @@ def translated(error: Exception, operation: str, place: str) -> InfraError:
         return Misconfigured("no region of EC2 is known", "set providers.ec2.region, or AWS_REGION")
     if isinstance(error, vendor.ProfileNotFound | vendor.ConfigParseError | vendor.InvalidConfigError):
         return Misconfigured(f"AWS's configuration is wrong: {text}")
-    if isinstance(error, vendor.ParamValidationError | ValueError):
+    if isinstance(error, vendor.ParamValidationError):
         return Unsupported(f"{where} cannot be asked for: {text}")
     return Transient(f"{where} got no whole answer: {text}", f"is {place} reachable from here?")
 

@@ -7,6 +7,7 @@ from im_client.providers.cloud.model import CloudImage, Size
 from im_client.providers.cloud.provider import CloudProvider
 from im_client.providers.ec2.cloud import Ec2
 from im_client.providers.ec2.settings import Ec2Settings
+from infracore.clock import Clock
 from infracore.errors import NotFound
 
 __all__ = ["Ec2Provider"]
@@ -15,8 +16,8 @@ __all__ = ["Ec2Provider"]
 class Ec2Provider(CloudProvider):
     """See `CloudProvider`. Safe under threads."""
 
-    def __init__(self, cloud: Ec2, settings: Ec2Settings) -> None:
-        super().__init__(cloud, settings)
+    def __init__(self, cloud: Ec2, settings: Ec2Settings, clock: Clock | None = None) -> None:
+        super().__init__(cloud, settings, clock)
         self._ec2 = cloud
 
     def prepare(self, on_progress: Progress) -> None:

@@ -6,14 +6,16 @@
         assert proxy.count("RunInstances") == 2
 
 As a program it puts a latency on every request, and nothing else: `python -m tests.rigs.faults URL SECONDS` prints its
-own address.
+own address, and for each line that it reads, how many requests of which kind have come since the last.
 """
 
 import http.client
+import json
 import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -216,6 +218,7 @@ def faults(upstream: str, latency_s: float = 0.0) -> Iterator[FaultProxy]:
 
 if __name__ == "__main__":
     with faults(sys.argv[1], float(sys.argv[2])) as running:
-        print(running.url, flush=True)
-        sys.stdin.read()  # until whoever started it lets go
-        print(len(running.calls))
+        print(json.dumps(running.url), flush=True)
+        for _ in sys.stdin:  # until whoever started it lets go
+            print(json.dumps(Counter(call.what for call in running.calls)), flush=True)
+            running.plan()

@@ -1,8 +1,12 @@
-"""moto's EC2 on loopback, in a thread of this process: an account with a default VPC and one image."""
+"""moto's EC2 on loopback, in a thread of this process: an account with a default VPC and one image.
+
+As a program, `python -m tests.rigs.moto`, it prints its address and runs until its input ends.
+"""
 
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,3 +85,9 @@ def moto() -> Iterator[Moto]:
         yield running
     finally:
         server.stop()
+
+
+if __name__ == "__main__":
+    with moto() as opened:
+        print(json.dumps(opened.url), flush=True)
+        sys.stdin.read()  # until whoever started it lets go

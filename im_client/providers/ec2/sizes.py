@@ -72,7 +72,7 @@ def _ladder(spec: Spec, architecture: str) -> Iterator[dict[str, list[str]]]:
         yield {**base, "instance-type": ["g*", "p*"]}
         return
     memory = [mib for mib in _MEMORY_MIB if mib * _MIB >= (spec.mem_bytes or 0)]
-    for many_cpus, many_sizes in ((2, 2), (4, 4)):
+    for many_cpus, many_sizes in ((2, 2), (4, 4)) if cpus and memory else ():
         yield {
             **base,
             "vcpu-info.default-vcpus": [str(count) for count in cpus[:many_cpus]],

@@ -7,6 +7,8 @@ from infracore.errors import NoCapacity, NotFound, QuotaExceeded, TimedOut, Unau
 from tests.im_client.providers.ec2.conftest import Site, refusal
 from tests.rigs.faults import Fault
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_throttled_request_waits_as_long_as_it_is_told(site: Site) -> None:
     site.proxy.plan(refusal("RequestLimitExceeded", 503, times=2, headers={"Retry-After": "40"}))
@@ -118,8 +120,7 @@ def test_a_machine_that_is_not_listed_yet_is_pending_and_one_that_is_deleted_is_
     provider = site.provider()
     request = site.request()
     machine = provider.create(request)
-    unlisted = "<Response><Errors><Error><Code>InvalidInstanceID.NotFound</Code><Message>no</Message></Error></Errors></Response>"
-    site.proxy.plan(Fault("DescribeInstances", status=400, body=unlisted))
+    site.proxy.plan(refusal("InvalidInstanceID.NotFound", what="DescribeInstances"))
     assert provider.get(machine.provider_id).phase is Phase.PENDING
     assert provider.get(machine.provider_id).phase is Phase.RUNNING
     provider.delete(machine.provider_id)

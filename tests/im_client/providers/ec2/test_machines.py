@@ -8,6 +8,7 @@ from im_client.plan.model import Phase, Spec, SpecInterface, SpecVolume
 from infracore.errors import Conflict, NotFound
 from tests.im_client.providers.ec2.conftest import Site
 
+pytestmark = pytest.mark.slow
 _GIB = 2**30
 
 
@@ -145,8 +146,8 @@ def test_what_does_not_exist_is_said_with_what_comes_closest(site: Site) -> None
         provider.offer(Spec(image="aws://us-east-1/ami-00000000"))
     with pytest.raises(NotFound, match="no size fits"):
         provider.offer(Spec(num_cpus=4000))
-    with pytest.raises(NotFound, match="there is no size 'x9.huge'"):
-        provider.offer(Spec(instance_type="x9.huge"))
+    with pytest.raises(NotFound, match="there is no size 'x9-huge'"):
+        provider.offer(Spec(instance_type="x9-huge"))
     with pytest.raises(NotFound, match="there is no network 'lost'"):
         provider.offer(Spec(interfaces=(SpecInterface("n", provider_name="lost"),)))
 

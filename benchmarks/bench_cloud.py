@@ -143,7 +143,7 @@ def program(*words: str) -> Iterator["subprocess.Popen[str]"]:
             yield running
         finally:
             running.stdin.close()  # type: ignore[union-attr]
-            running.wait(60)
+            running.wait(500)
 
 
 def say(running: "subprocess.Popen[str]") -> Any:

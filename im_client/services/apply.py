@@ -25,6 +25,7 @@ from im_client.topology.resolve import Resolver, Unresolved
 from im_client.topology.values import Value
 from infracore.errors import Cancelled, CommandFailed, Conflict, InfraError, Locked, Misconfigured
 from infracore.events import EventKind, Listener
+from infracore.exitcodes import ExitCode
 
 __all__ = ["apply"]
 
@@ -391,6 +392,7 @@ class _Run:
                     error=error.message if error else (result.error if result else ""),
                     hint=error.hint if error else (result.hint if result else ""),
                     failure=result.failure if result else None,
+                    exit_code=error.exit_code if error else ExitCode.FAILED,
                 )
             )
         return reports

@@ -11,6 +11,7 @@ from im_client.state.store import InfrastructureRecord, NodeRecord, RunRecord, R
 from im_client.template.problems import Problem
 from im_client.topology.model import Topology
 from im_client.topology.values import Value
+from infracore.exitcodes import ExitCode
 
 __all__ = [
     "ApplyReport",
@@ -108,6 +109,8 @@ class NodeReport:
     hint: str = ""
     failure: Failure | None = None
     """Set where its configuration failed: the task, file and line."""
+    exit_code: ExitCode = ExitCode.FAILED
+    """What its error stands for, where it failed."""
 
 
 @dataclass(frozen=True, slots=True)

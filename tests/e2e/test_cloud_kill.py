@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from infracore.exitcodes import ExitCode
 from tests.rigs.faults import Call, Fault, FaultProxy, faults
 from tests.rigs.forks import Forks, im_forks
-from tests.rigs.moto import Moto, auth_line, moto
+from tests.rigs.moto import Moto, auth_line, moto, refusal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -113,3 +114,42 @@ def test_killed_in_any_gap_a_deployment_is_finished_once_and_a_destruction_leave
                 site.killed(ended, *_DESTROY)
             site.must(*_DESTROY)
             assert site.moto.left() == {}, where
+
+
+def test_what_may_not_be_removed_is_said_and_goes_with_the_next_destroy(tmp_path: Path) -> None:
+    with _site(tmp_path) as site:
+        site.must(*_DEPLOY)
+        site.proxy.plan(refusal("UnauthorizedOperation", 403, what="DeleteKeyPair"))
+        status, said = site.im.run(*_DESTROY)
+        assert status == ExitCode.PARTLY_DONE
+        assert "still there: key pair im-clues-" in said
+        assert site.moto.left() == {"keys": 1}
+        assert site.im.run("list")[1].count("kill") >= 1
+        site.must(*_DESTROY)
+        assert site.moto.left() == {}
+        assert site.im.run(*_DESTROY)[0] != 0, "it is forgotten"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "words"),
+    [
+        (refusal("AuthFailure", 401, what="*", times=99), ExitCode.CREDENTIALS, "check the keys"),
+        (refusal("VcpuLimitExceeded", times=99), ExitCode.FAILED, "Service Quotas"),
+        (refusal("ExpiredToken", times=99), ExitCode.CREDENTIALS, "ExpiredToken"),
+    ],
+    ids=["refused-keys", "no-quota", "token-expires"],
+)
+def test_a_refusal_is_said_has_its_status_and_leaves_nothing(
+    tmp_path: Path, fault: Fault, status: ExitCode, words: str
+) -> None:
+    with _site(tmp_path) as site:
+        site.proxy.plan(fault)
+        ended, said = site.im.run(*_DEPLOY)
+        assert words in said
+        assert "Traceback" not in said
+        assert "instances" not in site.moto.left()
+        site.proxy.plan()
+        if site.im.run("list", "--json")[1].count('"kill"'):
+            site.must(*_DESTROY)
+        assert site.moto.left() == {}
+        assert ended == status, said

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-__all__ = ["IMAGE", "REGION", "Moto", "auth_line", "moto"]
+from tests.rigs.faults import Fault
+
+__all__ = ["IMAGE", "REGION", "Moto", "auth_line", "moto", "refusal"]
 
 REGION = "us-east-1"
 IMAGE = "debian-13-amd64-20261101-1000"
@@ -64,6 +66,12 @@ def auth_line(folder: Path) -> Path:
     path.touch(0o600)
     path.write_text("id = aws; type = EC2; username = testing; password = testing\n")
     return path
+
+
+def refusal(code: str, status: int = 400, **more: Any) -> Fault:
+    """Return a fault that answers RunInstances with an error of EC2's."""
+    body = f"<Response><Errors><Error><Code>{code}</Code><Message>no</Message></Error></Errors></Response>"
+    return Fault(**{"what": "RunInstances", "status": status, "body": body, **more})
 
 
 @contextmanager

@@ -15,18 +15,12 @@ from im_client.providers.ec2.settings import Ec2Settings
 from infracore.clock import FakeClock
 from infracore.ids import new_token
 from infracore.secrets import Secret
-from tests.rigs.faults import Fault, FaultProxy, faults
+from tests.rigs.faults import FaultProxy, faults
 from tests.rigs.moto import REGION, Moto, moto
 
-__all__ = ["Site", "refusal"]
+__all__ = ["Site"]
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8JbJ5mzr5Mq0l7cB5bQxkqf3lZr8Vx3d9V5c1mF8yA test"
-
-
-def refusal(code: str, status: int = 400, **more: Any) -> Fault:
-    """Return a fault that answers RunInstances with an error of EC2's."""
-    body = f"<Response><Errors><Error><Code>{code}</Code><Message>no</Message></Error></Errors></Response>"
-    return Fault(**{"what": "RunInstances", "status": status, "body": body, **more})
 
 
 @dataclass

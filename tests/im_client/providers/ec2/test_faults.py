@@ -4,8 +4,9 @@ import pytest
 
 from im_client.plan.model import Phase
 from infracore.errors import NoCapacity, NotFound, QuotaExceeded, TimedOut, Unauthorised
-from tests.im_client.providers.ec2.conftest import Site, refusal
+from tests.im_client.providers.ec2.conftest import Site
 from tests.rigs.faults import Fault
+from tests.rigs.moto import refusal
 
 pytestmark = pytest.mark.slow
 

@@ -1,18 +1,14 @@
 """Killed between any two requests to a cloud, a deployment goes on where it was: nothing twice, nothing left over."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
 from infracore.exitcodes import ExitCode
-from tests.rigs.faults import Call, Fault, FaultProxy, faults
-from tests.rigs.forks import Forks, im_forks
-from tests.rigs.moto import Moto, auth_line, moto, refusal
+from tests.e2e.ec2_site import ec2_site
+from tests.rigs.faults import Call, Fault
+from tests.rigs.moto import refusal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -35,48 +31,10 @@ topology_template:
       type: tosca.nodes.BlockStorage
       properties: {size: 2 GB}
 """
-_SETTINGS = """\
-provider: aws
-auth_file: {auth}
-providers:
-  ec2: {{endpoint: "{url}", elastic_ip: true, reachable: false}}
-"""
 _ALL = {"instances": 1, "volumes": 2, "addresses": 1, "groups": 2, "keys": 1}
 
 
-@dataclass(frozen=True)
-class Site:
-    """A cloud, the proxy before it, and an `im` that uses it."""
-
-    moto: Moto
-    proxy: FaultProxy
-    im: Forks
-
-    def must(self, *words: str) -> None:
-        """Run `im` to its good end."""
-        status, said = self.im.run(*words)
-        assert status == 0, f"im {words}: {status}\n{said}"
-
-    def killed(self, fault: Fault, *words: str) -> None:
-        """Run `im` and kill it where the fault says."""
-        self.proxy.plan(fault)
-        child = self.im.start(*words)
-        self.proxy.aim(child)
-        assert child.wait() == -signal.SIGKILL
-
-
-@contextmanager
-def _site(folder: Path) -> Iterator[Site]:
-    with moto() as running, faults(running.url) as proxy:
-        auth = auth_line(folder)
-        (folder / "im.yaml").write_text(_SETTINGS.format(auth=auth, url=proxy.url))
-        (folder / "kill.yaml").write_text(_TEMPLATE)
-        environ = {"IM_STATE_DIR": str(folder / "state"), "IM_CACHE_DIR": str(folder / "cache")}
-        with im_forks(folder, environ, "kill.yaml") as im:
-            yield Site(running, proxy, im)
-
-
-_DEPLOY = ("deploy", "kill.yaml", "-y")
+_DEPLOY = ("deploy", "t.yaml", "-y")
 _DESTROY = ("destroy", "kill", "-y")
 
 
@@ -91,7 +49,7 @@ def _gaps(calls: list[Call]) -> list[Fault]:
 
 
 def test_killed_in_any_gap_a_deployment_is_finished_once_and_a_destruction_leaves_nothing(tmp_path: Path) -> None:
-    with _site(tmp_path) as site:
+    with ec2_site(tmp_path, _TEMPLATE) as site:
         site.must(*_DEPLOY)
         deploying = _gaps(site.proxy.calls)
         assert site.moto.left() == _ALL
@@ -117,7 +75,7 @@ def test_killed_in_any_gap_a_deployment_is_finished_once_and_a_destruction_leave
 
 
 def test_what_may_not_be_removed_is_said_and_goes_with_the_next_destroy(tmp_path: Path) -> None:
-    with _site(tmp_path) as site:
+    with ec2_site(tmp_path, _TEMPLATE) as site:
         site.must(*_DEPLOY)
         site.proxy.plan(refusal("UnauthorizedOperation", 403, what="DeleteKeyPair"))
         status, said = site.im.run(*_DESTROY)
@@ -142,7 +100,7 @@ def test_what_may_not_be_removed_is_said_and_goes_with_the_next_destroy(tmp_path
 def test_a_refusal_is_said_has_its_status_and_leaves_nothing(
     tmp_path: Path, fault: Fault, status: ExitCode, words: str
 ) -> None:
-    with _site(tmp_path) as site:
+    with ec2_site(tmp_path, _TEMPLATE) as site:
         site.proxy.plan(fault)
         ended, said = site.im.run(*_DEPLOY)
         assert words in said

@@ -48,7 +48,7 @@ class Api:
             for entry in catalog
         }
 
-    def do(self, method: str, service: str, path: str, body: object = None, **headers: str) -> Any:
+    def do(self, method: str, service: str, path: str, body: object = None, /, **headers: str) -> Any:
         """Ask a service, such as `compute`; a keyword is a header."""
         url = f"{self.urls[service]}/{path.lstrip('/')}"
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -57,7 +57,7 @@ class Api:
     def get(self, service: str, path: str) -> Any:
         return self.do("GET", service, path)
 
-    def make(self, service: str, path: str, **body: Any) -> dict[str, Any]:
+    def make(self, service: str, path: str, /, **body: Any) -> dict[str, Any]:
         """Make one thing, whose kind is the only keyword, and return it."""
         ((kind, _),) = body.items()
         return dict(self.do("POST", service, path, body)[kind])

@@ -1,5 +1,6 @@
 """The settings files of the services, as Debian 12 has these (OpenStack Zed); newer ones read them, too."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,8 @@ def write(places: Places) -> None:
         path.parent.mkdir(parents=True)
         path.write_text(_ini(make(places)))
         path.chmod(0o600)
+    for service, name in (("glance-api", "glance-api-paste.ini"), ("nova", "api-paste.ini")):  # sought beside their own
+        shutil.copy(Path("/usr/share") / f"{service.removesuffix('-api')}-common" / name, places.conf(service).parent)
     lines = [
         f"listeners.tcp.1 = 127.0.0.1:{places.ports['rabbit']}",
         "disk_free_limit.absolute = 50MB",
@@ -158,7 +161,7 @@ def _glance(places: Places) -> dict[str, _Section]:
         "files": {"filesystem_store_datadir": var / "images"},
         "os_glance_staging_store": {"filesystem_store_datadir": var / "staging"},
         "os_glance_tasks_store": {"filesystem_store_datadir": var / "tasks"},
-        "paste_deploy": {"flavor": "keystone", "config_file": "/usr/share/glance-common/glance-api-paste.ini"},
+        "paste_deploy": {"flavor": "keystone"},
         **_shared(places),
     }
 

@@ -205,11 +205,13 @@ def remove(
     *,
     configure: bool = True,
     if_version: int | None = None,
+    replace: bool = False,
 ) -> Accepted:
     """Remove VMs. Those that are going already are passed over.
 
     Raises:
         NotFound: there is no such VM. InvalidUsage: the template wants the machine to be there.
+        Conflict: one is not there yet; or, unless `replace`, another would be made anew.
     """
     with house.operations.guard(infra):
         record = house.ctx.store.infrastructure(infra)
@@ -235,6 +237,8 @@ def remove(
         prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE, remove=leaving, configure=configure)
         if is_of_caller(record):
             check_asked(house, caller, prepared, infra)
+        if not replace:
+            check_kept(prepared.plan)
         ticket = house.operations.submit(
             Acceptance(
                 operation=new_operation(
@@ -255,7 +259,8 @@ def scale(
     """Bring groups to other numbers of machines; those that go are chosen as `im scale` does.
 
     Raises:
-        InvalidUsage: a group that is not there, a number outside of its limits. Conflict: somebody else was quicker.
+        InvalidUsage: a group that is not there, a number outside of its limits. Conflict: somebody else was quicker,
+            or a machine that is there would be made anew.
     """
     with house.operations.guard(infra):
         record = house.ctx.store.infrastructure(infra)
@@ -264,6 +269,7 @@ def scale(
         prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE)
         if is_of_caller(record):
             check_asked(house, caller, prepared, infra)
+        check_kept(prepared.plan)
         names = made_by(prepared.plan)
         check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(

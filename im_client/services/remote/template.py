@@ -1,6 +1,5 @@
 """A template of this computer made into one text that a server can read: add-ons, inputs and the name are in it."""
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ import yaml
 
 from im_client.radl import front as radl
 from im_client.radl import text as radl_text
-from im_client.radl.model import Feature, Operator, Section
 from im_client.services.analysis import analyse
 from im_client.services.model import DeployRequest
 from im_client.services.templates import FileReader, absolute, settle
 from im_client.settings import Settings
 from im_client.template.analysis import Analysis
-from im_client.template.findings import Findings, Place, Source
+from im_client.template.findings import Findings
 from im_client.template.problems import InvalidTemplate, Level, Problem
 from im_client.topology.model import Topology
 from im_client.topology.values import Value
@@ -31,7 +29,6 @@ from infracore.secrets import Secret
 
 __all__ = ["Composed", "compose", "same_template"]
 
-_NOWHERE: Final = Place(Source(""), 1, 1)
 _CATALOGUE: Final = "https://raw.githubusercontent.com/grycap/tosca/main"
 """Where servers find the type definitions: the original fetches them, ours has them."""
 
@@ -152,11 +149,7 @@ def _import(item: Any, location: str) -> Any:
 
 def _radl(analysis: Analysis, main: tuple[str, ...], inputs: Mapping[str, Value], name: str) -> Body:
     document = radl.recorded([(one, analysis.files[one]) for one in main], inputs)
-    said = document.descriptions[0] if document.descriptions else Section("template", at=_NOWHERE)
-    kept = tuple(feature for feature in said.features if feature.name != "name")
-    called = Feature("name", Operator.EQ, name, at=_NOWHERE, value_at=_NOWHERE)
-    described = dataclasses.replace(said, features=(called, *kept))
-    return Body(radl_text.write(dataclasses.replace(document, descriptions=(described,))), RADL)
+    return Body(radl_text.write(radl.renamed(document, name)), RADL)
 
 
 def same_template(mine: str, theirs: str) -> bool:

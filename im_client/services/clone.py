@@ -74,7 +74,7 @@ def kept_inputs(ctx: Context, record: InfrastructureRecord, said: Mapping[str, V
     Raises:
         InvalidUsage: one is the id of the infrastructure itself.
     """
-    definitions = _definitions(ctx, record)
+    definitions = _definitions(ctx, record.source)
     kept = {
         name: value
         for name, value in record.source.inputs.items()
@@ -92,13 +92,12 @@ def kept_inputs(ctx: Context, record: InfrastructureRecord, said: Mapping[str, V
 def secret_inputs(ctx: Context, infra: str) -> tuple[InputDefinition, ...]:
     """Return the secret inputs that were given to an infrastructure, those that the program made left out."""
     record = find(ctx, infra)
-    definitions = _definitions(ctx, record)
+    definitions = _definitions(ctx, record.source)
     found = (definitions[name] for name in record.source.inputs if name in definitions)
     return tuple(one for one in found if one.secret and one.random is None)
 
 
-def _definitions(ctx: Context, record: InfrastructureRecord) -> Mapping[str, InputDefinition]:
-    source = record.source
+def _definitions(ctx: Context, source: Source) -> Mapping[str, InputDefinition]:
     reader = StoredReader(source.files, ctx.reader())
     return ctx.analyse(source.template, reader, add_ons=source.add_ons, require_inputs=False).inputs
 

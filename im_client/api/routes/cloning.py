@@ -70,7 +70,7 @@ async def make_clone(
     infra: InfraId,
     dry_run: Annotated[YesNo | None, Query(description="Only say in RADL what it would be.")] = None,
 ) -> Response:
-    """Make another infrastructure of the same template, inputs and secrets: whoever operates this one and may make some.
+    """Make another infrastructure of the same template, inputs and secrets: its operators who may make some.
 
     `inputs` are those that differ; a text among them is read as the command line reads it.
     """

@@ -134,4 +134,4 @@ async def make_token(request: Request, house: HouseDep, caller: CallerDep, user:
 
 def _make(house: House, name: str, asked: _Token) -> Secret:
     infra = None if asked.infrastructure is None else house.ctx.store.infrastructure(asked.infrastructure).id
-    return give_token(house.records, house.accounts, name, asked.role, infra, asked.days)
+    return give_token(house.records, house.accounts, name, role=asked.role, infrastructure=infra, days=asked.days)

@@ -162,5 +162,5 @@ def token(name: str, role: str, infra: str | None, days: float | None) -> None:
         from im_client.services.server.people import give_token
 
         infrastructure = None if infra is None else ctx.store.infrastructure(infra).id
-        secret = give_token(records, accounts, name, Role(role), infrastructure, days)
+        secret = give_token(records, accounts, name, role=Role(role), infrastructure=infrastructure, days=days)
     print_text(secret.reveal())

@@ -102,7 +102,8 @@ def apply(server: Server, plan: RemotePlan, *, listener: Listener, cancel: threa
     ended = Ended(RunState.DONE)
     etag = plan.etag
     if plan.is_new:
-        said = server.change("POST", "/infrastructures?async=yes", plan.body)
+        where = path_of(plan.clone_of, "clone") if plan.clone_of else "/infrastructures?async=yes"
+        said = server.change("POST", where, plan.body, etag=etag)
         infra = id_of(said.headers.get("infid", "") or said.member("uri"))
         ended = follower.until_done(infra, said, is_there=_has(sum(plan.wanted.values())))
     else:

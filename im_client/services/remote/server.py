@@ -32,6 +32,8 @@ class Server:
     def __init__(self, rest: ImRest, settings: RemoteSettings, clock: Clock) -> None:
         self.rest = rest
         self.settings = settings
+        self.auth_file = "" if settings.auth_file == Path() else str(settings.auth_file)
+        """Empty: there is only a token."""
         self.clock = clock
         self.cancel = threading.Event()
         """Stops waiting between repetitions; set by who is interrupted."""

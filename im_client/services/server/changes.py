@@ -11,7 +11,7 @@ from typing import Final
 
 from im_client.services.elastic import asks_for_endpoint
 from im_client.services.model import DeployRequest, Prepared, Verb
-from im_client.services.prepare import prepare_changed, prepare_deploy
+from im_client.services.prepare import prepare_changed, prepare_deploy, with_made_inputs
 from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.clouds import chosen_provider
@@ -462,6 +462,8 @@ def _changed(
         files={**before.files, location: merged.text},
         counts={group: count for group, count in before.counts.items() if group not in merged.counts},
     )
+    if "random(" in body.text:
+        source = with_made_inputs(house.ctx, source)
     present: dict[str, int] = {}
     for node in house.ctx.store.nodes(record.id):
         present[node.group] = present.get(node.group, 0) + 1

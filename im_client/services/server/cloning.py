@@ -1,6 +1,5 @@
 """Another infrastructure from what is recorded of one: template, inputs and secrets stay here, the name is another."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +36,7 @@ class Wanted:
 def preview_clone(house: House, caller: Caller, infra: str, wanted: Wanted) -> Prepared:
     """Plan it and record nothing. Raises as `clone`."""
     new = new_infrastructure_id()
-    return _prepare(house, caller, infra, wanted, new, house.endpoints.offer(new, None)[0])
+    return _prepare(house, caller, infra, wanted, new=new, endpoint=house.endpoints.offer(new, None)[0])
 
 
 def clone(house: House, caller: Caller, infra: str, wanted: Wanted) -> Accepted:
@@ -52,10 +51,12 @@ def clone(house: House, caller: Caller, infra: str, wanted: Wanted) -> Accepted:
     """
     new = new_infrastructure_id()
     endpoint, token = house.endpoints.offer(new, None)
-    return create_from(house, caller, _prepare(house, caller, infra, wanted, new, endpoint), token)
+    return create_from(house, caller, _prepare(house, caller, infra, wanted, new=new, endpoint=endpoint), token)
 
 
-def _prepare(house: House, caller: Caller, infra: str, wanted: Wanted, new: str, endpoint: Endpoint | None) -> Prepared:
+def _prepare(
+    house: House, caller: Caller, infra: str, wanted: Wanted, *, new: str, endpoint: Endpoint | None
+) -> Prepared:
     check_name(wanted.name)
     record = house.ctx.store.infrastructure(infra)
     if not is_of_caller(record):

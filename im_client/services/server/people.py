@@ -51,7 +51,13 @@ def remove_person(records: ServerStore, name: str) -> None:
 
 
 def give_token(
-    records: ServerStore, accounts: Accounts, name: str, role: Role, infrastructure: str | None, days: float | None
+    records: ServerStore,
+    accounts: Accounts,
+    name: str,
+    *,
+    role: Role,
+    infrastructure: str | None = None,
+    days: float | None = None,
 ) -> Secret:
     """Make a token of an account and return it, this once. `days` None: it is good until it is removed.
 

@@ -187,7 +187,9 @@ def test_a_clone_is_another_one_of_the_same(im: Im) -> None:
     planned = im.json("clone", "demo", "test", "--plan")
     assert [step["group"] for step in planned["steps"]] == ["front", "worker", "worker"]
     assert [one["name"] for one in im.json("list")["infrastructures"]] == ["demo"]
+    im("scale", "demo", "worker=3", "-y")
     im("clone", "demo", "test", "-y")
+    assert len(im.machines("test")) == 3
     im("clone", "test", "third", "-i", "mark=three", "-y")
     assert [im("outputs", name, "mark").strip() for name in ("demo", "test", "third")] == ["two", "two", "three"]
     assert set(im.machines("third").values()) == {"configured"}

@@ -26,7 +26,7 @@ def prepare_clone(server: Server, settings: Settings, infra: str, request: Deplo
     """Plan an infrastructure `request.name` from the template and inputs of another, which stays as it is.
 
     Ours takes recorded inputs, secret ones too, without telling them. The original only has the text of the template:
-    its inputs are the defaults in it, and its numbers of machines those of now where it was made from TOSCA.
+    its inputs are the defaults in it, values that were made among them. Neither takes numbers of `im scale` over.
 
     Raises:
         InvalidUsage: the new name is taken; or an input is the id of the cloned infrastructure itself.

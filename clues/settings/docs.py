@@ -85,8 +85,8 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "kubernetes.backoff_first_s": ("First pause after a watch failed; doubled up to the longest, with jitter.", "s"),
     "kubernetes.backoff_most_s": ("Longest such pause.", "s"),
     "kubernetes.pod_groups": (
-        "Whose PodGroups are watched, `coscheduling` or `volcano` or both: they say how many pods a gang needs, and how "
-        "many of them have ended.",
+        "Whose PodGroups are watched, `coscheduling` or `volcano` or both: they say how many pods a gang needs, and "
+        "how many of them have ended.",
         "",
     ),
     "pools": ("Kinds of worker nodes that can be ordered; see below.", ""),

@@ -152,5 +152,5 @@ def test_a_pod_group_of_a_dump_sizes_its_gang(succeeded: int, outcome: str, tmp_
     path = tmp_path / "dump.json"
     path.write_text(json.dumps({"kind": "List", "items": [group, *pods]}))
     settings = Settings(pools=(Pool("w", max=5, allocatable={"cpu": 4000, "memory": 2**33, "pods": 110}),))
-    plan = plan_dump(path, settings, NOW)
+    plan = plan_dump(path, settings, now=NOW)
     assert {verdict.outcome for verdict in plan.decision.pods} == {outcome}

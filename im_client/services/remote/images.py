@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from im_client.auth.server import cloud_ids
 from im_client.services.remote.following import Follower
@@ -51,7 +52,7 @@ def images(server: Server) -> tuple[Image, ...]:
     clouds = _clouds(server)
     for cloud in clouds:
         try:
-            said = server.get(f"/clouds/{cloud}/images").data.get("images")
+            said = server.get(_path(cloud)).data.get("images")
         except (Unsupported, CommandFailed, NotFound, InvalidUsage) as error:
             errors.append(error)
             continue
@@ -123,7 +124,11 @@ def delete(server: Server, image: Image) -> None:
         raise Unsupported(
             f"{server.address} runs the {server.kind}, which deletes no images", "delete it at the cloud itself"
         )
-    server.change("DELETE", f"/clouds/{image.cloud}/images/{golden_parts(image.address)[1]}")
+    server.change("DELETE", _path(image.cloud, golden_parts(image.address)[1]), has_key=False)
+
+
+def _path(cloud: str, *image: str) -> str:
+    return "/".join(["/clouds", quote(cloud, safe=""), "images", *(quote(one, safe="") for one in image)])
 
 
 def _clouds(server: Server) -> Sequence[str]:

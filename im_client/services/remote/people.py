@@ -27,13 +27,13 @@ def listing(server: Server) -> list[tuple[str, bool, int]]:
 def add(server: Server, name: str, password: Secret, *, is_admin: bool) -> None:
     """Make an account, or give one a new password."""
     _require_ours(server)
-    server.change("PUT", _path(name), _body({"password": password.reveal(), "admin": is_admin}))
+    server.change("PUT", _path(name), _body({"password": password.reveal(), "admin": is_admin}), has_key=False)
 
 
 def remove(server: Server, name: str) -> None:
     """Remove an account with its tokens."""
     _require_ours(server)
-    server.change("DELETE", _path(name))
+    server.change("DELETE", _path(name), has_key=False)
 
 
 def token(server: Server, name: str, *, role: str, infra: str | None, days: float | None) -> Secret:
@@ -44,7 +44,7 @@ def token(server: Server, name: str, *, role: str, infra: str | None, days: floa
     """
     _require_ours(server)
     asked = {"role": role, "infrastructure": infra, "days": days}
-    made = server.change("POST", f"{_path(name)}/tokens", _body(asked)).member("token")
+    made = server.change("POST", f"{_path(name)}/tokens", _body(asked), has_key=False).member("token")
     if not made:
         raise Transient(f"{server.address} answered without a token")
     return Secret(made)

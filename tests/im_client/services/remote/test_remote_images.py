@@ -8,6 +8,7 @@ import pytest
 from im_client.auth.server import cloud_ids
 from im_client.plan.model import Phase
 from im_client.services.model import DeployRequest
+from im_client.services.remote import people
 from im_client.services.remote.cloning import prepare_clone
 from im_client.services.remote.images import Image, delete, find_image, images, save
 from im_client.services.remote.model import Machine
@@ -20,6 +21,7 @@ from infracore.errors import (
     InfraError,
     InvalidUsage,
     NotFound,
+    Transient,
     Unauthorised,
     Unsupported,
 )
@@ -111,6 +113,20 @@ def test_at_the_original_the_auth_file_says_which_clouds_there_are(tmp_path: Pat
         images(im)
     with small_im({}) as server, opened(server, tmp_path) as im, pytest.raises(Unsupported, match="deletes no images"):
         delete(im, Image("one", "web", "mock0://web"))
+
+
+def test_a_token_is_never_made_twice_for_an_answer_that_did_not_come(tmp_path: Path) -> None:
+    answers = {**ours(), "POST /users/bea/tokens": Reply(503, {"message": "later"})}
+    with small_im(answers) as server, opened(server, tmp_path) as im:
+        with pytest.raises(Transient):
+            people.token(im, "bea", role="viewer", infra=None, days=None)
+        assert server.count("POST /users/bea/tokens") == 1
+        server.answers["POST /users/bea/tokens"] = Reply(body={"token": "imt_x"})
+        assert people.token(im, "bea", role="viewer", infra=None, days=2.0).reveal() == "imt_x"
+        assert '"days": 2.0' in server.asked[-1][2]
+        server.answers["POST /users/bea/tokens"] = Reply(body={})
+        with pytest.raises(Transient, match="without a token"):
+            people.token(im, "bea", role="viewer", infra=None, days=None)
 
 
 def cloned(tmp_path: Path, text: str, name: str = "test", **inputs: str) -> None:

@@ -30,9 +30,9 @@ def radl_of(house: House, infra: str, *, reveal: bool) -> str:
     source = record.source
     if not reveal:
         found = _masked(found)
-    elif not source.template.endswith((".yaml", ".yml")):
+    if not source.template.endswith((".yaml", ".yml")):
         said = recorded([(name, source.files[name]) for name in (source.template, *source.add_ons)], source.inputs)
-        found = replace(said, deploys=found.deploys)
+        found = replace(said, deploys=found.deploys) if reveal else replace(found, descriptions=said.descriptions)
     if not found.descriptions:
         name = template_name(source.files.get(source.template, "")) or record.name
         features = (_feature("name", name), _feature("infrastructure", record.name))

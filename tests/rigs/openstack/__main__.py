@@ -1,12 +1,19 @@
-"""Run one by hand until it is interrupted: python -m tests.rigs.openstack."""
+"""Run one by hand until it is interrupted: python -m tests.rigs.openstack.
+
+The word `packages` prints the Debian packages that are needed, `missing` what is not installed of them.
+"""
 
 import signal
 import sys
 import time
 
 from tests.rigs.openstack.cloud import openstack
-from tests.rigs.openstack.programs import missing
+from tests.rigs.openstack.programs import PACKAGES, missing
 
+if "packages" in sys.argv:
+    sys.exit(print(" ".join(PACKAGES)))
+if "missing" in sys.argv:
+    sys.exit(print(missing()))
 if why := missing():
     sys.exit(why)
 signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -24,8 +24,10 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.made requirements/run.txt requirements/server.txt requirements/build.txt pyproject.toml
-	$(LOCKED) -r requirements/run.txt -r requirements/server.txt -r requirements/build.txt
+$(VENV)/.run: $(VENV)/.made requirements/run.txt requirements/server.txt requirements/clouds.txt \
+		requirements/build.txt pyproject.toml
+	$(LOCKED) -r requirements/run.txt -r requirements/server.txt -r requirements/clouds.txt \
+		-r requirements/build.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -109,6 +109,7 @@ class Settings:
     state_dir: Path = Path()
     cache_dir: Path = Path()
     provider: str = "local"
+    auth_file: Path = Path()
     parallel: int = 20
     lock_wait_s: float = 0.0
     database_url: str = ""
@@ -127,6 +128,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "state_dir": ("Folder of what is known of infrastructures, with the key file of its secrets.", ""),
     "cache_dir": ("Folder of fetched imports, roles and unpacked archives; may be deleted.", ""),
     "provider": ("Where machines come from if neither the command nor the infrastructure says.", ""),
+    "auth_file": ("Auth file of the Infrastructure Manager's form, with the credentials for clouds.", ""),
     "parallel": ("Steps that run at once.", "steps"),
     "lock_wait_s": ("How long a command waits for another that changes the same infrastructure.", "s"),
     "database_url": ("PostgreSQL database of the state, for several machines; empty: a file in `state_dir`.", ""),
@@ -245,6 +247,7 @@ def load_settings(*, overrides: Mapping[str, object], environ: Mapping[str, str]
         settings,
         state_dir=(cwd / settings.state_dir).absolute(),
         cache_dir=(cwd / settings.cache_dir).absolute(),
+        auth_file=_file(settings.auth_file, cwd),
         database_url_file=_file(settings.database_url_file, cwd),
         ansible=ansible,
     )

@@ -7,9 +7,10 @@ trap 'rm -rf "$work"' EXIT
 "$1" -m venv "$work/venv"
 "$work/venv/bin/pip" --disable-pip-version-check --quiet install uv
 cd requirements
-for name in run server dev build controlplane im-server im-client sushy-tools; do
+for name in run server clouds dev build controlplane im-server im-client sushy-tools; do
     with=""
-    [ "$name" = server ] && with="--constraint run.txt"  # both are installed together
+    [ "$name" = server ] && with="--constraint run.txt"  # they are installed together
+    [ "$name" = clouds ] && with="--constraint run.txt --constraint server.txt"
     # shellcheck disable=SC2086
     "$work/venv/bin/uv" --quiet pip compile --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-header $with --output-file "$name.txt" "$name.in"

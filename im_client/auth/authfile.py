@@ -5,6 +5,7 @@ that IM takes since 1.19.1. A message never quotes the file: a slip of the keybo
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from im_client.auth.credentials import Credential
 from infracore.errors import Misconfigured
 from infracore.secrets import Secret
 
-__all__ = ["parse_auth", "read_auth_file"]
+__all__ = ["parse_auth", "private_text", "read_auth_file"]
 
+_MOST_BYTES: Final = 256 * 1024
 _ID: Final = re.compile(r"[a-zA-Z_.][\w.-]*")
 _NAME: Final = re.compile(r"[ \t]*([A-Za-z_][\w.-]*)[ \t]*=[ \t]*")
 _QUOTED: Final = re.compile(r"""(["'])(.*?)\1[ \t]*(?=;|$)""")
@@ -41,15 +43,9 @@ def read_auth_file(path: Path) -> tuple[Credential, ...]:
     """Read a file; see `parse_auth`.
 
     Raises:
-        Misconfigured: it cannot be read, or has errors.
+        Misconfigured: it cannot be read, is open to others, or has errors.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise Misconfigured(f"the auth file {path} is not UTF-8") from None  # the error holds the whole file
-    except OSError as error:
-        raise Misconfigured(f"cannot read the auth file {path}: {error.strerror}") from error
-    return parse_auth(text, str(path))
+    return parse_auth(private_text(str(path), "auth file"), str(path))
 
 
 def parse_auth(text: str, name: str = "auth file") -> tuple[Credential, ...]:
@@ -78,6 +74,30 @@ def parse_auth(text: str, name: str = "auth file") -> tuple[Credential, ...]:
             "a line is: id = NAME; type = TYPE; KEY = VALUE; ... (quote a value that holds a semicolon)",
         )
     return tuple(found)
+
+
+def private_text(name: str, what: str) -> str:
+    """Return the text of a file with secrets.
+
+    Raises:
+        Misconfigured: it cannot be read, is open to every user, too large, no regular file, or not UTF-8.
+    """
+    path = Path(name).expanduser()
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise Misconfigured(f"the {what} {path} is not a regular file")
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o007:
+                raise Misconfigured(f"the {what} {path} is open to every user", f"run: chmod 600 {path}")
+            raw = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise Misconfigured(f"cannot read the {what} {path}: {error.strerror}") from error
+    if len(raw) > _MOST_BYTES:
+        raise Misconfigured(f"the {what} {path} is larger than {_MOST_BYTES >> 10} KiB")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Misconfigured(f"the {what} {path} is not UTF-8") from None
 
 
 def _credential(words: dict[str, str]) -> Credential:

@@ -1,19 +1,17 @@
 """Credentials for another Infrastructure Manager, and the addresses that they are sent to."""
 
-import os
-from pathlib import Path
 from typing import Final
 
-from im_client.auth.authfile import parse_auth
+from im_client.auth.authfile import parse_auth, private_text
 from infracore.errors import InvalidUsage, Misconfigured, Unauthorised
 from infracore.http import Address, parse_address
 from infracore.im_rest import authorization
 from infracore.secrets import Secret
 
-__all__ = ["TOKEN_VARIABLE", "credentials", "safe_address"]
+__all__ = ["TOKEN_VARIABLE", "cloud_ids", "credentials", "safe_address"]
 
 TOKEN_VARIABLE: Final = "IM_TOKEN"  # noqa: S105 - its name
-_MOST_BYTES: Final = 256 * 1024
+_NO_CLOUDS: Final = frozenset({"InfrastructureManager", "VMRC", "Vault"})
 
 
 def safe_address(url: str, what: str, *, insecure_http: bool) -> Address:
@@ -38,7 +36,7 @@ def credentials(auth_file: str, token_file: str, token: str) -> Secret:
         Unauthorised: there is neither. Misconfigured: a file is not usable; no message quotes it.
     """
     if token_file and not token:
-        token = _private_text(token_file, "token file").strip()
+        token = private_text(token_file, "token file").strip()
         if not token:
             raise Misconfigured(f"the token file {token_file} is empty")
     if any(not 32 < ord(letter) < 127 for letter in token):
@@ -51,7 +49,7 @@ def credentials(auth_file: str, token_file: str, token: str) -> Secret:
                 f"{TOKEN_VARIABLE} in the environment",
             )
         return authorization(f"Bearer {token}")
-    text = _private_text(auth_file, "auth file")
+    text = private_text(auth_file, "auth file")
     found = parse_auth(text, auth_file)
     if not token:
         return authorization(text)
@@ -64,20 +62,13 @@ def credentials(auth_file: str, token_file: str, token: str) -> Secret:
     return authorization(f"type = InfrastructureManager; token = {token}\n{text}")
 
 
-def _private_text(name: str, what: str) -> str:
-    path = Path(name).expanduser()
-    try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise Misconfigured(f"the {what} {path} is not a regular file")
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o007:
-                raise Misconfigured(f"the {what} {path} is open to every user", f"run: chmod 600 {path}")
-            raw = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise Misconfigured(f"cannot read the {what} {path}: {error.strerror}") from error
-    if len(raw) > _MOST_BYTES:
-        raise Misconfigured(f"the {what} {path} is larger than {_MOST_BYTES >> 10} KiB")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Misconfigured(f"the {what} {path} is not UTF-8") from None
+def cloud_ids(auth_file: str) -> tuple[str, ...]:
+    """Return the ids of the clouds in an auth file, in its order; "" for the file: none.
+
+    Raises:
+        Misconfigured: the file is not usable.
+    """
+    if not auth_file:
+        return ()
+    found = parse_auth(private_text(auth_file, "auth file"), auth_file)
+    return tuple(dict.fromkeys(one.id for one in found if one.id and one.type not in _NO_CLOUDS))

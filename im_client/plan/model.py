@@ -143,6 +143,8 @@ class Limits:
     through one of its infrastructure that has one."""
     unsupported: frozenset[str] = frozenset()
     """Fields of `Spec` that it cannot honour: a template that asks for one is refused by the plan."""
+    injects_host_key: bool = True
+    """Whether machines show the host key of their request (or the provider tells theirs); where not, it is learned."""
 
 
 class Action(StrEnum):

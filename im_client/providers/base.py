@@ -61,6 +61,8 @@ class MachineRequest:
 
     A provider that cannot inject it reports the key it knows of in `Instance.access.host_key`.
     """
+    is_new: bool = False
+    """The token was made just now, so that nothing can carry it yet: `create` need not look for such a machine."""
     user_data: str = ""
     """cloud-init user data; never holds a secret."""
     image_credentials: Mapping[str, Secret] = field(default_factory=dict)

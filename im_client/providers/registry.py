@@ -1,15 +1,16 @@
-"""Providers by name, each imported when it is first asked for."""
+"""Providers by name, each imported when it is first asked for; and which lines of an auth file are for which."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from im_client.auth.credentials import Credential
 from im_client.providers.base import Provider
 from infracore.errors import InvalidUsage, Misconfigured
 
-__all__ = ["decode_settings", "names", "provider"]
+__all__ = ["cloud_of", "decode_settings", "is_cloud", "names", "provider"]
 
 _Settings = TypeVar("_Settings")
 
@@ -53,6 +54,10 @@ def _im(settings: Mapping[str, Any]) -> Provider:
     return _opened("im", settings)
 
 
+_CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {}
+"""Cloud -> the types of lines of an auth file that are for it, in lower case. Each is a module of this package with
+`open_provider(settings, credentials)`."""
+
 _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Provider]]] = {
     "existing": _existing,
     "fake": _fake,
@@ -63,17 +68,43 @@ _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Provider]]] = {
 
 def names() -> tuple[str, ...]:
     """Return the providers that there are, sorted."""
-    return tuple(sorted(_MAKERS))
+    return tuple(sorted((*_MAKERS, *_CLOUDS)))
 
 
-def provider(name: str, settings: Mapping[str, Any] | None = None) -> Provider:
-    """Open a provider with its section of the settings.
+def is_cloud(name: str) -> bool:
+    """Say whether a provider is a cloud, which is opened with credentials."""
+    return name in _CLOUDS
+
+
+def cloud_of(credential_type: str) -> str | None:
+    """Return the cloud that an auth line of this type is for, None where it is for none."""
+    return next((name for name, types in _CLOUDS.items() if credential_type.lower() in types), None)
+
+
+def provider(name: str, settings: Mapping[str, Any] | None = None, credentials: Sequence[Credential] = ()) -> Provider:
+    """Open a provider with its section of the settings; a cloud also with the lines of the auth file.
 
     Raises:
         InvalidUsage: there is no provider of that name.
-        Misconfigured: an unknown setting, or one of the wrong type.
+        Misconfigured: an unknown setting, or one of the wrong type; a cloud's library is missing.
+        Unauthorised: a cloud has no credentials.
     """
+    if name in _CLOUDS:
+        return _opened_cloud(name, settings or {}, credentials)
     maker = _MAKERS.get(name)
     if maker is None:
         raise InvalidUsage(f"there is no provider {name!r}", f"known: {', '.join(names())}")
     return maker(settings or {})
+
+
+def _opened_cloud(name: str, settings: Mapping[str, Any], credentials: Sequence[Credential]) -> Provider:
+    try:
+        module = import_module(f"im_client.providers.{name}")
+    except ModuleNotFoundError as error:
+        raise Misconfigured(
+            f"the provider {name} needs more packages ({error.name} is missing)",
+            "pip install im-clues[clouds], or in a checkout: make venv",
+        ) from error
+    mine = tuple(one for one in credentials if one.type.lower() in _CLOUDS[name])
+    made: Provider = module.open_provider(settings, mine)
+    return made

@@ -1,15 +1,18 @@
 """What every use case works with: settings, the store, the clock, and providers opened once."""
 
+import functools
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from im_client.auth.authfile import read_auth_file
+from im_client.auth.credentials import Credential
 from im_client.providers.base import Provider
-from im_client.providers.registry import names
+from im_client.providers.registry import cloud_of, is_cloud, names
 from im_client.providers.registry import provider as make_provider
 from im_client.services.analysis import analyse
 from im_client.services.templates import FileReader
@@ -45,6 +48,8 @@ class Context:
     """Reads templates: `im_client.services.analysis.analyse`, or what a server puts in its place."""
     make_reader: Callable[[], Reader] | None = None
     """Makes readers for whom local files are not to be read; None: `FileReader`."""
+    credentials: Callable[[], Sequence[Credential]] = tuple
+    """Return the lines of the auth file for clouds; read when a cloud is first opened."""
     trusts_values: bool = True
     """Whether Ansible may evaluate expressions in inputs; a server's callers are not trusted with it."""
     _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)
@@ -62,18 +67,29 @@ class Context:
         return FileReader(self.settings.cache_dir, offline=self.settings.ansible.offline)
 
     def provider(self, name: str, settings: Mapping[str, Value] | None = None) -> Provider:
-        """Return the provider of a name, or of a site: the settings for it, overlaid with the infrastructure's own.
+        """Return the provider of a name, of a site, or of a line of the auth file.
+
+        Its settings are overlaid with the infrastructure's own.
 
         Raises:
-            InvalidUsage: no provider and no site has this name. Misconfigured: a setting is wrong.
+            InvalidUsage: no provider, site or line has this name. Misconfigured: a setting is wrong.
         """
-        kind = provider_kind(self.settings, name)
-        merged = provider_settings(self.settings, name, settings)
+        kind, own = self._kind(name)
+        merged = {**provider_settings(self.settings, kind if own else name, settings), **own}
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:
-                self._providers[key] = make_provider(kind, merged)
+                self._providers[key] = make_provider(kind, merged, self.credentials() if is_cloud(kind) else ())
             return self._providers[key]
+
+    def _kind(self, name: str) -> tuple[str, Mapping[str, Value]]:
+        """Return the provider behind a name; with the settings that name the credential, where it is one's id."""
+        if name not in names() and name not in self.settings.sites:
+            line = next((one for one in self.credentials() if one.id == name), None)
+            cloud = cloud_of(line.type) if line is not None else None
+            if cloud is not None:
+                return cloud, {"credential": name}
+        return provider_kind(self.settings, name), {}
 
     def close(self) -> None:
         """Close the providers, the locks and the store."""
@@ -141,6 +157,12 @@ def open_context(
         )
     seal = Seal.from_file(settings.state_dir / "key")
     store, locks = _open_state(settings, seal)
+    file = settings.auth_file if settings.auth_file != Path() else settings.remote.auth_file
+
+    @functools.cache
+    def credentials() -> Sequence[Credential]:
+        return read_auth_file(file) if file != Path() else ()
+
     context = Context(
         settings=settings,
         store=store,
@@ -148,6 +170,7 @@ def open_context(
         clock=clock or SystemClock(),
         cwd=folder,
         locks=locks,
+        credentials=credentials,
     )
     try:
         yield context

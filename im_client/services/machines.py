@@ -116,7 +116,8 @@ class Machines:
             self.make_ready(site)
             record = self._intent(step, dataclasses.replace(spec, golden_image=step.images.get(site)), site)
             try:
-                self._make(record, self._at(record).create(self._request(record)), has_operations=has_operations)
+                request = self._request(record, is_new=True)
+                self._make(record, self._at(record).create(request), has_operations=has_operations)
                 return
             except (NoCapacity, QuotaExceeded) as error:
                 refusals[site] = error
@@ -307,7 +308,7 @@ class Machines:
         """
         self._ctx.locks.check(self._infrastructure.id)
 
-    def _request(self, record: NodeRecord) -> MachineRequest:
+    def _request(self, record: NodeRecord, *, is_new: bool = False) -> MachineRequest:
         self._sure()
         key = HostKey(record.host_key_public, record.host_key_private) if record.host_key_public else None
         return MachineRequest(
@@ -317,6 +318,7 @@ class Machines:
             spec=record.spec,
             authorized_keys=(self._infrastructure.ssh_public_key,),
             host_key=key,
+            is_new=is_new,
         )
 
     def _took(self, name: str, machine: Instance, *, is_end: bool = False) -> NodeRecord:

@@ -5,12 +5,11 @@ import hashlib
 import json
 import socket
 import time
-from email.mime.multipart import MIMEMultipart
-from email.mime.text import MIMEText
 from pathlib import Path
 from typing import Any, Final
 
 from im_client.providers.base import MachineRequest
+from im_client.providers.cloudinit import merged
 from im_client.providers.local.qemu_image import DiskImage
 from im_client.providers.local.records import Manifest, is_locked
 from im_client.remote.access import HostKey
@@ -69,7 +68,7 @@ def put_files(
     if key.private is not None:
         config["ssh_keys"] = {"ed25519_private": key.private.reveal(), "ed25519_public": key.public}
     own = f"#cloud-config\n{json.dumps(config)}\n"
-    (seed / "user-data").write_text(_merged(own, request.user_data), encoding="utf-8")
+    (seed / "user-data").write_text(merged(own, request.user_data), encoding="utf-8")
     names = {"instance-id": manifest.token, "local-hostname": manifest.name}
     (seed / "meta-data").write_text(json.dumps(names), encoding="utf-8")
     cards = {
@@ -77,17 +76,6 @@ def put_files(
         "peers": {"match": {"macaddress": _mac(manifest, 1)}, "addresses": [f"{manifest.address}/24"]},
     }
     (seed / "network-config").write_text(json.dumps({"version": 2, "ethernets": cards}), encoding="utf-8")
-
-
-def _merged(own: str, user_data: str) -> str:
-    """Put our part and the template's into one MIME archive; cloud-init merges them."""
-    if not user_data:
-        return own
-    archive = MIMEMultipart()
-    for text in (own, user_data):
-        kind = "cloud-config" if text.startswith("#cloud-config") else "x-shellscript"
-        archive.attach(MIMEText(text, kind))
-    return archive.as_string()
 
 
 def command_line(

@@ -43,6 +43,9 @@ def test_lines_are_read_with_comments_quotes_and_newlines() -> None:
 
 def test_a_file_of_windows_is_read_as_well(tmp_path: Path) -> None:
     (tmp_path / "auth").write_bytes(b"\xef\xbb\xbf" + LINES.replace("\n", "\r\n").encode())
+    with pytest.raises(Misconfigured, match="open to every user"):
+        read_auth_file(tmp_path / "auth")
+    (tmp_path / "auth").chmod(0o600)
     assert read_auth_file(tmp_path / "auth") == FOUND
 
 
@@ -96,6 +99,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"cannot read the auth file .*none: No such file"):
         read_auth_file(tmp_path / "none")
     (tmp_path / "binary").write_bytes(b"type = \xff")
+    (tmp_path / "binary").chmod(0o600)
     with pytest.raises(Misconfigured, match="binary is not UTF-8"):
         read_auth_file(tmp_path / "binary")
 

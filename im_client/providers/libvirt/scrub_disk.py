@@ -1,0 +1,105 @@
+"""Scrubbing a disk image in a file: its root file system is mounted through a loop device, in a process of its own.
+
+`python -m im_client.providers.libvirt.scrub_disk FILE` with further patterns on stdin, a JSON list. It runs in a mount
+namespace of its own, which takes mount and loop device with it however it ends. Nothing of the disk is run: it is
+mounted without devices, set-user-id files and programs. Freed blocks are discarded: what was removed is not in them.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from im_client.providers.scrub import Scrubbed, scrub
+from infracore.errors import CommandFailed, InfraError, Unsupported
+from infracore.process import run
+
+__all__ = ["partitions", "scrubbed"]
+
+_LIMIT_S: Final = 1800.0
+_SYSTEMS: Final = ("ext4", "ext3", "xfs", "btrfs")
+
+
+class _Partition(msgspec.Struct):
+    start: int
+    size: int
+
+
+class _Table(msgspec.Struct):
+    partitions: tuple[_Partition, ...] = ()
+    sectorsize: int = 512
+
+
+class _Answer(msgspec.Struct):
+    partitiontable: _Table
+
+
+def scrubbed(disk: Path, further: Sequence[str]) -> Scrubbed:
+    """Scrub the root file system of a raw disk image. Needs root.
+
+    Raises:
+        Unsupported: no Linux root file system is found in it. CommandFailed: it cannot be mounted.
+    """
+    argv = ["unshare", "--mount", "--propagation=private", "setpriv", "--pdeathsig=KILL"]
+    argv += [sys.executable, "-m", __name__, str(disk)]
+    path = str(Path(__file__).parents[3])
+    done = run(
+        argv, stdin=msgspec.json.encode(further).decode(), timeout_s=_LIMIT_S, env={"PYTHONPATH": path}, check=False
+    )
+    if done.status == 3:
+        raise Unsupported(done.stderr.strip(), "images are saved of disks with an ext4, xfs or btrfs root, without LVM")
+    if done.status != 0:
+        raise CommandFailed(f"the disk cannot be scrubbed: {done.stderr.strip()[-400:]}", status=done.status)
+    return msgspec.json.decode(done.stdout, type=Scrubbed)
+
+
+def partitions(table: str) -> list[tuple[int, int]]:
+    """Return offset and size in bytes of each partition that `sfdisk --json` tells."""
+    found = msgspec.json.decode(table, type=_Answer).partitiontable
+    return [(one.start * found.sectorsize, one.size * found.sectorsize) for one in found.partitions]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Scrub one disk and print what was done."""
+    disk = Path(argv[0])
+    further = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[str, ...])
+    listed = run(["/sbin/sfdisk", "--json", disk], timeout_s=60, check=False)
+    places = partitions(listed.stdout) if listed.status == 0 else [(0, disk.stat().st_size)]
+    with tempfile.TemporaryDirectory() as folder:
+        for offset, size in places:
+            words = [
+                "/sbin/blkid",
+                "--probe",
+                "--offset",
+                str(offset),
+                "--match-tag",
+                "TYPE",
+                "--output",
+                "value",
+                disk,
+            ]
+            system = run([str(word) for word in words], timeout_s=60, check=False).stdout.strip()
+            if system not in _SYSTEMS:
+                continue
+            options = f"loop,offset={offset},sizelimit={size},nosuid,nodev,noexec"
+            run(["mount", "-t", system, "-o", options, disk, folder], timeout_s=120)
+            try:
+                if Path(folder, "etc").is_dir() and not Path(folder, "etc").is_symlink():
+                    done = scrub(Path(folder), further)
+                    run(["/sbin/fstrim", folder], timeout_s=_LIMIT_S)
+                    sys.stdout.write(msgspec.json.encode(done).decode())
+                    return 0
+            finally:
+                run(["umount", folder], timeout_s=300)
+    sys.stderr.write(f"no root file system is found in {disk.name}\n")
+    return 3
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main(sys.argv[1:]))
+    except (InfraError, OSError) as error:
+        raise SystemExit(str(error)) from error

@@ -5,6 +5,7 @@ namespace of its own, which takes mount and loop device with it however it ends.
 mounted without devices, set-user-id files and programs. Freed blocks are discarded: what was removed is not in them.
 """
 
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,20 +24,6 @@ _LIMIT_S: Final = 1800.0
 _SYSTEMS: Final = ("ext4", "ext3", "xfs", "btrfs")
 
 
-class _Partition(msgspec.Struct):
-    start: int
-    size: int
-
-
-class _Table(msgspec.Struct):
-    partitions: tuple[_Partition, ...] = ()
-    sectorsize: int = 512
-
-
-class _Answer(msgspec.Struct):
-    partitiontable: _Table
-
-
 def scrubbed(disk: Path, further: Sequence[str]) -> Scrubbed:
     """Scrub the root file system of a raw disk image. Needs root.
 
@@ -45,10 +32,8 @@ def scrubbed(disk: Path, further: Sequence[str]) -> Scrubbed:
     """
     argv = ["unshare", "--mount", "--propagation=private", "setpriv", "--pdeathsig=KILL"]
     argv += [sys.executable, "-m", __name__, str(disk)]
-    path = str(Path(__file__).parents[3])
-    done = run(
-        argv, stdin=msgspec.json.encode(further).decode(), timeout_s=_LIMIT_S, env={"PYTHONPATH": path}, check=False
-    )
+    environment = {"PYTHONPATH": str(Path(__file__).parents[3]), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    done = run(argv, stdin=msgspec.json.encode(further).decode(), timeout_s=_LIMIT_S, env=environment, check=False)
     if done.status == 3:
         raise Unsupported(done.stderr.strip(), "images are saved of disks with an ext4, xfs or btrfs root, without LVM")
     if done.status != 0:
@@ -57,17 +42,18 @@ def scrubbed(disk: Path, further: Sequence[str]) -> Scrubbed:
 
 
 def partitions(table: str) -> list[tuple[int, int]]:
-    """Return offset and size in bytes of each partition that `sfdisk --json` tells."""
-    found = msgspec.json.decode(table, type=_Answer).partitiontable
-    return [(one.start * found.sectorsize, one.size * found.sectorsize) for one in found.partitions]
+    """Return offset and size in bytes of each partition that `partx --raw --output START,SECTORS` tells."""
+    rows = [line.split() for line in table.splitlines()]
+    return [(int(row[0]) * 512, int(row[1]) * 512) for row in rows if len(row) == 2 and row[0].isdecimal()]
 
 
 def main(argv: Sequence[str]) -> int:
     """Scrub one disk and print what was done."""
     disk = Path(argv[0])
     further = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[str, ...])
-    listed = run(["/sbin/sfdisk", "--json", disk], timeout_s=60, check=False)
-    places = partitions(listed.stdout) if listed.status == 0 else [(0, disk.stat().st_size)]
+    words = ["partx", "--show", "--raw", "--output", "START,SECTORS", str(disk)]
+    listed = run(words, timeout_s=60, check=False)
+    places = partitions(listed.stdout) or [(0, disk.stat().st_size)]
     with tempfile.TemporaryDirectory() as folder:
         for offset, size in places:
             words = [
@@ -89,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
             try:
                 if Path(folder, "etc").is_dir() and not Path(folder, "etc").is_symlink():
                     done = scrub(Path(folder), further)
-                    run(["/sbin/fstrim", folder], timeout_s=_LIMIT_S)
+                    run(["fstrim", folder], timeout_s=_LIMIT_S)
                     sys.stdout.write(msgspec.json.encode(done).decode())
                     return 0
             finally:

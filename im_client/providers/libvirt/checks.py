@@ -28,7 +28,8 @@ def kvm_problem(virsh: Virsh) -> str:
         try:
             virsh("create", f"--file={file}", "--paused", "--autodestroy")
         except InfraError as error:
-            return error.message
+            said = error.message.partition(": error: ")[2] or error.message
+            return f"KVM does not work on the host: {said[:200]}"
     return ""
 
 

@@ -38,7 +38,7 @@ class Host:
 def make(host: Host, request: MachineRequest, base: Base, key: HostKey, *, kvm: Callable[[], bool]) -> None:
     """Define, furnish and start a machine.
 
-    The domain is defined first, with our mark: whatever is made after that is found by it.
+    The domain is defined first, with our mark: whatever is made after that is found by it. Its networks are ready.
     """
     spec, settings = request.spec, host.settings
     prefix = volume_prefix(request.infrastructure, request.token)
@@ -68,7 +68,6 @@ def make(host: Host, request: MachineRequest, base: Base, key: HostKey, *, kvm: 
             domain_xml(mark, spec, settings, kvm=is_kvm, disks=[*disks, seed], console=console, boot=base.boot)
         )
 
-    host.networks.ready(spec, mark.cards, request.infrastructure)
     define()
     for index, card in enumerate(mark.cards):
         fixed = spec.interfaces[index].fixed_address if spec.interfaces else None

@@ -56,18 +56,8 @@ def main(argv: Sequence[str]) -> int:
     places = partitions(listed.stdout) or [(0, disk.stat().st_size)]
     with tempfile.TemporaryDirectory() as folder:
         for offset, size in places:
-            words = [
-                "/sbin/blkid",
-                "--probe",
-                "--offset",
-                str(offset),
-                "--match-tag",
-                "TYPE",
-                "--output",
-                "value",
-                disk,
-            ]
-            system = run([str(word) for word in words], timeout_s=60, check=False).stdout.strip()
+            place = ["--probe", "--offset", str(offset), "--match-tag", "TYPE", "--output", "value", str(disk)]
+            system = run(["blkid", *place], timeout_s=60, check=False).stdout.strip()
             if system not in _SYSTEMS:
                 continue
             options = f"loop,offset={offset},sizelimit={size},nosuid,nodev,noexec"

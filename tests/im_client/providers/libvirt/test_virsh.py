@@ -33,8 +33,8 @@ from infracore.errors import (
             NotFound,
         ),
         (
-            "error: Failed to update network rig\nerror: Requested operation is not valid: there is an existing dhcp host "
-            "entry in network 'rig' that matches \"<host mac='52:54:00:00:00:02' ip='192.168.130.20'/>\"",
+            "error: Failed to update network rig\nerror: Requested operation is not valid: there is an existing dhcp "
+            "host entry in network 'rig' that matches \"<host mac='52:54:00:00:00:02' ip='192.168.130.20'/>\"",
             Conflict,
         ),
         (
@@ -113,7 +113,7 @@ def test_a_host_that_cannot_be_asked_is_no_host_without_machines(
 
 def test_a_host_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _program(tmp_path, "exec sleep 60", monkeypatch)
-    with pytest.raises(TimedOut, match="qemu:///system does not answer within 0.2 s"):
+    with pytest.raises(TimedOut, match="does not answer within"):
         Virsh("qemu:///system", 0.2)("list")
 
 

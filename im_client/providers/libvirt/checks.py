@@ -46,7 +46,7 @@ def checks(virsh: Virsh, storage: Storage, networks: Networks, settings: Libvirt
     except InfraError as error:
         remedy = f"virsh pool-define-as {storage.pool} dir --target FOLDER; virsh pool-start {storage.pool}"
         found.append(Finding("pool", Severity.ERROR, error.message, remedy))
-    if not settings.network.startswith("bridge:"):
+    if settings.network != "user" and not settings.network.startswith("bridge:"):
         try:
             networks.look(settings.network)
             found.append(Finding("network", Severity.OK, settings.network))

@@ -14,7 +14,9 @@ __all__ = ["PREFIX", "Boot", "Disk", "Domain", "domain_xml", "phase_of", "read_d
 PREFIX: Final = "imc-"
 """How the names of our domains begin."""
 _KIB: Final = 1024
+_QEMU: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 ET.register_namespace("imc", URI)
+ET.register_namespace("qemu", _QEMU)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,10 @@ def domain_xml(
     for index, disk in enumerate(disks):
         devices.append(_disk(disk, f"vd{chr(ord('a') + index)}"))
     for card in mark.cards:
-        devices.append(_card(card))
+        if card.kind == "user":
+            root.append(_user_card(card))
+        else:
+            devices.append(_card(card))
     serial = ET.SubElement(devices, "serial", type="file")
     ET.SubElement(serial, "source", path=checked(console), append="on")
     ET.SubElement(serial, "target", port="0")
@@ -186,6 +191,16 @@ def _disk(disk: Disk, target: str) -> ET.Element:
         _text(element, "serial", disk.serial)
     if disk.is_read_only:
         ET.SubElement(element, "readonly")
+    return element
+
+
+def _user_card(card: Card) -> ET.Element:
+    """Forward ssh from the host's loopback: libvirt itself can only where passt is installed (since 9.0)."""
+    element = ET.Element(f"{{{_QEMU}}}commandline")
+    network = f"user,id=imc{card.port},hostfwd=tcp:127.0.0.1:{card.port}-:22"
+    device = f"virtio-net-pci,netdev=imc{card.port},mac={card.mac},addr=0x1e"
+    for word in ("-netdev", network, "-device", device):
+        ET.SubElement(element, f"{{{_QEMU}}}arg", value=word)
     return element
 
 

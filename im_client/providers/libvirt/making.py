@@ -10,7 +10,7 @@ from im_client.providers.libvirt.domain import Disk, domain_xml
 from im_client.providers.libvirt.domains import Domains
 from im_client.providers.libvirt.fat import SIZE_BYTES
 from im_client.providers.libvirt.marks import MADE, Mark, uuid_of, volume_prefix
-from im_client.providers.libvirt.networks import Networks
+from im_client.providers.libvirt.networks import Networks, free_port
 from im_client.providers.libvirt.seed import disk_serial, seed_image
 from im_client.providers.libvirt.settings import LibvirtSettings
 from im_client.providers.libvirt.storage import Storage
@@ -69,6 +69,11 @@ def make(host: Host, request: MachineRequest, base: Base, key: HostKey, *, kvm: 
         )
 
     define()
+    if mark.cards[0].kind == "user":
+        used = {
+            card.port for domain in host.domains.all() for card in domain.mark.cards if domain.mark.token != mark.token
+        }
+        mark = mark.with_card(0, replace(mark.cards[0], port=free_port(used)))
     for index, card in enumerate(mark.cards):
         fixed = spec.interfaces[index].fixed_address if spec.interfaces else None
         mark = mark.with_card(index, host.networks.reserve(card, request.token, index, fixed))

@@ -26,13 +26,15 @@ class Card:
 
     mac: str
     kind: str
-    """`network` or `bridge`: what `source` names."""
+    """`network` or `bridge`: what `source` names; or `user`: QEMU's own way out, with ssh forwarded from `port`."""
     source: str
     address: str = ""
     """Reserved for it; "": it is found out by looking."""
     is_public: bool = False
     lease: str = ""
     """Name of its reservation."""
+    port: int = 0
+    """Of the host's loopback, for a card of the kind `user`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Mark:
         for card in self.cards:
             words = {"mac": card.mac, "kind": card.kind, "source": checked(card.source), "address": card.address}
             words |= {"public": "yes" if card.is_public else "no", "lease": card.lease}
+            words["port"] = str(card.port)
             ET.SubElement(root, f"{space}card", words)
         return root
 
@@ -79,6 +82,7 @@ class Mark:
                 address=one.get("address", ""),
                 is_public=one.get("public") == "yes",
                 lease=one.get("lease", ""),
+                port=int(one.get("port", "0")),
             )
             for one in root.iterfind(f"{{{URI}}}card")
         )

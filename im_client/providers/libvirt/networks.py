@@ -2,7 +2,9 @@
 
 import hashlib
 import ipaddress
+import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -13,12 +15,15 @@ from im_client.providers.libvirt.settings import LibvirtSettings
 from im_client.providers.libvirt.virsh import Virsh, xml_file
 from infracore.errors import Conflict, Misconfigured, NoCapacity, NotFound, Unsupported
 
-__all__ = ["LEASE", "Network", "Networks", "free_addresses", "mac_of", "read_network"]
+__all__ = ["LEASE", "USER", "Network", "Networks", "free_addresses", "free_port", "mac_of", "read_network"]
 
 LEASE: Final = "imc-"
 """How the names of our reservations begin: `imc-TOKEN-CARD`."""
 _URI: Final = "urn:im-clues:network:1"
+USER: Final = "user"
+"""The network of machines without one: QEMU's own, with ssh forwarded from the host's loopback."""
 _TRIES: Final = 20
+_PORTS: Final = range(23100, 24100)
 ET.register_namespace("imcn", _URI)
 
 
@@ -85,6 +90,20 @@ def free_addresses(network: Network, leased: Iterable[str]) -> list[str]:
     return found
 
 
+def free_port(used: set[int]) -> int:
+    """Return a port of loopback that no machine of ours has and nobody here listens on.
+
+    Raises:
+        NoCapacity: there is none.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            if port not in used:
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise NoCapacity(f"no loopback port of {_PORTS.start} to {_PORTS.stop - 1} is free")
+
+
 class Networks:
     """The networks of one host."""
 
@@ -126,6 +145,10 @@ class Networks:
         is_made = not wanted and not interface.public and self._settings.make_networks and interface.network
         name = made_name(infrastructure, interface.network) if is_made else wanted or self._settings.network
         mac = mac_of(token, index)
+        if name == USER:
+            if self._settings.network != USER or index:
+                raise Unsupported("a machine has one card at most on QEMU's own network", "set `network` to another")
+            return Card(mac, "user", "", is_public=interface.public)
         kind, mark, bridge = name.partition(":")
         if mark and kind == "bridge":
             if name != self._settings.network and bridge not in self._settings.bridges:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,9 +19,9 @@ from im_client.providers.libvirt.golden import GoldenImages
 from im_client.providers.libvirt.left import Left
 from im_client.providers.libvirt.making import Host, make, unmake
 from im_client.providers.libvirt.marks import DELETED, MADE, uuid_of, volume_prefix
-from im_client.providers.libvirt.networks import Networks
+from im_client.providers.libvirt.networks import USER, Networks
 from im_client.providers.libvirt.room import room_of
-from im_client.providers.libvirt.seed import without_secret
+from im_client.providers.libvirt.seed import has_read_seed, without_secret
 from im_client.providers.libvirt.settings import LibvirtSettings
 from im_client.providers.libvirt.storage import Storage
 from im_client.providers.libvirt.virsh import Virsh
@@ -147,7 +147,8 @@ class LibvirtProvider:
                     self._networks.cards(request.spec, request.token, request.infrastructure),
                     request.infrastructure,
                 )
-            make(self._host, request, base, key, kvm=self._kvm)
+            with self._shared if self._settings.network == USER else nullcontext():  # ports are chosen by looking
+                make(self._host, request, base, key, kvm=self._kvm)
         except InfraError:
             with suppress(InfraError):  # what cannot be removed now stays listed
                 uuid = uuid_of(request.token)
@@ -194,7 +195,7 @@ class LibvirtProvider:
         if mark.holds_secret:
             self._seen.add(domain.uuid)
         phase, fault = phase_of(domain)
-        addresses = [card.address for card in mark.cards]
+        addresses = ["127.0.0.1" if card.port else card.address for card in mark.cards]
         if phase is Phase.RUNNING and addresses and not addresses[0]:
             addresses[0] = self._seen_address(domain, mark.cards[0].mac)
         address = addresses[0] if addresses else ""
@@ -204,7 +205,10 @@ class LibvirtProvider:
         access = None
         if address:
             is_root = mark.user == "root"
-            access = Access(address, mark.user, host_key=mark.host_key or None, become=not is_root, jump=self._jump())
+            port = mark.cards[0].port or 22
+            access = Access(
+                address, mark.user, port=port, host_key=mark.host_key or None, become=not is_root, jump=self._jump()
+            )
         return Instance(
             provider_id=domain.uuid,
             name=mark.name,
@@ -321,9 +325,7 @@ class LibvirtProvider:
         mark = domain.mark
         if not mark.holds_secret or mark.state != MADE:
             return
-        said = self.console(domain.uuid)
-        body = mark.host_key.split()[1] if " " in mark.host_key else ""
-        if not ("Cloud-init v" in said and " finished at " in said) and not (body and body in said):
+        if not has_read_seed(self.console(domain.uuid), mark.host_key):
             return
         seed = f"{volume_prefix(mark.infrastructure, mark.token)}seed.img"
         self._storage.write(seed, without_secret(self._storage.read(seed)))

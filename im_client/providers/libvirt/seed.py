@@ -11,9 +11,10 @@ from im_client.providers.libvirt.fat import fat_image
 from im_client.providers.libvirt.marks import Card
 from im_client.remote.access import HostKey
 
-__all__ = ["disk_serial", "seed_image", "without_secret"]
+__all__ = ["disk_serial", "has_read_seed", "seed_image", "without_secret"]
 
 _PRIVATE = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----.*?-----END OPENSSH PRIVATE KEY-----", re.DOTALL)
+_PAST = re.compile(r"Cloud-init v\S* ?\S* (running 'modules:|finished at )")
 
 
 def disk_serial(index: int) -> str:
@@ -39,6 +40,12 @@ def seed_image(request: MachineRequest, user: str, key: HostKey, cards: Sequence
         "network-config": json.dumps(_network(cards)),
     }
     return fat_image("cidata", {name: text.encode() for name, text in files.items()})
+
+
+def has_read_seed(console: str, host_key: str) -> bool:
+    """Say whether a console shows that cloud-init is past its first stage, in which it puts the host key in place."""
+    body = host_key.partition(" ")[2]
+    return _PAST.search(console) is not None or bool(body and body in console)
 
 
 def without_secret(image: bytes) -> bytes:

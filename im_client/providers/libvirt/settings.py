@@ -56,7 +56,8 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     pool: str = "default"
     """Storage pool (a folder) of disks, seeds and uploaded images."""
     network: str = "default"
-    """libvirt network of machines whose template names none, or `bridge:NAME`."""
+    """libvirt network of machines whose template names none, `bridge:NAME`, or `user`: none, with ssh
+    forwarded from the host's loopback."""
     bridges: tuple[str, ...] = ()
     """Bridges of the host that templates may name as `bridge:NAME`."""
     make_networks: str = ""
@@ -106,6 +107,8 @@ class LibvirtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
                 raise ValueError(f"`{field}` is one of {', '.join(word or '(nothing)' for word in known)}")
         if re.fullmatch(r"qemu(\+[a-z]+)?://[^\s/]*/(system|session)(\?\S*)?", self.uri) is None:
             raise ValueError("`uri` is like qemu:///system, qemu:///session or qemu+ssh://USER@HOST/system")
+        if self.network == "user" and not self.uri.startswith(("qemu:///", "qemu+unix:///")):
+            raise ValueError("with `network` user machines are reached from the host itself alone")
         for name in (self.pool, self.network, self.image_pool, *self.images):
             if not name.isprintable() or "/" in name or name.startswith("-"):
                 raise ValueError(f"{name!r} is no name of a pool, network or image")

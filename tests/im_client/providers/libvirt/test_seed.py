@@ -11,7 +11,7 @@ from im_client.plan.model import Spec, SpecVolume
 from im_client.providers.base import MachineRequest
 from im_client.providers.libvirt.fat import SIZE_BYTES, fat_image
 from im_client.providers.libvirt.marks import Card
-from im_client.providers.libvirt.seed import seed_image, without_secret
+from im_client.providers.libvirt.seed import has_read_seed, seed_image, without_secret
 from im_client.remote.hostkeys import new_host_key
 from infracore.errors import InvalidUsage
 
@@ -108,3 +108,19 @@ def test_the_secret_can_be_taken_out_and_all_else_stays(user_data: str) -> None:
         kept = json.loads(after["user-data"].partition(b"\n")[2])
         assert kept["ssh_keys"]["ed25519_private"].strip() == ""
         assert kept["ssh_keys"]["ed25519_public"] == key.public
+
+
+@pytest.mark.parametrize(
+    ("console", "is_past"),
+    [
+        ("", False),
+        ("cloud-init[413]: Cloud-init v. 22.4.2 running 'init-local' at Mon", False),
+        ("cloud-init[413]: Cloud-init v. 22.4.2 running 'init' at Mon", False),
+        ("cloud-init[479]: Cloud-init v. 22.4.2 running 'modules:config' at Mon", True),
+        ("Cloud-init v. 25.1.4-0ubuntu1 finished at Mon", True),
+        ("-----BEGIN SSH HOST KEY KEYS-----\nssh-ed25519 AAAAthis root@web", True),
+    ],
+)
+def test_the_console_shows_when_the_seed_was_read(console: str, is_past: bool) -> None:
+    assert has_read_seed(console, "ssh-ed25519 AAAAthis") is is_past
+    assert has_read_seed(console, "") is (is_past and "AAAA" not in console)

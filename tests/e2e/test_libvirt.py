@@ -54,8 +54,14 @@ providers:
   libvirt:
     uri: "{host.uri}"
     images:
-      debian-12: {{path: {image.disk}, kernel: {image.kernel}, initrd: {image.initrd}, user: root}}
+      debian-12:
+        path: {image.disk}
+        kernel: {image.kernel}
+        initrd: {image.initrd}
+        cmdline: root=LABEL=root rw console=ttyS0 net.ifnames=0 mitigations=off ds=nocloud
+        user: root
 timeouts: {{create_s: 900, reachable_s: 1500}}
+ansible: {{connect_timeout_s: 300}}
 """)
     return InsideIm(tmp_path, host)
 

@@ -4,9 +4,7 @@ Nothing of it is seen outside but its socket: not its bridges, not its firewall 
 its first process, and all its machines with it. Machines are reached from inside: `Libvirt.inside(argv)`.
 """
 
-import os
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +34,7 @@ unix_sock_dir = "{folder}/sock"
 # The shell is the first process: it reaps what libvirtd leaves, without which its probing of QEMU takes minutes.
 _UP = """
 set -e
-for pair in run:/run/libvirt etc:/etc/libvirt lib:/var/lib/libvirt cache:/var/cache/libvirt log:/var/log/libvirt; do
+for pair in run:/run etc:/etc/libvirt lib:/var/lib/libvirt cache:/var/cache/libvirt log:/var/log/libvirt; do
     mkdir -p "${pair#*:}"
     mount --bind "{folder}/${pair%%:*}" "${pair#*:}"
 done
@@ -86,7 +84,18 @@ def libvirt(folder: Path) -> Iterator[Libvirt]:
         (folder / name).mkdir()
     (folder / "etc" / "qemu.conf").write_text(_QEMU_CONF)
     (folder / "etc" / "libvirtd.conf").write_text(_CONF.replace("{folder}", str(folder)))
-    spaces = ["unshare", "--mount", "--propagation=private", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    spaces = [
+        "setpriv",
+        "--pdeathsig=KILL",
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]
     with daemon([*spaces, "sh", "-c", _UP.replace("{folder}", str(folder))], folder) as process:
         opened = Libvirt(folder, process.process.pid)
         process.wait_for(opened.answers)
@@ -96,18 +105,3 @@ def libvirt(folder: Path) -> Iterator[Libvirt]:
             opened.virsh("net-define", "/dev/stdin", stdin=_NETWORK.format(name=name, net=net))
             opened.virsh("net-start", name)
         yield opened
-
-
-def serve(folder: Path) -> None:
-    """Run one until standard input ends: `python -m tests.rigs.libvirt FOLDER`."""
-    with libvirt(folder) as opened:
-        print(opened.uri, " ".join(opened.inside([])), flush=True)
-        while os.read(0, 1024):
-            threading.Event().wait(0)
-
-
-if __name__ == "__main__":
-    import sys
-
-    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
-    serve(Path(sys.argv[1]))

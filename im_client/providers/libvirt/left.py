@@ -17,20 +17,25 @@ class Left:
         self._host = host
 
     def things(self, infrastructure: str | None) -> Sequence[Thing]:
-        """List them. A reservation's infrastructure is unknown once its domain is gone."""
+        """List them. A reservation's infrastructure is told by the volumes of the same machine, where there are any."""
         domains = self._host.domains.all()
         tokens = {domain.mark.token for domain in domains}
         found = []
+        homes: dict[str, str] = {}
+        self._host.storage.refresh()  # consoles are written by others
         for name in self._host.storage.names():
             parts = name.split(".")
             if parts[0] == "imc" and len(parts) >= 5 and parts[2] not in tokens:
                 found.append(Thing(name, "volume", name, parts[1], parts[2]))
+                homes[parts[2]] = parts[1]
         networks = self._host.networks.all()
         for network in networks:
             for mac, lease, address in network.hosts:
                 token = lease.removeprefix(LEASE).rpartition("-")[0]
                 if lease.startswith(LEASE) and token not in tokens:
-                    found.append(Thing(f"{network.name} {mac}", "DHCP reservation", address, "", token))
+                    found.append(
+                        Thing(f"{network.name} {mac}", "DHCP reservation", address, homes.get(token, ""), token)
+                    )
         for network in networks:
             if network.infrastructure:
                 users = [d.uuid for d in domains if any(card.source == network.name for card in d.mark.cards)]

@@ -27,6 +27,10 @@ class Storage:
         lines = self._virsh("vol-list", f"--pool={self.pool}").splitlines()
         return [line.split()[0] for line in lines if line.strip()]
 
+    def refresh(self) -> None:
+        """Have the host look at the pool's folder anew: for what other programs have written there."""
+        self._virsh("pool-refresh", f"--pool={self.pool}")
+
     def folder(self) -> str:
         """Return the pool's folder on the host.
 
@@ -127,7 +131,7 @@ class Storage:
 
     def tail(self, name: str) -> bytes:
         """Return the end of a file in the pool's folder that another program writes; b"" where there is none."""
-        self._virsh("pool-refresh", f"--pool={self.pool}")
+        self.refresh()
         try:
             offset = max(0, self.size(name) - _CONSOLE_BYTES)
             with tempfile.TemporaryDirectory() as folder:
@@ -147,7 +151,7 @@ class Storage:
 
     def remove_all(self, prefix: str) -> None:
         """Remove all whose names begin so, files that another program has written too."""
-        self._virsh("pool-refresh", f"--pool={self.pool}")
+        self.refresh()
         for name in self.names():
             if name.startswith(prefix):
                 self.remove(name)

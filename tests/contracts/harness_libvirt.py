@@ -29,14 +29,14 @@ print("made", flush=True)
 _KILL_AFTER_S = (0.1, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2)
 
 
-def tiny_disk(folder: Path) -> Path:
+def tiny_disk(folder: Path, block: int = 1024) -> Path:
     """Make a file system with a secret and nothing to boot from."""
-    tree = folder / "tree"
+    tree = folder / f"tree-{block}"
     (tree / "etc" / "ssh").mkdir(parents=True)
     (tree / "etc" / "os-release").write_text("ID=tiny\n")
     (tree / "etc" / "ssh" / "ssh_host_ed25519_key").write_text("a secret of this machine\n")
-    disk = folder / "tiny.raw"
-    words = ["mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", str(tree), str(disk), "16M"]
+    disk = folder / ("tiny.raw" if block == 1024 else f"tiny-{block}.raw")
+    words = ["mke2fs", "-q", "-b", str(block), "-t", "ext4", "-L", "root", "-d", str(tree), str(disk), "16M"]
     subprocess.run(words, check=True, env={**os.environ, "PATH": f"{os.environ['PATH']}:/sbin:/usr/sbin"})
     return disk
 

@@ -2,13 +2,14 @@
 
 `python -m im_client.providers.libvirt.scrub_disk FILE` with further patterns on stdin, a JSON list. It runs in a mount
 namespace of its own, which takes mount and loop device with it however it ends. Nothing of the disk is run: it is
-mounted without devices, set-user-id files and programs. Freed blocks are discarded: what was removed is not in them.
+mounted without devices, set-user-id files and programs. Free blocks are emptied: what was removed is not in them.
 """
 
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ from infracore.process import run
 __all__ = ["partitions", "scrubbed"]
 
 _LIMIT_S: Final = 1800.0
+_DISCARDED_BYTES: Final = 4096
+"""The least that a loop device on a file discards. Only file systems below 512 MB have smaller blocks."""
 _SYSTEMS: Final = ("ext4", "ext3", "xfs", "btrfs")
 
 
@@ -65,13 +68,32 @@ def main(argv: Sequence[str]) -> int:
             try:
                 if Path(folder, "etc").is_dir() and not Path(folder, "etc").is_symlink():
                     done = scrub(Path(folder), further)
-                    run(["fstrim", folder], timeout_s=_LIMIT_S)
+                    _empty_free_blocks(Path(folder))
                     sys.stdout.write(msgspec.json.encode(done).decode())
                     return 0
             finally:
                 run(["umount", folder], timeout_s=300)
     sys.stderr.write(f"no root file system is found in {disk.name}\n")
     return 3
+
+
+def _empty_free_blocks(folder: Path) -> None:
+    """Discard what is free; small blocks, which a loop device does not discard, are written over before."""
+    run(["sync", "--file-system", folder], timeout_s=_LIMIT_S)  # what was removed just now is free only then
+    if os.statvfs(folder).f_bsize < _DISCARDED_BYTES:
+        filler = folder / ".im-clues-zero"
+        fd = os.open(filler, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            for size in (1 << 20, 512):
+                with suppress(OSError):  # the file system is full, as it shall be
+                    while os.write(fd, bytes(size)):
+                        pass
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+            filler.unlink()
+        run(["sync", "--file-system", folder], timeout_s=_LIMIT_S)
+    run(["fstrim", folder], timeout_s=_LIMIT_S)
 
 
 if __name__ == "__main__":

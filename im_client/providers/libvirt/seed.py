@@ -64,7 +64,7 @@ def _disks(volumes: Sequence[SpecVolume]) -> dict[str, object]:
         return {}
     return {
         "fs_setup": [
-            {"device": device, "filesystem": volume.fs_type, "label": None, "partition": "none", "overwrite": False}
+            {"device": device, "filesystem": volume.fs_type, "partition": "none", "overwrite": False}
             for device, volume in mounted
         ],
         "mounts": [[device, volume.mount_path, volume.fs_type, "defaults,nofail"] for device, volume in mounted],

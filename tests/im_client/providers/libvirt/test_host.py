@@ -10,6 +10,7 @@ import pytest
 
 from im_client.plan.model import Phase, Spec, SpecInterface, SpecVolume
 from im_client.providers.base import Instance, MachineRequest
+from im_client.providers.images import ImageRequest
 from im_client.providers.libvirt.provider import LibvirtProvider
 from im_client.providers.libvirt.settings import LibvirtSettings
 from im_client.providers.registry import decode_settings
@@ -137,6 +138,29 @@ def test_a_stopped_machine_gets_other_cpus_and_memory(host: Libvirt) -> None:
     assert (again.spec["num_cpus"], again.spec["mem_bytes"]) == (2, 96 * MIB)
     assert again.private_address == machine.private_address
     provider.delete(machine.provider_id)
+
+
+@pytest.mark.parametrize("block", [1024, 4096])
+def test_what_is_secret_is_in_no_byte_of_a_golden_image(host: Libvirt, tmp_path: Path, block: int) -> None:
+    provider = _open(host, images={"tiny": {"path": str(tiny_disk(tmp_path, block)), "user": "admin"}})
+    machine = _make(provider)
+    provider.stop(machine.provider_id)
+    while provider.get(machine.provider_id).phase is not Phase.STOPPED:
+        pass
+    saved = provider.save_image(ImageRequest("kept", machine.provider_id, "inf", "node", "workers", 1.0))
+    secret = b"a secret of this machine"
+    assert all(secret in disk.read_bytes() for disk in host.pool.glob("imc.base.tiny-*.raw"))
+    assert (saved.removed, saved.system) == (1, "tiny")
+    kept = host.pool / "imc.golden.kept.qcow2"
+    assert secret not in kept.read_bytes()
+    assert provider.check_image("kept") == ""
+    with kept.open("r+b") as file:
+        file.seek(300_000)
+        file.write(b"another")
+    assert "changed" in provider.check_image("kept")
+    provider.delete_image("kept")
+    provider.delete(machine.provider_id)
+    assert _left(host) == []
 
 
 def test_qemus_own_network_needs_none_of_libvirt(host: Libvirt) -> None:

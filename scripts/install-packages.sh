@@ -71,6 +71,9 @@ if command -v systemctl >/dev/null; then
                 $as_root systemctl disable --quiet libvirtd.service libvirtd.socket libvirtd-ro.socket \
                     libvirtd-admin.socket virtlogd.socket virtlockd.socket libvirt-guests.service 2>/dev/null || true ;;
             postgresql) $as_root systemctl disable --quiet postgresql.service 2>/dev/null || true ;;
+            rabbitmq-server) $as_root systemctl disable --quiet rabbitmq-server.service 2>/dev/null || true ;;
+            erlang-base) $as_root systemctl disable --quiet epmd.service epmd.socket 2>/dev/null || true ;;
+            open-iscsi) $as_root systemctl disable --quiet open-iscsi.service iscsid.socket 2>/dev/null || true ;;
             munge) $as_root systemctl disable --quiet munge.service 2>/dev/null || true ;;
             apt-cacher-ng) $as_root systemctl disable --quiet apt-cacher-ng.service 2>/dev/null || true ;;
         esac

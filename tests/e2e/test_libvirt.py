@@ -61,7 +61,7 @@ providers:
         cmdline: root=LABEL=root rw console=ttyS0 net.ifnames=0 mitigations=off ds=nocloud
         user: root
 timeouts: {{create_s: 900, reachable_s: 1500}}
-ansible: {{connect_timeout_s: 300}}
+ansible: {{connect_timeout_s: 300, roles_path: ["{SITE}/roles"]}}
 """)
     return InsideIm(tmp_path, host)
 

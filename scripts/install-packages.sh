@@ -67,7 +67,13 @@ if command -v systemctl >/dev/null; then
             openipmi) $as_root systemctl disable --quiet openipmi.service 2>/dev/null || true ;;
             slurm-wlm) $as_root systemctl disable --quiet slurmctld.service slurmd.service 2>/dev/null || true ;;
             slurmrestd) $as_root systemctl disable --quiet slurmrestd.service 2>/dev/null || true ;;
+            libvirt-daemon-system)
+                $as_root systemctl disable --quiet libvirtd.service libvirtd.socket libvirtd-ro.socket \
+                    libvirtd-admin.socket virtlogd.socket virtlockd.socket libvirt-guests.service 2>/dev/null || true ;;
             postgresql) $as_root systemctl disable --quiet postgresql.service 2>/dev/null || true ;;
+            rabbitmq-server) $as_root systemctl disable --quiet rabbitmq-server.service 2>/dev/null || true ;;
+            erlang-base) $as_root systemctl disable --quiet epmd.service epmd.socket 2>/dev/null || true ;;
+            open-iscsi) $as_root systemctl disable --quiet open-iscsi.service iscsid.socket 2>/dev/null || true ;;
             munge) $as_root systemctl disable --quiet munge.service 2>/dev/null || true ;;
             apt-cacher-ng) $as_root systemctl disable --quiet apt-cacher-ng.service 2>/dev/null || true ;;
         esac

@@ -71,6 +71,9 @@ class _Kept:
 class CloudProvider:
     """The provider. Safe under threads."""
 
+    looks_at_once = 1
+    """How many looks at an infrastructure's machines go on at once; who asks meanwhile shares the next."""
+
     def __init__(self, cloud: Cloud, settings: CloudSettings, clock: Clock | None = None) -> None:
         self.name = cloud.kind
         self._cloud = cloud
@@ -295,6 +298,11 @@ class CloudProvider:
         servers = self._call(lambda: self._cloud.servers(infrastructure))
         return [self._noted(server) for server in servers if server.token]
 
+    def _several(self, infrastructure: str, ids: Sequence[str]) -> Sequence[Server]:
+        """Look at some machines of an infrastructure, or at all of them, by one request."""
+        del ids
+        return self._servers(infrastructure)
+
     def _noted(self, server: Server) -> Server:
         with self._lock:
             self._homes[server.id] = server.infrastructure
@@ -306,7 +314,9 @@ class CloudProvider:
             looks = self._looks.get(home) if home is not None else None
             if home is not None and looks is None:
                 looks = self._looks[home] = Looks(
-                    lambda one: self._call(lambda: self._cloud.server(one)), lambda: self._servers(home)
+                    lambda one: self._call(lambda: self._cloud.server(one)),
+                    lambda ids: self._several(home, ids),
+                    self.looks_at_once,
                 )
         if looks is None:
             return self._noted(self._call(lambda: self._cloud.server(server_id)))

@@ -30,6 +30,8 @@ __all__ = ["Ec2"]
 
 _ABSENT: Final = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
 _TERMINATED: Final = (*_ABSENT, "InvalidNetworkInterfaceID.NotFound")  # moto 5.2 says so the second time
+_MOST_IDS: Final = 200
+"""Values that EC2 takes in a filter."""
 _UNLISTED_S: Final = 30.0
 """How long a machine that was made may be missing from what EC2 lists ("Eventual consistency", EC2 API reference)."""
 _STOPPED_S: Final = 180.0
@@ -143,7 +145,15 @@ class Ec2:
 
     def servers(self, infrastructure: str | None) -> Sequence[Server]:
         """List the machines that are there, and those that were made a moment ago."""
-        filters = marked(infrastructure)
+        return self._listed(infrastructure, marked(infrastructure))
+
+    def some_servers(self, infrastructure: str, ids: Sequence[str]) -> Sequence[Server]:
+        """List some of an infrastructure's machines."""
+        if len(ids) > _MOST_IDS:
+            return self.servers(infrastructure)
+        return self._listed(infrastructure, [{"Name": "instance-id", "Values": list(ids)}])
+
+    def _listed(self, infrastructure: str | None, filters: list[dict[str, Any]]) -> Sequence[Server]:
         listed = self.client.every("describe_instances", "Reservations", Filters=filters, MaxResults=1000)
         told = [one for reservation in listed for one in reservation["Instances"]]
         found = {one["InstanceId"]: one for one in told}

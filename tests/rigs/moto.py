@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,20 +80,30 @@ def moto() -> Iterator[Moto]:
     """Run it."""
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # 1,300 images would take seconds
     import boto3.session
-    from moto.server import ThreadedMotoServer
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
+    app, one = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def alone(environ: Any, start_response: Any) -> list[bytes]:
+        """moto 5.2 is not safe under threads: two machines at once may get no address."""
+        with one:
+            return list(app(environ, start_response))
+
+    server = make_server("127.0.0.1", 0, alone, threaded=True, request_handler=MotoRequestHandler)
+    thread = threading.Thread(target=server.serve_forever, name="moto", daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
     try:
         session = boto3.session.Session("testing", "testing", region_name=REGION)
         running = Moto(url, session.client("ec2", endpoint_url=url))
         running.reset()
         yield running
     finally:
-        server.stop()
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 if __name__ == "__main__":

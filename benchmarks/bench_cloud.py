@@ -106,7 +106,8 @@ def bare(url: str, count: int) -> None:
     ec2.import_key_pair(KeyName="bench", PublicKeyMaterial=KEY.encode())
 
     def machine(number: int) -> str:
-        tags = [{"Key": "Name", "Value": f"bench-{number}"}, {"Key": "bench", "Value": "yes"}]
+        words = {"Name": f"bench-{number}", "mark": "b" * 36, "token": "t" * 20, "name": "bench", "user": "admin"}
+        tags = [{"Key": key, "Value": value} for key, value in words.items()]
         card = {"DeviceIndex": 0, "SubnetId": subnet["SubnetId"], "Groups": groups, "AssociatePublicIpAddress": True}
         made = ec2.run_instances(
             ImageId=image,
@@ -114,9 +115,16 @@ def bare(url: str, count: int) -> None:
             MinCount=1,
             MaxCount=1,
             KeyName="bench",
-            UserData="#cloud-config",
+            UserData="#cloud-config\n" + "x" * 500,
+            ClientToken=f"{os.getpid()}-{number}",
+            MetadataOptions={"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
+            BlockDeviceMappings=[
+                {"DeviceName": "/dev/sda1", "Ebs": {"DeleteOnTermination": True, "VolumeType": "gp3", "VolumeSize": 15}}
+            ],
             NetworkInterfaces=[card],
-            TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
+            TagSpecifications=[
+                {"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume", "network-interface")
+            ],
         )
         ident = str(made["Instances"][0]["InstanceId"])
         ec2.describe_instances(InstanceIds=[ident])

@@ -110,10 +110,8 @@ def from_environment(environ: Mapping[str, str]) -> tuple[Given, ...]:
 class Tokens:
     """The token of one account. Safe under threads."""
 
-    def __init__(
-        self, sources: Sequence[Source], clock: Clock, accept: Callable[[Claims], None] = lambda claims: None
-    ) -> None:
-        """`accept` raises where a token is for somebody or something else; no other source is asked then."""
+    def __init__(self, sources: Sequence[Source], clock: Clock, accept: Callable[[Claims], None] | None = None) -> None:
+        """`accept` raises an InfraError where a token is of no use: the next source is asked then."""
         self._sources = tuple(sources)
         self._clock = clock
         self._accept = accept
@@ -136,10 +134,9 @@ class Tokens:
             Unauthorised: no source has one; the message says of each why.
         """
         with self._lock:
-            if self._token is None or self._left(self._claims) < _AHEAD_S:
-                self._take()
-            assert self._token is not None
-            return self._token
+            if self._token is not None and self._left(self._claims) >= _AHEAD_S:
+                return self._token
+            return self._take()
 
     def renew(self) -> bool:
         """Get another token in place of the one that was refused; False where no source has another."""
@@ -157,8 +154,8 @@ class Tokens:
             self._renewed_at = self._clock.monotonic()
             return True
 
-    def _take(self) -> None:
-        """Take the first token that lives long, else the one that lives longest."""
+    def _take(self) -> Secret:
+        """Take and return the first token that lives long, else the one that lives longest."""
         lacks: list[str] = []
         best: tuple[float, Secret, Claims] | None = None
         if self._token is not None and self._left(self._claims) > 0:
@@ -167,6 +164,8 @@ class Tokens:
             try:
                 token = source.ask(_AHEAD_S)
                 claims = read_claims(token)
+                if self._accept is not None:
+                    self._accept(claims)
             except InfraError as error:
                 lacks.append(f"{source.what}: {error.message}")
                 continue
@@ -182,10 +181,10 @@ class Tokens:
         if best is None:
             raise Unauthorised(
                 f"there is no access token: {'; '.join(lacks) or 'none was given'}",
-                "a token in the auth line, oidc-agent (oidc_account), token_file, OIDC_ACCESS_TOKEN, or a refresh token",
+                "give one: in the auth line, by oidc-agent, token_file, OIDC_ACCESS_TOKEN or a refresh token",
             )
-        self._accept(best[2])
-        self._token, self._claims = best[1], best[2]
+        _, self._token, self._claims = best
+        return self._token
 
     def _left(self, claims: Claims) -> float:
         return float("inf") if claims.expires_at is None else claims.expires_at - self._clock.now()

@@ -93,7 +93,9 @@ def of_vo(sites: Iterable[Site], vo: str) -> tuple[Site, ...]:
     known = list(sites)
     found = tuple(site for site in known if site.projects.get(vo))
     if not found:
-        raise _no_vo(f"no site of the Federated Cloud supports the VO {vo!r}", vo, [v for s in known for v in s.projects])
+        raise _no_vo(
+            f"no site of the Federated Cloud supports the VO {vo!r}", vo, [v for s in known for v in s.projects]
+        )
     return found
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Api", "Service"]
 
 Service = Literal["compute", "network", "image", "block-storage"]
-Query = Mapping[str, str | int]
+Query = Mapping[str, str | int | list[str]]
 
 _T = TypeVar("_T")
 _VERSIONS: Final[Mapping[str, str]] = {"compute": "2", "network": "2", "image": "2", "block-storage": "3"}
@@ -61,7 +61,7 @@ class Api:
     def all(self, service: Service, path: str, key: str, query: Query | None = None) -> list[dict[str, Any]]:
         """List, page by page."""
         found: list[dict[str, Any]] = []
-        marker: dict[str, str | int] = {}
+        marker: dict[str, str] = {}
         for _ in range(_MOST_PAGES):
             answer = self.get(service, path, {**(query or {}), **marker})
             items = answer.get(key)
@@ -69,7 +69,7 @@ class Api:
                 raise Transient(f"GET {service} {path} at {self._place}: the answer has no list {key}", _SDK_HINT)
             found += items
             links = answer.get(f"{key}_links") or ()
-            is_more = "next" in answer or any(isinstance(l, dict) and l.get("rel") == "next" for l in links)
+            is_more = "next" in answer or any(isinstance(link, dict) and link.get("rel") == "next" for link in links)
             last = str(items[-1].get("id", "")) if items else ""
             if not is_more or not last or last == marker.get("marker"):
                 return found

@@ -37,9 +37,9 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, what: str, pla
     """Return the error for an answer of 400 and more. `what` says what was asked: `POST compute /servers`."""
     kind, words = _said(body)
     text = f"{what} at {place}: {words or 'no reason given'} ({status})"
-    if status in {408, 429} or status >= 500 and status != 501:
+    if status in {408, 429} or (status >= 500 and status != 501):
         return Transient(text, "the cloud is busy or broken: try again later", retry_after_s(headers))
-    if kind in _NO_ADDRESS or status in {400, 404, 409} and _NO_ADDRESS_TEXT.search(words):
+    if kind in _NO_ADDRESS or (status in {400, 404, 409} and _NO_ADDRESS_TEXT.search(words)):
         return NoCapacity(text, "release addresses, or use another network or pool")
     if status in {403, 409, 413} and (kind == "OverQuota" or _QUOTA.search(words)):
         return QuotaExceeded(text, "delete what is not needed, ask for more quota, or use another cloud")
@@ -49,7 +49,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, what: str, pla
         return Unauthorised(text, "the credentials are wrong or have expired")
     if status == 403:
         return Unauthorised(text, "the account may not do this: ask for the role, or use another project")
-    if status == 404 or status == 400 and _ABSENT.search(words):
+    if status == 404 or (status == 400 and _ABSENT.search(words)):
         return NotFound(text)
     if status == 409:
         return Conflict(text, "look again: something changed it meanwhile, or uses it")

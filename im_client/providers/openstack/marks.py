@@ -11,12 +11,26 @@ from typing import Any, Final
 
 from im_client.providers.cloud.base import MARK, NAME_MARK, TOKEN_MARK
 
-__all__ = ["IMAGE_MARK", "OURS", "POOL_MARK", "Mark", "described", "digest", "name_of", "named_for", "read", "tag", "tags"]
+__all__ = [
+    "IMAGE_MARK",
+    "OURS",
+    "POOL_MARK",
+    "Mark",
+    "described",
+    "digest",
+    "name_of",
+    "named_for",
+    "read",
+    "tag",
+    "tags",
+]
 
 OURS: Final = "im-clues"
 """The tag of every machine of ours, and how names of what has no description begin."""
 POOL_MARK: Final = "im-clues-pool"
 """On a machine that is to have a floating IP: the external network that it is from."""
+SERVER_MARK: Final = "im-clues-server"
+"""On a floating IP: the id of the machine that it is for."""
 IMAGE_MARK: Final = "im-clues-image"
 """On a machine that started from a golden image: its id."""
 
@@ -28,11 +42,12 @@ class Mark:
     infrastructure: str
     token: str = ""
     name: str = ""
+    server: str = ""
 
 
-def described(infrastructure: str, token: str = "", name: str = "") -> str:
+def described(infrastructure: str, token: str = "", name: str = "", server: str = "") -> str:
     """Return the description of something that is ours."""
-    words = {MARK: infrastructure, TOKEN_MARK: token, NAME_MARK: name}
+    words = {MARK: infrastructure, TOKEN_MARK: token, NAME_MARK: name, SERVER_MARK: server}
     return " ".join(f"{key}={value}" for key, value in words.items() if value)
 
 
@@ -40,17 +55,18 @@ def read(thing: Mapping[str, Any]) -> Mark | None:
     """Return the mark of something that has a description; None: it is not ours."""
     words = dict(word.partition("=")[::2] for word in str(thing.get("description") or "").split())
     infrastructure = words.get(MARK, "")
-    return Mark(infrastructure, words.get(TOKEN_MARK, ""), words.get(NAME_MARK, "")) if infrastructure else None
+    rest = (words.get(key, "") for key in (TOKEN_MARK, NAME_MARK, SERVER_MARK))
+    return Mark(infrastructure, *rest) if infrastructure else None
 
 
 def named_for(infrastructure: str, what: str) -> str:
-    """Return the name of something that has no description: `im-clues.INFRASTRUCTURE.WHAT`."""
-    return f"{OURS}.{infrastructure}.{what}"
+    """Return the name of something that machines share: `im-clues_INFRASTRUCTURE_WHAT`; Nova allows no other sign."""
+    return f"{OURS}_{infrastructure}_{what}"
 
 
 def name_of(name: str) -> str:
     """Return the infrastructure of a thing with such a name, "" where it is not ours."""
-    words = name.split(".")
+    words = name.split("_", 2)
     return words[1] if len(words) == 3 and words[0] == OURS else ""
 
 

@@ -106,7 +106,8 @@ def connect_by_name(settings: OpenStackSettings, environ: Mapping[str, str]) -> 
         config = OpenStackConfig(config_files=_clouds_files(environ))
         if cloud and cloud not in config.get_cloud_names():
             raise Misconfigured(
-                f"clouds.yaml has no cloud {cloud!r}", f"it has: {', '.join(sorted(config.get_cloud_names())) or 'none'}"
+                f"clouds.yaml has no cloud {cloud!r}",
+                f"it has: {', '.join(sorted(config.get_cloud_names())) or 'none'}",
             )
         return _one(config, settings, cloud=cloud or None, region_name=settings.region or None)
 
@@ -147,8 +148,7 @@ def _token(said: Mapping[str, str], settings: OpenStackSettings) -> dict[str, st
     token = said.get("password", "")
     if settings.token_file:
         token = private_text(str(Path(settings.token_file)), "file of the access token").strip()
-    login = {"identity_provider": said["username"], "protocol": said["tenant"], "access_token": token}
-    return login
+    return {"identity_provider": said["username"], "protocol": said["tenant"], "access_token": token}
 
 
 def _federated(

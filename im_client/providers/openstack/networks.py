@@ -226,7 +226,7 @@ class _Chooser:
         inner = [card.net for card in cards if card.net is not None]
         if pool is not None and len(inner) == len(cards) and not any(net.outside or not net.is_own for net in inner):
             raise Unsupported(
-                f"the network {inner[0].name} at {self.place} has no router, so no floating IP of {pool.name} reaches it",
+                f"the network {inner[0].name} at {self.place} has no router to {pool.name}: no floating IP reaches it",
                 "name a network that has one, or leave the public network out",
             )
         bare = ", ".join(net.name for net in inner if not net.is_guarded)

@@ -1,12 +1,13 @@
 """A real OpenStack control plane on loopback: started, seeded, handed out, stopped."""
 
+import json
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
@@ -23,6 +24,7 @@ __all__ = ["OpenStack", "openstack"]
 
 _ADMIN_PASSWORD = "loopback-admin"
 _PREFIX = "im-openstack-"
+_FACTS = "rig.json"
 _LAST = ("rabbit", "mysql")
 
 
@@ -37,7 +39,7 @@ class OpenStack:
     credential_secret: str
     issuer_url: str
     """Where access tokens of members of `vos` come from; identity provider egi.eu, protocol openid."""
-    vos: tuple[str, ...] = VOS
+    vos: Sequence[str] = VOS
     user: str = "demo"
     password: str = seed.PASSWORD
 
@@ -63,7 +65,13 @@ class OpenStack:
 
 @contextmanager
 def openstack() -> Iterator[OpenStack]:
-    """Run one in a folder of its own, which is gone afterwards; ends those that a killed run has left."""
+    """Run one in a folder of its own, which is gone afterwards; ends those that a killed run has left.
+
+    Where IM_CLUES_OPENSTACK names the folder of one that runs (`python -m tests.rigs.openstack`), it is that one.
+    """
+    if running := os.environ.get("IM_CLUES_OPENSTACK"):
+        yield OpenStack(**{**json.loads((Path(running) / _FACTS).read_text()), "folder": Path(running)})
+        return
     for stale in end_stale():
         if stale.name.startswith(_PREFIX):
             shutil.rmtree(stale, ignore_errors=True)
@@ -122,6 +130,7 @@ def _start(places: Places, processes: Processes, made: Issuer) -> OpenStack:
     credential = demo.make("identity", path, application_credential=key)
     cloud = OpenStack(places.folder, places.identity, credential["id"], credential["secret"], made.url)
     _write_clouds(cloud)
+    (cloud.folder / _FACTS).write_text(json.dumps({**asdict(cloud), "folder": str(cloud.folder)}))
     wait_until(lambda: _is_ready(admin), "the services are up", 120)
     return cloud
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from tests.rigs.process import wait_until
 
-__all__ = ["Processes", "end_stale", "memory_bytes"]
+__all__ = ["Processes", "end_stale", "listening", "memory_bytes", "rig_ids"]
 
 _MARK = "IM_CLUES_RIG"  # its value: the owner's process id, when the owner began, the rig's folder
 _GRACE_S = 10
@@ -107,6 +108,28 @@ def memory_bytes(pids: set[int]) -> int:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
     return total
+
+
+def rig_ids(folder: Path) -> set[int]:
+    """Return the processes of the rig in a folder, whoever owns it."""
+    return {pid for pid, mark in _marked().items() if mark.split(":", 2)[2] == str(folder)}
+
+
+def listening(pids: set[int]) -> set[tuple[str, int]]:
+    """Return the addresses and ports at which processes wait for connections."""
+    sockets = set()
+    for pid in pids:
+        with suppress(OSError):
+            sockets |= {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    found = set()
+    for family, file in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
+        for line in Path(f"/proc/net/{file}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:  # 0A is LISTEN
+                number, _, port = fields[1].partition(":")
+                words = [bytes.fromhex(number)[at : at + 4][::-1] for at in range(0, len(number) // 2, 4)]
+                found.add((socket.inet_ntop(family, b"".join(words)), int(port, 16)))
+    return found
 
 
 def _marked() -> dict[int, str]:

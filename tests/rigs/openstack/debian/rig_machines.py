@@ -7,7 +7,7 @@ import io
 import time
 
 from nova import exception
-from nova.compute import power_state, task_states
+from nova.compute import power_state
 from nova.image import glance
 from nova.virt import fake
 
@@ -38,9 +38,6 @@ class RigDriver(fake.FakeDriver):
 
     def snapshot(self, context, instance, image_id, update_task_state):
         super().snapshot(context, instance, image_id, update_task_state)
-        update_task_state(
-            task_state=task_states.IMAGE_UPLOADING, expected_state=task_states.IMAGE_PENDING_UPLOAD
-        )
         formats = {"disk_format": "raw", "container_format": "bare"}
         glance.API().update(context, image_id, formats, data=io.BytesIO(bytes(4096)))
 

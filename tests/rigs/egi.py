@@ -1,14 +1,17 @@
-"""EGI's services on loopback, one process, plain HTTP: Check-in, the information service, dynamic DNS, and a Keystone.
+"""EGI's services on loopback, one process, plain HTTP: Check-in, information service, dynamic DNS, a Keystone.
 
 They answer as the originals' own code and documentation say (EGI-Federation/cloud-info-api, IISAS/nsupdate.info,
-docs.egi.eu; Check-in is a Keycloak). Tokens are signed and checked. The Keystone knows federated login, projects and a
-catalog, and nothing behind it: machines are made in tests/openstack with a real one.
+docs.egi.eu; Check-in is a Keycloak). Tokens are signed and checked. The Keystone knows federated login and projects;
+what is behind it is the test's: a small cloud (`Egi.login`). At a real Keystone: tests/openstack.
 """
 
 import base64
+import copy
+import functools
 import json
 import re
 import secrets
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,9 +46,10 @@ _SUPPORTED: Final[Mapping[str, list[str]]] = {
 class Egi:
     """The services, and what they know. Tests change it as they like."""
 
-    def __init__(self, base: str, folder: Path) -> None:
+    def __init__(self, base: str) -> None:
         self.base = base
-        self.issuer = Issuer(f"{base}{REALM}", folder / "issuer.pem")
+        self.issuer = copy.copy(_issuer())
+        self.issuer.url = f"{base}{REALM}"
         self.asked: list[str] = []
         """Paths of all requests, with their queries."""
         self.status: dict[str, int] = {}
@@ -71,7 +75,9 @@ class Egi:
         self.hosts: dict[str, dict[str, Any]] = {}
         """Names of the dynamic DNS, with owner and secret."""
         self.unscoped: dict[str, tuple[str, ...]] = {}
-        """Keystone's tokens -> VOs."""
+        """Keystone's tokens for nothing yet -> VOs."""
+        self.login: Callable[[], tuple[str, dict[str, Any]]] = lambda: (secrets.token_hex(16), {"token": {}})
+        """Makes a token for a project, with a catalog of what is behind."""
 
     @property
     def keystone(self) -> str:
@@ -100,12 +106,19 @@ class Egi:
             return None
 
 
+@functools.cache
+def _issuer() -> Issuer:
+    """Make a key once a run; that takes a while."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Issuer("", Path(folder) / "issuer.pem")
+
+
 @contextmanager
-def egi(folder: Path) -> Iterator[Egi]:
+def egi() -> Iterator[Egi]:
     """Run them in threads."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
-    made = Egi(f"http://127.0.0.1:{server.server_address[1]}", folder)
+    made = Egi(f"http://127.0.0.1:{server.server_address[1]}")
     server.egi = made  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, name="egi", daemon=True)
     thread.start()
@@ -294,8 +307,8 @@ class _Handler(BaseHTTPRequestHandler):
             "issued_at": "2026-01-01T00:00:00.000000Z",
         }
         if project:
-            said |= {"project": {"id": project, "name": "p", "domain": {"id": "d", "name": "d"}}, "roles": []}
-            said |= {"catalog": []}
+            token, answer = self._egi.login()
+            said |= answer["token"] | {"project": {"id": project, "name": "p", "domain": {"id": "d", "name": "d"}}}
         self._send({"token": said}, 201, {"X-Subject-Token": token})
 
     def _text(self, text: str, status: int = 200) -> None:

@@ -4,7 +4,7 @@ API: docs.egi.eu, "Dynamic DNS": `/nic/domains`, `/nic/hosts`, `/nic/register`, 
 as bearer, and `/nic/update` of dyndns2 with it or with the name's own secret. The secret that a registration hands out
 is thrown away: with the token none is needed, so that none has to be kept.
 
-Ours are known by their comment: `im-clues INFRASTRUCTURE TOKEN MACHINE`.
+Ours are known by their comment: `im-clues INFRASTRUCTURE TOKEN MACHINE SITE`.
 """
 
 import base64
@@ -24,7 +24,7 @@ from infracore.secrets import Secret
 __all__ = ["DnsName", "DynamicDns", "Mark", "parse_secrets"]
 
 _NAME: Final = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", re.IGNORECASE)
-_MARK: Final = re.compile(r"im-clues (\S+) (\S+) (\S+)")
+_MARK: Final = re.compile(r"im-clues (\S+) (\S+) (\S+) (\S+)")
 _REFUSALS: Final[Mapping[str, str]] = {
     "nohost": "it is not yours, or not registered",
     "badauth": "the token or secret is not taken",
@@ -44,9 +44,11 @@ class Mark:
     infrastructure: str
     token: str
     machine: str
+    """Its id at the site."""
+    site: str
 
     def __str__(self) -> str:
-        return f"im-clues {self.infrastructure} {self.token} {self.machine}"
+        return f"im-clues {self.infrastructure} {self.token} {self.machine} {self.site}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,7 @@ def _zone(name: str) -> str:
 def _name(host: _Host) -> DnsName:
     found = _MARK.fullmatch(host.comment or "")
     name = f"*.{host.fqdn}" if host.wildcard else host.fqdn
-    return DnsName(name.lower(), host.ipv4 or host.ipv6 or "", Mark(found[1], found[2], found[3]) if found else None)
+    return DnsName(name.lower(), host.ipv4 or host.ipv6 or "", Mark(*found.groups()) if found else None)
 
 
 def _basic(name: str, secret: Secret) -> Secret:

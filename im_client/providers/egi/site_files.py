@@ -28,11 +28,9 @@ class _Auth(msgspec.Struct):
     project_id: str = ""
 
 
-class _Vo(msgspec.Struct, rename="camel"):
+class _Vo(msgspec.Struct):
     name: str
     auth: _Auth = msgspec.field(default_factory=_Auth)
-    public_network: str = ""
-    default_network: str = ""
 
 
 class _Image(msgspec.Struct, forbid_unknown_fields=True):
@@ -96,10 +94,6 @@ def _site(one: _Site) -> Site:
         protocol=one.protocol,
         identity_provider=one.identity_provider,
         region=one.region,
-        networks={
-            vo.name: {k: v for k, v in (("public", vo.public_network), ("default", vo.default_network)) if v}
-            for vo in one.vos
-        },
     )
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
@@ -32,8 +32,6 @@ class Site:
     identity_provider: str = ""
     """As its Keystone calls Check-in; "": the usual one."""
     region: str = ""
-    networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """VO -> `publicNetwork`, `defaultNetwork`, as site managers write them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +47,8 @@ class SiteImage:
     mpuri: str = ""
     """Where it comes from: `registry.egi.eu/egi_vm_images/ubuntu:22.04-sha256:...`."""
     vo: str = ""
+    also: tuple[str, ...] = ()
+    """Further ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def find_image(images: Sequence[SiteImage], name: str) -> SiteImage | None:
 
 
 def _is_named(image: SiteImage, name: str) -> bool:
-    if name in {image.egi_id, image.id, image.mpuri, image.name}:
+    if name in {image.egi_id, image.id, image.mpuri, image.name, *image.also}:
         return True
     if _GUID.fullmatch(name):
         return image.mpuri.rstrip("/").endswith(f"/store/vo/image/{name}")

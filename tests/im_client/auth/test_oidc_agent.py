@@ -89,7 +89,7 @@ def test_the_real_agent_hands_out_a_token_that_it_asks_of_the_issuer(tmp_path: P
     (tmp_path / ".oidc-agent").mkdir()
     socket_path, env = tmp_path / "a", {"HOME": str(tmp_path), "OIDC_SOCK": str(tmp_path / "a")}
     argv = ["oidc-agent", "--console", "--no-autoload", "-a", str(socket_path)]
-    with egi(tmp_path) as services, daemon(argv, tmp_path, env=env):
+    with egi() as services, daemon(argv, tmp_path, env=env):
         services.rotates = False
         wait_until(socket_path.exists, "the agent listens")
         with pytest.raises(Unauthorised, match="account not loaded"):

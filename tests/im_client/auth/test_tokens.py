@@ -38,8 +38,8 @@ class Makes:
 
 
 @pytest.fixture
-def services(tmp_path: Path) -> Iterator[Egi]:
-    with egi(tmp_path) as running:
+def services() -> Iterator[Egi]:
+    with egi() as running:
         yield running
 
 

@@ -1,7 +1,5 @@
 """Names in the dynamic DNS: registered, moved, left alone, and removed."""
 
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,16 +8,10 @@ from im_client.providers.egi.dns import DynamicDns, Mark, parse_secrets
 from infracore.errors import Conflict, Misconfigured, Transient, Unauthorised, Unsupported
 from infracore.http import Http, parse_address
 from infracore.secrets import Secret
-from tests.rigs.egi import ZONE, Egi, egi
+from tests.rigs.egi import ZONE, Egi
 
-MARK = Mark("inf-1", "token-1", "server-1")
+MARK = Mark("inf-1", "token-1", "server-1", "SITE")
 WEB = f"web.{ZONE}"
-
-
-@pytest.fixture
-def services(tmp_path: Path) -> Iterator[Egi]:
-    with egi(tmp_path) as running:
-        yield running
 
 
 def dns(services: Egi, user: str = "alice@egi.eu", secrets: str = "") -> DynamicDns:
@@ -49,7 +41,7 @@ def test_what_is_so_already_is_not_said_again(services: Egi) -> None:
 
 def test_the_name_of_a_machine_that_was_replaced_goes_to_the_new_one(services: Egi) -> None:
     dns(services).point(WEB, "203.0.113.5", MARK)
-    other = Mark("inf-1", "token-2", "server-2")
+    other = Mark("inf-1", "token-2", "server-2", "SITE")
     dns(services).point(WEB, "203.0.113.7", other)
     assert (services.hosts[WEB]["ipv4"], services.hosts[WEB]["comment"]) == ("203.0.113.7", str(other))
 
@@ -57,20 +49,20 @@ def test_the_name_of_a_machine_that_was_replaced_goes_to_the_new_one(services: E
 def test_the_name_of_another_infrastructure_is_not_taken(services: Egi) -> None:
     dns(services).point(WEB, "203.0.113.5", MARK)
     with pytest.raises(Conflict, match="belongs to the infrastructure inf-1"):
-        dns(services).point(WEB, "203.0.113.6", Mark("inf-2", "t", "s"))
+        dns(services).point(WEB, "203.0.113.6", Mark("inf-2", "t", "s", "SITE"))
     assert services.hosts[WEB]["ipv4"] == "203.0.113.5"
 
 
 def test_the_name_of_another_user_is_not_taken(services: Egi) -> None:
     dns(services, "bob@egi.eu").point(WEB, "203.0.113.5", MARK)
     with pytest.raises(Conflict, match="taken"):
-        dns(services).point(WEB, "203.0.113.6", Mark("inf-2", "t", "s"))
+        dns(services).point(WEB, "203.0.113.6", Mark("inf-2", "t", "s", "SITE"))
 
 
 def test_a_name_that_was_made_by_hand_is_used_and_never_removed(services: Egi) -> None:
     dns(services).point(WEB, "203.0.113.5", MARK)
     services.hosts[WEB]["comment"] = "my own"
-    dns(services).point(WEB, "203.0.113.6", Mark("inf-2", "t", "s"))
+    dns(services).point(WEB, "203.0.113.6", Mark("inf-2", "t", "s", "SITE"))
     assert services.hosts[WEB]["ipv4"] == "203.0.113.6"
     dns(services).remove(WEB)
     assert WEB in services.hosts

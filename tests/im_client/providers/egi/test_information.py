@@ -1,7 +1,6 @@
 """The information service: asked once, kept, and done without where it does not answer."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,7 @@ from im_client.providers.egi.information import Information
 from infracore.clock import FakeClock
 from infracore.errors import Misconfigured, NotFound, Transient
 from infracore.http import Http, parse_address
-from tests.rigs.egi import PROJECT, VO, Egi, egi
-
-
-@pytest.fixture
-def services(tmp_path: Path) -> Iterator[Egi]:
-    with egi(tmp_path) as running:
-        yield running
+from tests.rigs.egi import PROJECT, VO, Egi
 
 
 def information(

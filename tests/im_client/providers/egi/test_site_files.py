@@ -29,7 +29,6 @@ def test_a_file_of_fedcloudclient_is_read_and_its_other_keys_are_left_alone(tmp_
     assert (site.name, site.endpoint) == ("IISAS-FedCloud", "https://cloud.example:5000/v3")
     assert (site.protocol, site.region, site.identity_provider) == ("oidc", "RegionTwo", "")
     assert site.projects == {"vo.a": "51f736d36ce34b9ebdf196cfcabd24ee", "vo.b": "p2"}
-    assert site.networks["vo.a"] == {"public": "public1"}
 
 
 def test_a_folder_is_its_files_in_order_and_a_file_may_hold_a_list(tmp_path: Path) -> None:

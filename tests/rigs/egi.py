@@ -27,7 +27,7 @@ from tests.rigs.openstack.issuer import Issuer
 __all__ = ["CLIENT", "PROJECT", "VO", "ZONE", "Egi", "egi"]
 
 VO: Final = "vo.rig.example"
-PROJECT: Final = "038db3eeca5c4960a443a89b92373cd2"
+PROJECT: Final = "1" * 32
 CLIENT: Final = "im-clues-rig"
 ZONE: Final = "vm.rig.example"
 REALM: Final = "/auth/realms/egi"
@@ -58,6 +58,8 @@ class Egi:
         self.rotates = True
         """Whether a refresh token is good for one use."""
         self.token_life_s = 3600
+        self.revoked: set[str] = set()
+        """Tokens that count no more, though they have not expired: ended in the eyes of the services."""
         self.vos: tuple[str, ...] = (VO,)
         """Of fresh tokens."""
         self.knows_projects = True
@@ -101,7 +103,7 @@ class Egi:
         """Return whom a bearer's token is for, None where it is not good."""
         kind, _, token = authorization.partition(" ")
         try:
-            return self.issuer.claims(token) if kind.lower() == "bearer" else None
+            return self.issuer.claims(token) if kind.lower() == "bearer" and token not in self.revoked else None
         except jwt.InvalidTokenError:
             return None
 

@@ -184,7 +184,7 @@ def test_where_the_service_knows_no_images_the_sites_own_properties_tell(service
     services.images = []
     for name in ("debian:12", "egi_vm_images/debian:12", "1087"):
         assert [image.id for image in opened(services).images(ImageQuery(name=name))] == [ident]
-    services.status["/is/site"] = 500
+    services.status["/is/site/"] = 500
     assert [image.id for image in opened(services).images(ImageQuery(name="debian:12"))] == [ident]
     with pytest.raises(InfraError, match="HTTP 500"):
         opened(services).images(ImageQuery(name="unknown:1"))

@@ -1,6 +1,5 @@
 """Names in the dynamic DNS: registered, moved, left alone, and removed."""
 
-
 import pytest
 
 from im_client.auth.asking import Service

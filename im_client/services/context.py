@@ -12,7 +12,7 @@ from typing import Final
 from im_client.auth.authfile import read_auth_file
 from im_client.auth.credentials import Credential
 from im_client.providers.base import Provider
-from im_client.providers.registry import cloud_of, is_cloud, names
+from im_client.providers.registry import is_cloud, line_of, names, places
 from im_client.providers.registry import provider as make_provider
 from im_client.services.analysis import analyse
 from im_client.services.templates import FileReader
@@ -32,6 +32,9 @@ __all__ = ["Context", "open_context", "provider_kind", "provider_settings"]
 
 _IN_STATE_DIR: Final = frozenset({"existing", "fake", "im"})
 """Providers that keep their own records with ours; `local` has one folder (and one bridge) a computer."""
+
+_IN_CACHE_DIR: Final = frozenset({"egi"})
+"""Providers that keep for a while what a service told them."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,23 @@ class Context:
     def _kind(self, name: str) -> tuple[str, Mapping[str, Value]]:
         """Return the provider behind a name; with the settings that name the credential, where it is one's id."""
         if name not in names() and name not in self.settings.sites:
-            line = next((one for one in self.credentials() if one.id == name), None)
-            cloud = cloud_of(line.type) if line is not None else None
-            if cloud is not None:
-                return cloud, {"credential": name}
+            found = line_of(name, self.credentials())
+            if found is not None:
+                return found
         return provider_kind(self.settings, name), {}
+
+    def places(self, name: str) -> tuple[str, ...]:
+        """Return the sites that a name stands for, in order: itself, save for a line of the auth file for several.
+
+        Raises:
+            NotFound, Transient, Unauthorised, Misconfigured: they cannot be had.
+        """
+        if name in names() or name in self.settings.sites:
+            return (name,)
+        found = line_of(name, self.credentials())
+        if found is None:
+            return (name,)
+        return places(name, provider_settings(self.settings, found[0]), self.credentials()) or (name,)
 
     def close(self) -> None:
         """Close the providers, the locks and the store."""
@@ -125,6 +140,8 @@ def provider_settings(settings: Settings, name: str, own: Mapping[str, Value] | 
     kind = provider_kind(settings, name)
     site = {key: value for key, value in settings.sites.get(name, {}).items() if key != "provider"}
     merged = {**settings.providers.get(kind, {}), **site, **(own or {})}
+    if kind in _IN_CACHE_DIR:
+        merged.setdefault("cache_dir", str(settings.cache_dir / kind))
     if kind in _IN_STATE_DIR:
         merged.setdefault("state_dir", str(settings.state_dir / "providers" / name))
     return merged

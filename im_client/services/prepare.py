@@ -13,7 +13,7 @@ from im_client.services.elastic import WATCHES_ONLY, asks_for_endpoint, settled,
 from im_client.services.golden import choose_images, require_images
 from im_client.services.known import Observed, facts_of, observe
 from im_client.services.model import DeployRequest, Prepared, Verb
-from im_client.services.sites import Sites, site_names
+from im_client.services.sites import Sites, site_names, with_places
 from im_client.services.templates import StoredReader, absolute, settle
 from im_client.state.store import InfrastructureRecord, RunState, Source
 from im_client.template.analysis import Analysis
@@ -319,6 +319,8 @@ def _prepared(
     reconfigure: frozenset[str] | None = None,
     remove: frozenset[str] = frozenset(),
 ) -> Prepared:
+    if verb in {Verb.DEPLOY, Verb.SCALE}:
+        topology = with_places(topology, ctx, record.provider)
     topology = with_endpoint(topology, record.id, source.endpoint)
     nodes = () if is_new else ctx.store.nodes(record.id)
     sites = Sites(ctx, record)

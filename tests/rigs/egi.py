@@ -50,6 +50,8 @@ class Egi:
         self.base = base
         self.issuer = copy.copy(_issuer())
         self.issuer.url = f"{base}{REALM}"
+        self.judge: Callable[[str], dict[str, Any] | None] = self.issuer.claims
+        """Says whom a token is for; raises `jwt.InvalidTokenError`."""
         self.asked: list[str] = []
         """Paths of all requests, with their queries."""
         self.status: dict[str, int] = {}
@@ -103,7 +105,7 @@ class Egi:
         """Return whom a bearer's token is for, None where it is not good."""
         kind, _, token = authorization.partition(" ")
         try:
-            return self.issuer.claims(token) if kind.lower() == "bearer" and token not in self.revoked else None
+            return self.judge(token) if kind.lower() == "bearer" and token not in self.revoked else None
         except jwt.InvalidTokenError:
             return None
 

@@ -153,7 +153,8 @@ class Information:
     def _asked(self, path: str, kind: type[_T]) -> _T:
         """Return what the cache says, while it is fresh, else the service; an old answer is better than none."""
         file = self._cache / f"{quote(path.strip('/'), safe='')[:200]}.json" if self._cache is not None else None
-        kept = self._read(file, kind) if file is not None else None
+        source = f"{self._service.http.address}{path}"
+        kept = self._read(file, source, kind) if file is not None else None
         if kept is not None and 0 <= self._clock.now() - kept[0] < self._keep_s:
             return kept[1]
         try:
@@ -166,15 +167,15 @@ class Information:
             return kept[1]
         self._notes.pop(path, None)
         if file is not None:
-            entry = _Kept(_FORM, str(self._service.http.address), self._clock.now(), msgspec.to_builtins(said))
+            entry = _Kept(_FORM, source, self._clock.now(), msgspec.to_builtins(said))
             _ignoring_full_disk(lambda: _write(file, msgspec.json.encode(entry)))
         return said
 
-    def _read(self, file: Path, kind: type[_T]) -> tuple[float, _T] | None:
+    def _read(self, file: Path, source: str, kind: type[_T]) -> tuple[float, _T] | None:
         """Return when the cache was written and what it says; None where it says nothing that can be used."""
         try:
             kept = msgspec.json.decode(file.read_bytes(), type=_Kept)
-            if kept.form != _FORM or kept.source != str(self._service.http.address):
+            if kept.form != _FORM or kept.source != source:
                 return None
             return kept.at, msgspec.convert(kept.said, kind)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):

@@ -67,7 +67,10 @@ class EgiCloud(OpenStackCloud):
 
     def images(self, query: ImageQuery) -> Sequence[CloudImage]:
         """List images of the site; one that it has under another name is looked for as the registry calls it."""
-        found = super().images(query)
+        # Glance takes what stands before a colon for an operator: such names are looked for among all
+        found = super().images(replace(query, name=query.name.replace(":", "?")))
+        if ":" in query.name:
+            found = [image for image in found if image.name == query.name]
         if found or not query.name:
             return found
         images = self._glance_of(query.name)

@@ -27,7 +27,7 @@ from infracore.clock import Clock, SystemClock
 from infracore.errors import InvalidUsage, Misconfigured
 from infracore.secrets import Seal
 
-__all__ = ["Context", "open_context", "provider_kind", "provider_settings"]
+__all__ = ["Context", "auth_lines", "open_context", "provider_kind", "provider_settings"]
 
 
 _IN_STATE_DIR: Final = frozenset({"existing", "fake", "im"})
@@ -135,6 +135,16 @@ def provider_kind(settings: Settings, name: str) -> str:
     return str(site["provider"])
 
 
+def auth_lines(settings: Settings) -> Sequence[Credential]:
+    """Read the auth file with the credentials for clouds; nothing where none is set.
+
+    Raises:
+        Misconfigured: it cannot be read, is open to others, or has errors.
+    """
+    file = settings.auth_file if settings.auth_file != Path() else settings.remote.auth_file
+    return read_auth_file(file) if file != Path() else ()
+
+
 def provider_settings(settings: Settings, name: str, own: Mapping[str, Value] | None = None) -> dict[str, Value]:
     """Return what a provider is opened with: the settings' table for it, then the site's, then an infrastructure's."""
     kind = provider_kind(settings, name)
@@ -174,11 +184,10 @@ def open_context(
         )
     seal = Seal.from_file(settings.state_dir / "key")
     store, locks = _open_state(settings, seal)
-    file = settings.auth_file if settings.auth_file != Path() else settings.remote.auth_file
 
     @functools.cache
     def credentials() -> Sequence[Credential]:
-        return read_auth_file(file) if file != Path() else ()
+        return auth_lines(settings)
 
     context = Context(
         settings=settings,

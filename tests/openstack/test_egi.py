@@ -176,9 +176,9 @@ def test_a_token_that_ends_half_way_is_renewed(
 
 
 def test_who_may_not_enter_is_told_why(openstack: OpenStack, services: Egi) -> None:
-    (expired,) = opened(openstack, services, openstack.access_token(life_s=-60)).check()
+    *_, expired = opened(openstack, services, openstack.access_token(life_s=-60)).check()
     assert "expired" in expired.text
-    (stranger,) = opened(openstack, services, openstack.access_token("bob@egi.eu", "vo.unknown.example")).check()
+    *_, stranger = opened(openstack, services, openstack.access_token("bob@egi.eu", "vo.unknown.example")).check()
     assert "no member of the VO" in stranger.text
     assert {expired.severity, stranger.severity} == {Severity.ERROR}
     with pytest.raises(Misconfigured, match="no such identity service, provider or protocol"):

@@ -91,7 +91,7 @@ class Egi:
         return self.issuer.token(user, self.vos if vos is None else vos, life_s)
 
     def _site(self, name: str, gocdb: str, projects: Mapping[str, str], host: str = "") -> dict[str, Any]:
-        url = f"https://{host}:5000/v3" if host else self.keystone
+        url = f"{self.base}/nothing-there/v3" if host else self.keystone
         said = {"id": f"{len(name)}G0", "name": name, "site_name": gocdb, "url": url, "state": ""}
         return {**said, "hostname": host, "projects": [{"id": k, "name": vo} for vo, k in projects.items()]}
 

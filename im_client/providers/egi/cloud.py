@@ -42,19 +42,29 @@ class EgiCloud(OpenStackCloud):
         """Id of a machine -> whether it has names. Written by threads, each of which writes the same."""
 
     def check(self) -> Sequence[Finding]:
-        """Look for the site, the token and the VO's project, then as in any OpenStack."""
+        """Look for the site, the token and the VO's project, then as in any OpenStack; ends at the first error."""
+        found: list[Finding] = []
+        try:
+            for look in (self._check_site, self._check_token, self.account.membership, super().check):
+                found += look()
+        except InfraError as error:
+            found.append(Finding(self.place, Severity.ERROR, error.message, error.hint))
+        return found
+
+    def _check_site(self) -> Sequence[Finding]:
         where = self.account.where()
-        found = [Finding("information service", Severity.WARNING, note) for note in self.account.information.notes]
+        notes = [Finding("information service", Severity.WARNING, note) for note in self.account.information.notes]
+        return [
+            *notes,
+            Finding("site", Severity.OK, f"{where.site.name} ({where.site.endpoint}), project {where.project}"),
+        ]
+
+    def _check_token(self) -> Sequence[Finding]:
         claims = self.account.tokens.claims
         text = f"of {claims.subject or 'an owner whom it does not name'}"
         if claims.expires_at is not None:
             text += f", for {(claims.expires_at - self._clock.now()) / 60:.0f} min"
-        found.append(Finding("access token", Severity.OK, text))
-        found += self.account.membership()
-        found.append(
-            Finding("site", Severity.OK, f"{where.site.name} ({where.site.endpoint}), project {where.project}")
-        )
-        return [*found, *super().check()]
+        return [Finding("access token", Severity.OK, text)]
 
     def renew(self) -> bool:
         """Get another token; those who were refused together share it."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from im_client.providers.base import Severity
 from im_client.services.context import Context, open_context
+from im_client.services.doctor import doctor
 from im_client.services.sites import with_places
 from im_client.topology.model import Group, Placement, Topology
 from infracore.errors import NotFound
@@ -76,3 +78,10 @@ def test_groups_without_a_place_of_their_own_get_all_of_them_in_order(
     own: str, before: Placement, after: Placement, ctx: Context
 ) -> None:
     assert placed(ctx, own, before) == after
+
+
+def test_doctor_examines_what_a_line_is_for(ctx: Context) -> None:
+    found = doctor(ctx.settings, ("all", "all.RIG-THREE", "nobody")).findings
+    assert next(one.text for one in found["all"] if one.check == "site").startswith("RIG-ONE (")
+    assert found["all.RIG-THREE"][-1].severity is Severity.ERROR  # there is no Keystone
+    assert "there is no provider 'nobody'" in found["nobody"][0].text

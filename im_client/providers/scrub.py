@@ -68,12 +68,11 @@ def scrub(root: Path, further: Sequence[str] = ()) -> Scrubbed:
     return scrub_tree_of(str(root), (*PATTERNS, *further))
 
 
-def scrub_program(further: Sequence[str] = ()) -> str:
-    """Return a program for Python 3.6 and later that does so with the machine it runs on, as root.
+def scrub_program(patterns: Sequence[str], root: str = "/") -> str:
+    """Return a program for Python 3.6 and later that removes what patterns name from the machine it runs on, as root.
 
     It leaves other file systems alone, ends with status 3 where the machine has what `SERVERS` names, changing
-    nothing, and prints `{"removed": NUMBER, "private": [...]}`.
+    nothing, and prints `{"removed": NUMBER, "private": [...]}`. Without patterns it only looks.
     """
-    patterns = json.dumps([*PATTERNS, *further])
-    servers = json.dumps(SERVERS)
-    return f"{inspect.getsource(scrub_tree)}\n\nmain({patterns}, {servers})\n"
+    words = ", ".join(json.dumps(word) for word in (list(patterns), SERVERS, root))
+    return f"{inspect.getsource(scrub_tree)}\n\nmain({words})\n"

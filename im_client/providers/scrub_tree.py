@@ -95,11 +95,11 @@ def _fits_one(word: str, part: str) -> bool:
     return word == part or fnmatchcase(word, part)
 
 
-def main(patterns: Sequence[str], servers: Sequence[str], root: str = "/") -> None:
-    """Scrub this machine and print what was done."""
+def main(patterns: Sequence[str], servers: Sequence[str], root: str) -> None:
+    """Scrub this machine and print what was done; without patterns only look whether it may be."""
     found = [str(path) for pattern in servers for path in Path(root).glob(pattern)]
     if found:
         sys.stderr.write("it is the server of a cluster, whose state would be lost: " + ", ".join(sorted(found)) + "\n")
         sys.exit(3)
-    done = scrub_tree_of(root, patterns, one_device=True)
+    done = scrub_tree_of(root, patterns, one_device=True) if patterns else Scrubbed((), ())
     print(json.dumps({"removed": len(done.removed), "private": done.private}))  # noqa: T201

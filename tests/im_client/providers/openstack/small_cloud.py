@@ -138,19 +138,7 @@ class SmallCloud:
         places["block-storage"] = f"volume/v3/{PROJECT}"
         region = {"interface": "public", "region": "One", "region_id": "One"}
         catalog = [
-            {
-                "type": kind,
-                "name": kind,
-                "endpoints": [
-                    {
-                        "interface": "public",
-                        "region": "One",
-                        "region_id": "One",
-                        "url": f"{self.url}/{path}",
-                        "id": path,
-                    }
-                ],
-            }
+            {"type": kind, "name": kind, "endpoints": [{**region, "url": f"{self.url}/{path}", "id": path}]}
             for kind, path in places.items()
         ]
         answer = {

@@ -1,7 +1,7 @@
 """Run the tests that this machine can run, say why it cannot run the others, and leave no process behind.
 
-`--quick`: only those that need nothing. `--only=MARKER`: only those with this marker. `--install`: install the Debian packages that tests use, as far as allowed.
-Further words go to pytest.
+`--quick`: only those that need nothing. `--only=MARKER`: only those with this marker. `--install`: install the Debian
+packages that tests use, as far as allowed. Further words go to pytest.
 """
 
 import ctypes

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -122,7 +123,7 @@ def _start(places: Places, processes: Processes, made: Issuer) -> OpenStack:
     ):
         processes.start(name, python(places, name.partition("-")[0], function))
     for name in ("placement", "glance", "neutron", "nova", "cinder"):
-        processes.wait_for(name, lambda name=name: _listens(places.ports[name]))
+        processes.wait_for(name, partial(_listens, places.ports[name]))
     admin = login(places.identity, "admin", _ADMIN_PASSWORD, "admin")  # its catalogue has all services
     demo = login(places.identity, "demo", seed.PASSWORD, "demo")
     seed.rest(admin, demo, ids)

@@ -1,7 +1,7 @@
 """Debian's packages of OpenStack: which ones, whether they are there, and how their programs are run.
 
 `python -m tests.rigs.openstack.programs` prints what is missing, with the word `packages` all that is needed.
-Only libraries and settings are installed: no package of these, except the broker's, has a daemon that would start.
+Libraries and settings only, as far as there are such packages: those with the services would start them at once.
 """
 
 import shutil
@@ -31,6 +31,8 @@ PACKAGES = (
     "mariadb-server-core",
     "mariadb-client-core",
     "rabbitmq-server",
+    "erlang-base",  # with the next, what these bring along and scripts/install-packages.sh keeps from starting
+    "open-iscsi",
 )
 _PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LIBRARIES = Path("/usr/lib/python3/dist-packages")

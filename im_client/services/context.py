@@ -27,12 +27,11 @@ from infracore.clock import Clock, SystemClock
 from infracore.errors import InvalidUsage, Misconfigured
 from infracore.secrets import Seal
 
-__all__ = ["Context", "auth_lines", "open_context", "provider_kind", "provider_settings"]
+__all__ = ["Context", "auth_lines", "choose_provider", "open_context", "provider_kind", "provider_settings"]
 
 
 _IN_STATE_DIR: Final = frozenset({"existing", "fake", "im"})
 """Providers that keep their own records with ours; `local` has one folder (and one bridge) a computer."""
-
 _IN_CACHE_DIR: Final = frozenset({"egi"})
 """Providers that keep for a while what a service told them."""
 
@@ -77,21 +76,12 @@ class Context:
         Raises:
             InvalidUsage: no provider, site or line has this name. Misconfigured: a setting is wrong.
         """
-        kind, own = self._kind(name)
-        merged = {**provider_settings(self.settings, kind if own else name, settings), **own}
+        kind, merged = choose_provider(self.settings, self.credentials, name, settings)
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:
                 self._providers[key] = make_provider(kind, merged, self.credentials() if is_cloud(kind) else ())
             return self._providers[key]
-
-    def _kind(self, name: str) -> tuple[str, Mapping[str, Value]]:
-        """Return the provider behind a name; with the settings that name the credential, where it is one's id."""
-        if name not in names() and name not in self.settings.sites:
-            found = line_of(name, self.credentials())
-            if found is not None:
-                return found
-        return provider_kind(self.settings, name), {}
 
     def places(self, name: str) -> tuple[str, ...]:
         """Return the sites that a name stands for, in order: itself, save for a line of the auth file for several.
@@ -101,10 +91,10 @@ class Context:
         """
         if name in names() or name in self.settings.sites:
             return (name,)
-        found = line_of(name, self.credentials())
-        if found is None:
+        line = line_of(name, self.credentials())
+        if line is None:
             return (name,)
-        return places(name, provider_settings(self.settings, found[0]), self.credentials()) or (name,)
+        return places(name, provider_settings(self.settings, line[0]), self.credentials()) or (name,)
 
     def close(self) -> None:
         """Close the providers, the locks and the store."""
@@ -112,6 +102,30 @@ class Context:
             provider.close()
         self.locks.close()
         self.store.close()
+
+
+def choose_provider(
+    settings: Settings,
+    credentials: Callable[[], Sequence[Credential]],
+    name: str,
+    own: Mapping[str, Value] | None = None,
+) -> tuple[str, dict[str, Value]]:
+    """Return the provider behind a name, of a provider, a site or a line of the auth file, and what it is opened with.
+
+    Raises:
+        InvalidUsage: no provider, site or line has this name. Misconfigured: a site is set up wrongly.
+    """
+    if name not in names() and name not in settings.sites:
+        line = line_of(name, credentials())
+        if line is not None:
+            return line[0], {**provider_settings(settings, line[0], own), **line[1]}
+    return provider_kind(settings, name), provider_settings(settings, name, own)
+
+
+def auth_lines(settings: Settings) -> Sequence[Credential]:
+    """Read the auth file with credentials for clouds, where the settings name one."""
+    file = settings.auth_file if settings.auth_file != Path() else settings.remote.auth_file
+    return read_auth_file(file) if file != Path() else ()
 
 
 def provider_kind(settings: Settings, name: str) -> str:
@@ -133,16 +147,6 @@ def provider_kind(settings: Settings, name: str) -> str:
     if site.get("provider") not in known:
         raise Misconfigured(f"the site {name!r} needs a provider: {', '.join(known)}", hint)
     return str(site["provider"])
-
-
-def auth_lines(settings: Settings) -> Sequence[Credential]:
-    """Read the auth file with the credentials for clouds; nothing where none is set.
-
-    Raises:
-        Misconfigured: it cannot be read, is open to others, or has errors.
-    """
-    file = settings.auth_file if settings.auth_file != Path() else settings.remote.auth_file
-    return read_auth_file(file) if file != Path() else ()
 
 
 def provider_settings(settings: Settings, name: str, own: Mapping[str, Value] | None = None) -> dict[str, Value]:
@@ -184,11 +188,6 @@ def open_context(
         )
     seal = Seal.from_file(settings.state_dir / "key")
     store, locks = _open_state(settings, seal)
-
-    @functools.cache
-    def credentials() -> Sequence[Credential]:
-        return auth_lines(settings)
-
     context = Context(
         settings=settings,
         store=store,
@@ -196,7 +195,7 @@ def open_context(
         clock=clock or SystemClock(),
         cwd=folder,
         locks=locks,
-        credentials=credentials,
+        credentials=functools.cache(lambda: auth_lines(settings)),
     )
     try:
         yield context

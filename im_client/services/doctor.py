@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from im_client.configure.program import find_program, look_at
-from im_client.providers.base import Finding, Provider, Severity
-from im_client.providers.registry import is_cloud, line_of, names, provider
-from im_client.services.context import Context, auth_lines, open_context, provider_kind, provider_settings
+from im_client.providers.base import Finding, Severity
+from im_client.providers.registry import is_cloud, provider
+from im_client.services.context import Context, auth_lines, choose_provider, open_context
 from im_client.services.model import DoctorReport
 from im_client.settings import Settings, database_url
 from infracore.errors import InfraError
@@ -36,23 +36,14 @@ def doctor(
 
 def _provider(settings: Settings, name: str) -> tuple[Finding, ...]:
     try:
-        found = _opened(settings, name)
+        kind, own = choose_provider(settings, lambda: auth_lines(settings), name)
+        found = provider(kind, own, auth_lines(settings) if is_cloud(kind) else ())
         try:
             return tuple(found.check())
         finally:
             found.close()
     except InfraError as error:
         return (Finding("settings", Severity.ERROR, error.message, error.hint),)
-
-
-def _opened(settings: Settings, name: str) -> Provider:
-    """Open a provider, a site, or what a line of the auth file is for; clouds with the auth file's lines."""
-    line = line_of(name, auth_lines(settings)) if name not in names() and name not in settings.sites else None
-    if line is not None:
-        kind, own = line
-        return provider(kind, {**provider_settings(settings, kind), **own}, auth_lines(settings))
-    kind = provider_kind(settings, name)
-    return provider(kind, provider_settings(settings, name), auth_lines(settings) if is_cloud(kind) else ())
 
 
 def _program(settings: Settings) -> tuple[Finding, ...]:

@@ -137,7 +137,8 @@ class _Chooser:
         own = [net for net in self.view.nets if self.infrastructure and net.infrastructure == self.infrastructure]
         made = next((net for net in own if net.made_for == card.network), None)
         if made is not None:
-            return Card(made, fixed_address=address)
+            is_whole = made.cidrs and (made.outside or not any(net.is_external for net in self.view.nets))
+            return Card(made, fixed_address=address) if is_whole else self._new(card, *made.cidrs)
         inner = [net for net in self.view.nets if not net.is_external]
         if card.provider_name:
             found = [net for net in self.view.named(card.provider_name) if not net.infrastructure or net in own]
@@ -147,7 +148,7 @@ class _Chooser:
                 raise _absent(card.provider_name, inner, self.place)
         if card.cidr:
             self.choice.notes.append(f"{card.network}: a network of its own is made, {card.cidr}")
-            return Card(None, card.network, card.cidr, address)
+            return self._new(card)
         if self.settings.network:
             found = [net for net in self.view.named(self.settings.network) if not net.is_external]
             if not found:
@@ -176,8 +177,16 @@ class _Chooser:
             raise NotFound(
                 f"there is no private network at {self.place}", "name one, or let one be made: make_network = true"
             )
-        cidr = _further(self.settings.network_cidr, sum(1 for one in self.choice.cards if one.net is None))
-        self.choice.notes.append(f"{card.network}: there is no private network, so one is made, {cidr}, with a router")
+        new = self._new(card)
+        self.choice.notes.append(
+            f"{card.network}: there is no private network, so one is made, {new.new_cidr}, with a router"
+        )
+        return new
+
+    def _new(self, card: SpecInterface, *cidrs: str) -> Card:
+        """Have a network made, or finished with the subnet that it has already."""
+        number = sum(1 for one in self.choice.cards if one.net is None)
+        cidr = next(iter(cidrs), card.cidr) or _further(self.settings.network_cidr, number)
         return Card(None, card.network, cidr, card.fixed_address or "")
 
     def _direct(self, card: SpecInterface) -> Net | None:

@@ -40,6 +40,8 @@ class Fault:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     times: int = 1
+    after: int = 0
+    """How many requests that match pass before."""
     hangs: bool = False
     """Nothing comes back until the cloud is closed."""
     cut: bool = False
@@ -306,6 +308,9 @@ class SmallCloud:
         with self.lock:
             for one in self.faults:
                 if one.times > 0 and re.fullmatch(one.on, asked):
+                    if one.after > 0:
+                        one.after -= 1
+                        continue
                     one.times -= 1
                     return one
         return None

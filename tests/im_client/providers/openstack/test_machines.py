@@ -1,12 +1,13 @@
 """Machines on the small cloud: what is asked for, how often, and that nothing is left."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from im_client.plan.model import Phase, Spec, SpecInterface, SpecVolume
 from im_client.providers.cloud.keeper import KeepingProvider
-from infracore.errors import NotFound, Unsupported
+from infracore.errors import NotFound, TimedOut, Unsupported
 from tests.im_client.providers.openstack.conftest import Opened, request
 from tests.im_client.providers.openstack.small_cloud import Fault, SmallCloud, flavor
 
@@ -241,3 +242,38 @@ def test_a_group_that_went_meanwhile_is_made_anew(cloud: SmallCloud, provider: K
     cloud.faults.append(Fault("POST /compute/v2.1/servers", 400, {"badRequest": {"message": words, "code": 400}}))
     provider.create(request(name="web-2"))
     assert len(cloud.things["security-groups"]) == 2
+
+
+@pytest.mark.parametrize("is_acted_on", [True, False])
+def test_broken_off_at_any_request_it_is_finished_by_another_process_and_nothing_is_there_twice(
+    cloud: SmallCloud, opened: Opened, is_acted_on: bool
+) -> None:
+    spec = Spec(
+        os_distribution="debian",
+        interfaces=(SpecInterface("inner", cidr="10.20.0.0/24"), SpecInterface("out", public=True)),
+    )
+    before = cloud.left()
+    for passed in range(40):
+        wanted = request(spec, is_new=False)
+        fault = Fault("(POST|PUT|DELETE) /(compute|network)/.*", 500, after=passed, cut=is_acted_on)
+        cloud.faults = [fault]
+        broken = opened(anti_affinity="anti-affinity", attempts=1)
+        with suppress(TimedOut):
+            broken.settle(broken.create(wanted).provider_id, wanted)
+            broken.delete(broken.list_machines("i-1")[0].provider_id)
+            broken.release("i-1")
+        cloud.faults = []
+        other = opened(anti_affinity="anti-affinity")
+        machine = other.settle(other.create(wanted).provider_id, wanted)
+        assert [one["metadata"]["im-clues-token"] for one in cloud.servers.values()] == [wanted.token]
+        assert machine.public_address
+        assert len(cloud.things["floatingips"]) == 1
+        names = [(thing.kind, thing.name) for thing in other.things("i-1")]
+        assert len(names) == len(set(names)) == 7
+        other.delete(machine.provider_id)
+        assert other.release("i-1") == []
+        assert cloud.left() == before
+        if fault.times:  # nothing was broken off any more: all requests had their turn
+            assert passed > 15
+            return
+    pytest.fail("there is no end of requests")

@@ -14,6 +14,7 @@ SHARED = Net("shared", "site-net", is_own=False, cidrs=("10.1.0.0/24",))
 LONELY = Net("lonely", "lonely", cidrs=("10.2.0.0/24",))
 DIRECT = Net("direct", "internet", is_own=False, cidrs=("8.8.8.0/24",))
 MADE = Net("made", "im-clues_i-1_in", cidrs=("10.9.0.0/24",), outside="out", infrastructure="i-1", made_for="in")
+BARE = Net("bare", "im-clues_i-1_in", infrastructure="i-1", made_for="in")
 PUBLIC = SpecInterface("pub", public=True)
 
 
@@ -40,6 +41,7 @@ def chosen(nets: tuple[Net, ...], *cards: SpecInterface, infrastructure: str = "
         ((OUT, DIRECT), (SpecInterface("p", public=True, provider_name="internet"),), {}, ["direct"], ""),
         ((OUT, INNER), (SpecInterface("in", cidr="10.5.0.0/24"),), {}, ["new:in"], ""),
         ((OUT, INNER, MADE), (SpecInterface("in", cidr="10.9.0.0/24"),), {}, ["made"], ""),
+        ((OUT, INNER, BARE), (SpecInterface("in", cidr="10.9.0.0/24"),), {}, ["new:in"], ""),  # broken off half-way
         ((OUT,), (SpecInterface("a"), SpecInterface("b")), {}, ["new:a", "new:b"], ""),
         ((OUT, MADE), (SpecInterface("x"),), {}, ["new:x"], ""),  # never one that was made for something else
         ((OUT, INNER, LONELY), (SpecInterface("a"), SpecInterface("b")), {}, ["inner", "lonely"], ""),

@@ -107,6 +107,7 @@ class FakeProvider:
     """The provider. Safe under threads."""
 
     name = "fake"
+    scrubs_images = True
 
     def __init__(self, settings: FakeSettings | None = None, clock: Clock | None = None) -> None:
         self._settings = settings or FakeSettings()

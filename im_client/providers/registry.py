@@ -54,7 +54,7 @@ def _im(settings: Mapping[str, Any]) -> Provider:
     return _opened("im", settings)
 
 
-_CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {}
+_CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {"openstack": ("openstack",)}
 """Cloud -> the types of lines of an auth file that are for it, in lower case. Each is a module of this package with
 `open_provider(settings, credentials)`."""
 

@@ -54,9 +54,18 @@ def _im(settings: Mapping[str, Any]) -> Provider:
     return _opened("im", settings)
 
 
-_CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {"openstack": ("openstack",)}
+_CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "cloudstack": ("cloudstack",),
+    "digitalocean": ("digitalocean",),
+    "gce": ("gce",),
+    "linode": ("linode",),
+    "openstack": ("openstack",),
+    "vultr": ("vultr",),
+}
 """Cloud -> the types of lines of an auth file that are for it, in lower case. Each is a module of this package with
-`open_provider(settings, credentials)`."""
+`open_provider(settings, credentials)`, or of its package `libcloud`."""
+
+_LIBCLOUD: Final = frozenset({"cloudstack", "digitalocean", "gce", "linode", "vultr"})
 
 _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Provider]]] = {
     "existing": _existing,
@@ -99,7 +108,7 @@ def provider(name: str, settings: Mapping[str, Any] | None = None, credentials: 
 
 def _opened_cloud(name: str, settings: Mapping[str, Any], credentials: Sequence[Credential]) -> Provider:
     try:
-        module = import_module(f"im_client.providers.{name}")
+        module = import_module(f"im_client.providers.{'libcloud.' if name in _LIBCLOUD else ''}{name}")
     except ModuleNotFoundError as error:
         raise Misconfigured(
             f"the provider {name} needs more packages ({error.name} is missing)",

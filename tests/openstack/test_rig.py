@@ -92,7 +92,9 @@ def test_a_server_with_a_volume_and_a_floating_address_comes_and_goes(demo: Api)
 def test_a_server_is_resized_snapshot_stopped_and_started(demo: Api) -> None:
     server = boot(demo)
     demo.wait("compute", server, "ACTIVE")
-    demo.do("POST", "compute", f"{server}/action", {"resize": {"flavorRef": find(demo, "compute", "flavors", "m1.small")}})
+    demo.do(
+        "POST", "compute", f"{server}/action", {"resize": {"flavorRef": find(demo, "compute", "flavors", "m1.small")}}
+    )
     demo.wait("compute", server, "VERIFY_RESIZE")
     demo.do("POST", "compute", f"{server}/action", {"confirmResize": None})
     demo.wait("compute", server, "ACTIVE")

@@ -14,7 +14,7 @@ from im_client.providers.cloud.credentials import the_credential
 from im_client.providers.cloud.kept import Kept
 from im_client.providers.cloud.model import CloudImage, ImageQuery, Layout, Order, Server, Size
 from im_client.providers.cloud.provider import CloudProvider
-from im_client.providers.libcloud.descriptor import Descriptor, Key, Login, New, Power, Priced
+from im_client.providers.libcloud.descriptor import Descriptor, Key, Keys, Login, New, Power, Priced
 from im_client.providers.libcloud.drivers import Pool, Target, driver_class
 from im_client.providers.libcloud.marks import named_for, owner_of, unique
 from im_client.providers.libcloud.settings import LibcloudSettings
@@ -227,15 +227,14 @@ class LibcloudCloud:
         keys = self._own.keys
         if keys is None:
             return ""
+        ring = keys
         name = named_for(order.infrastructure, f"key{_digest(order.public_key)}")
         return self._kept.get(
-            ("key", order.infrastructure, name), lambda: self._found_or_made_key(name, order.public_key)
+            ("key", order.infrastructure, name), lambda: self._found_or_made_key(ring, name, order.public_key)
         )
 
-    def _found_or_made_key(self, name: str, public_key: str) -> str:
+    def _found_or_made_key(self, keys: Keys, name: str, public_key: str) -> str:
         """A key that the account has under another name serves too: DigitalOcean takes none twice."""
-        keys = self._own.keys
-        assert keys is not None
         found = _the_key(self._with(keys.every), name, public_key)
         if found is None:
             try:

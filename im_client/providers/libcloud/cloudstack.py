@@ -44,21 +44,29 @@ _ACTIONS: Final[Mapping[Power, str]] = {
 }
 
 
-class SignedBodies(CloudStackConnection):  # type: ignore[misc]  # libcloud is untyped
+class SignedBodies(CloudStackConnection):
     """Puts all of a POST into its body, signed: user data is too long for an address."""
 
     def add_default_params(self, params: dict[str, Any]) -> dict[str, Any]:
-        added: dict[str, Any] = params if self.method == "POST" else super().add_default_params(params)
-        return added
+        return params if self.method == "POST" else self._defaults(params)
 
-    def pre_connect_hook(self, params: dict[str, Any], headers: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    def pre_connect_hook(
+        self, params: dict[str, Any], headers: dict[str, str]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
         if self.method == "POST":
             return {}, {**headers, "Content-Type": "application/x-www-form-urlencoded"}
-        return {**params, "signature": self._make_signature(params)}, headers
+        return {**params, "signature": self._sign(params)}, headers
 
     def encode_data(self, data: dict[str, Any]) -> str:
-        full = super().add_default_params(dict(data))
-        return urlencode({**full, "signature": self._make_signature(full)})
+        full = self._defaults(data)
+        return urlencode({**full, "signature": self._sign(full)})
+
+    def _defaults(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {**params, "apiKey": self.user_id, "response": "json"}
+
+    def _sign(self, params: Mapping[str, Any]) -> bytes:
+        signature: bytes = self._make_signature(params)  # type: ignore[no-untyped-call]
+        return signature
 
 
 def _login(fields: Mapping[str, Secret], settings: LibcloudSettings) -> Login:
@@ -252,9 +260,7 @@ CLOUDSTACK: Final = Descriptor(
     servers=_servers,
     act=_act,
     delete=_delete,
-    unsupported=frozenset(
-        {"availability_zone", "disk_type", "num_gpus", "ports", "preemptible", "tags", "volumes"}
-    ),
+    unsupported=frozenset({"availability_zone", "disk_type", "num_gpus", "ports", "preemptible", "tags", "volumes"}),
     connection=SignedBodies,
     keys=Keys(_keys, _add_key, _forget_key),
     machines=_machines,

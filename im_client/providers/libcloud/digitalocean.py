@@ -21,7 +21,11 @@ __all__ = ["DIGITALOCEAN", "open_provider"]
 
 _LONGEST_TAG: Final = 255
 _PHASES: Final = {"new": Phase.PENDING, "off": Phase.STOPPED, "active": Phase.RUNNING, "archive": Phase.GONE}
-_ACTIONS: Final[Mapping[Power, str]] = {"start": "ex_power_on_node", "stop": "ex_shutdown_node", "reboot": "reboot_node"}
+_ACTIONS: Final[Mapping[Power, str]] = {
+    "start": "ex_power_on_node",
+    "stop": "ex_shutdown_node",
+    "reboot": "reboot_node",
+}
 
 
 def _regions(driver: Any) -> Sequence[str]:
@@ -108,7 +112,7 @@ def _server(node: Any) -> Server:
         disk_bytes=int(node.extra.get("disk") or 0) * GIB or None,
         image=str(image.get("slug") or image.get("id") or ""),
         size=str(node.extra.get("size_slug") or ""),
-        marks={tag: "" for tag in found},
+        marks=dict.fromkeys(found, ""),
     )
 
 

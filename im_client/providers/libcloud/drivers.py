@@ -53,8 +53,10 @@ class Target:
         return cls(place, url.hostname, port or (443 if secure else 80), secure, request_s, ca_file)
 
 
-class Answer(JsonResponse):  # type: ignore[misc]  # libcloud is untyped
+class Answer(JsonResponse):
     """An answer as JSON. Drivers' own classes lose the status, Retry-After or both."""
+
+    connection: Any
 
     def success(self) -> bool:
         return 200 <= int(self.status) < 300
@@ -79,7 +81,7 @@ class Wire:
     """Mixed into a driver's connection: where it leads, how long it waits, and what it was asked last."""
 
     target: Target
-    responseCls = Answer
+    responseCls = Answer  # noqa: N815 - libcloud's name
     what = "the login"
 
     def connect(self, *args: Any, **kwargs: Any) -> None:

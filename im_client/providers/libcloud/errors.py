@@ -22,13 +22,20 @@ __all__ = ["BUSY", "refusal", "refusal_of_words"]
 
 BUSY: Final = "the cloud is busy or broken, or the way to it is: try again later"
 _MOST_WORDS: Final = 400
-_QUOTA: Final = re.compile(r"(?i)quota|(droplet|instance|server|resource|account|maximum)\b.{0,40}\blimit|limit.{0,20}(exceeded|reached)")
+_QUOTA: Final = re.compile(
+    r"(?i)quota|(droplet|instance|server|resource|account|maximum)\b.{0,40}\blimit|limit.{0,20}(exceeded|reached)"
+)
 _NO_ROOM: Final = re.compile(
     r"(?i)RESOURCE_POOL_EXHAUSTED|insufficient.{0,20}(capacity|resources)|not enough (available )?(resources|capacity)"
-    r"|sold out|out of stock|no capacity|plan is not available|(size|region) is (currently )?(not available|unavailable)"
+    r"|sold out|out of stock|no capacity|plan is not available"
+    r"|(size|region) is (currently )?(not available|unavailable)"
 )
-_LOCKED: Final = re.compile(r"(?i)pending event|linode busy|currently (locked|busy)|is locked|resourceNotReady|try again (later|shortly)")
-_ABSENT: Final = re.compile(r"(?i)unable to find|does not exist|not found|entity does not exist|invalid parameter id value")
+_LOCKED: Final = re.compile(
+    r"(?i)pending event|linode busy|currently (locked|busy)|is locked|resourceNotReady|try again (later|shortly)"
+)
+_ABSENT: Final = re.compile(
+    r"(?i)unable to find|does not exist|not found|entity does not exist|invalid parameter id value"
+)
 _THERE: Final = re.compile(r"(?i)already (in use|exists?)|must be unique|has already been taken")
 _SAYS: Final = ("message", "error_description", "errortext", "reason", "error")
 """Keys under which these clouds put a sentence."""

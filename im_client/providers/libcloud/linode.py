@@ -31,7 +31,7 @@ _PHASES: Final = {"running": Phase.RUNNING, "offline": Phase.STOPPED, "stopped":
 _ACTIONS: Final[Mapping[Power, str]] = {"start": "boot", "stop": "shutdown", "reboot": "reboot"}
 
 
-class LongPages(LinodeConnectionV4):  # type: ignore[misc]  # libcloud is untyped
+class LongPages(LinodeConnectionV4):
     """500 entries a page, the most that there may be, not libcloud's 25."""
 
     def add_default_params(self, params: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,9 @@ def needed(fields: Mapping[str, Secret], title: str, *names: str) -> Secret:
     for name in names:
         if name in fields and fields[name].reveal():
             return fields[name]
-    raise Misconfigured(f"the auth file's line for {title} has no `{names[0]}`", "docs/reference/clouds.md has the fields")
+    raise Misconfigured(
+        f"the auth file's line for {title} has no `{names[0]}`", "docs/reference/clouds.md has the fields"
+    )
 
 
 def by_token(fields: Mapping[str, Secret], settings: LibcloudSettings) -> Login:

@@ -1,7 +1,7 @@
 """How machines are marked where there are only tags, and how the mark is read. Pure.
 
 One word says it all: infrastructure, token, name and account, joined by colons; it is cut where tags are short. Tags of
-some clouds know no upper case, so that all but lower-case letters, digits and dashes is escaped: `_` and two hex digits.
+some clouds know no upper case, so that all but lower-case letters, digits and dashes is escaped: `_` and two digits.
 """
 
 import re

@@ -1,5 +1,5 @@
-"""Vultr. Of libcloud's driver: signing, pages, keys. It knows no `tags`, only the single `tag` that they replace (3.9.1),
-and its plans and machines lose what choosing and looking need; these are read here from the answers.
+"""Vultr. Of libcloud's driver: signing, pages, keys. It knows no `tags`, only the single `tag` that they replace
+(3.9.1), and its plans and machines lose what choosing and looking need; these are read here from the answers.
 """
 
 import base64
@@ -81,8 +81,6 @@ def _create(driver: Any, new: New) -> Server:
     return _server(driver.connection.request(_MACHINES, data=json.dumps(body), method="POST").object["instance"])
 
 
-
-
 def _server(one: Mapping[str, Any]) -> Server:
     mark = read_tags(one.get("tags") or ())
     public, private = one.get("main_ip") or "", one.get("internal_ip") or ""
@@ -109,7 +107,7 @@ def _phase(one: Mapping[str, Any]) -> Phase:
             return Phase.PENDING if one.get("server_status") == "locked" else Phase.RUNNING
         case ("active", "stopped") if one.get("server_status") in {"ok", "installingbooting"}:
             return Phase.STOPPED
-        case ("halted" | "suspended"), _:
+        case (("halted" | "suspended"), _):
             return Phase.STOPPED
         case _:
             return Phase.PENDING

@@ -106,9 +106,7 @@ def broker(places: Places) -> tuple[Program, Mapping[str, str]]:
         "RABBITMQ_DIST_PORT": str(places.ports["rabbit-cluster"]),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "ERL_EPMD_PORT": str(places.ports["epmd"]),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-            "+S 1:1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}"
-        ),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ("+S 1:1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}"),
     }
     return [_brokers()[-1]], env
 

@@ -141,7 +141,13 @@ class SmallCloud:
                 "type": kind,
                 "name": kind,
                 "endpoints": [
-                    {"interface": "public", "region": "One", "region_id": "One", "url": f"{self.url}/{path}", "id": path}
+                    {
+                        "interface": "public",
+                        "region": "One",
+                        "region_id": "One",
+                        "url": f"{self.url}/{path}",
+                        "id": path,
+                    }
                 ],
             }
             for kind, path in places.items()
@@ -267,7 +273,9 @@ class SmallCloud:
     def _boot(self, new: dict[str, Any]) -> dict[str, Any]:
         made = str(uuid.uuid4())
         size = next(one for one in self.flavors if one["id"] == new["flavorRef"])
-        cards = [(card["uuid"], card.get("fixed_ip", f"10.9.0.{len(self.things['ports']) + 2}")) for card in new["networks"]]
+        cards = [
+            (card["uuid"], card.get("fixed_ip", f"10.9.0.{len(self.things['ports']) + 2}")) for card in new["networks"]
+        ]
         for network, address in cards:
             self._keep("ports", {"network_id": network, "device_id": made, "fixed_ips": [{"ip_address": address}]})
         self.servers[made] = {

@@ -157,12 +157,18 @@ def test_a_machine_starts_from_a_volume_where_it_must(
     assert ("imageRef" in server) == (volume_gib is None)
 
 
-def test_gpus_are_read_from_flavors_and_given_to_those_who_ask_only(cloud: SmallCloud, provider: KeepingProvider) -> None:
+def test_gpus_are_read_from_flavors_and_given_to_those_who_ask_only(
+    cloud: SmallCloud, provider: KeepingProvider
+) -> None:
     cloud.flavors = [
         flavor("g1.alias", 1, 2048, 20, **{"pci_passthrough:alias": "a100:2"}),
         flavor("n1.net", 1, 2048, 30, **{"pci_passthrough:alias": "sriov-nic:1"}),
         flavor(
-            "g1.egi", 1, 4096, 20, **{"Accelerator:Type": "GPU", "Accelerator:Number": "1", "Accelerator:Vendor": "NVIDIA"}
+            "g1.egi",
+            1,
+            4096,
+            20,
+            **{"Accelerator:Type": "GPU", "Accelerator:Number": "1", "Accelerator:Vendor": "NVIDIA"},
         ),
     ]
     assert provider.offer(Spec(os_distribution="debian")).size == "n1.net"

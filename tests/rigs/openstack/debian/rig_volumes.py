@@ -75,7 +75,11 @@ class RigVolumes(driver.VolumeDriver):
         pass
 
     def initialize_connection(self, volume, connector, **more):
-        target = {"target_discovered": False, "target_iqn": f"iqn.rig:{volume['id']}", "target_portal": "127.0.0.1:3260"}
+        target = {
+            "target_discovered": False,
+            "target_iqn": f"iqn.rig:{volume['id']}",
+            "target_portal": "127.0.0.1:3260",
+        }
         return {"driver_volume_type": "iscsi", "data": {**target, "target_lun": 1, "volume_id": volume["id"]}}
 
     def terminate_connection(self, volume, connector, **more):

@@ -82,6 +82,7 @@ class FakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     faults: tuple[Fault, ...] = ()
     in_place: tuple[str, ...] = ("num_cpus", "mem_bytes", "ports", "tags")
     in_place_stopped: tuple[str, ...] = ("disk_bytes",)
+    scrubs_images: bool = True
     unsupported: tuple[str, ...] = ()
     reachable: bool = False
     """Whether to say that its machines can be logged in to."""
@@ -107,10 +108,10 @@ class FakeProvider:
     """The provider. Safe under threads."""
 
     name = "fake"
-    scrubs_images = True
 
     def __init__(self, settings: FakeSettings | None = None, clock: Clock | None = None) -> None:
         self._settings = settings or FakeSettings()
+        self.scrubs_images = self._settings.scrubs_images
         self._clock = clock or SystemClock()
         unknown = sorted({f.error for f in self._settings.faults} - _ERRORS.keys())
         if unknown:

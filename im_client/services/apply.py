@@ -212,7 +212,7 @@ class _Run:
                     self._story.tell(EventKind.NODE_DONE, step.node, "delete")
                 case Action.STOP:
                     self._check_hooks(step)
-                    machines.stop(step.node)
+                    machines.stop(step.node, scrub=self._prepared.scrub)
                     self._story.tell(EventKind.NODE_DONE, step.node, "stop")
                 case Action.REBOOT:
                     machines.reboot(step.node)

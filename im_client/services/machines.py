@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from im_client.plan.digest import configured_digest
@@ -14,6 +14,7 @@ from im_client.remote.wait import wait_reachable
 from im_client.services.configuring import Target
 from im_client.services.context import Context
 from im_client.services.known import Stray, access_of
+from im_client.services.scrubbing import scrub_machine
 from im_client.services.sites import Sites
 from im_client.state.store import InfrastructureRecord, NodeRecord
 from infracore.errors import (
@@ -186,10 +187,19 @@ class Machines:
         provider.start(record.provider_id or "")
         self._until_running(name, provider.get(record.provider_id or ""))
 
-    def stop(self, name: str) -> None:
-        """Stop a machine and wait until it is off. It must be configured again when it is started."""
+    def stop(self, name: str, *, scrub: Sequence[str] | None = None) -> None:
+        """Stop a machine and wait until it is off. It must be configured again when it is started.
+
+        With `scrub`, what these patterns name is removed from it before; it will show another host key then.
+        """
         record = self._existing(name)
         self._sure()
+        if scrub is not None:
+            instance = self._at(record).get(record.provider_id or "")
+            # one that is stopped and has no host key was scrubbed by a run that was broken off
+            if instance.phase is Phase.RUNNING or record.host_key_public is not None:
+                scrub_machine(access_of(self._infrastructure, record, instance), name, scrub)
+                self.save(name, host_key_public=None, host_key_private=None)
         self._at(record).stop(record.provider_id or "")
         self._until(name, lambda machine: machine.phase is Phase.STOPPED, "stop", self._ctx.settings.timeouts.stop_s)
         self.save(name, phase=Phase.STOPPED, configured_digest=None, operation_digests={})

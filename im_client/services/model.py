@@ -86,6 +86,8 @@ class Prepared:
     configure: bool = True
     source_changed: bool = False
     skip_hooks: bool = False
+    scrub: tuple[str, ...] | None = None
+    """Patterns of what is removed from machines before they stop, for images of them; None: nothing is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,7 @@ class CloudProvider:
 
     def _order(self, request: MachineRequest) -> Order:
         spec = request.spec
+        rules = rules_of(spec.ports)
         image, size = self._choose(spec)
         user = spec.user or image.user or self._settings.user or _USERS.get(image.distribution, "") or "cloudadm"
         keys = request.authorized_keys
@@ -221,7 +222,7 @@ class CloudProvider:
             spec=spec,
             image=image,
             size=size,
-            rules=rules_of(spec.ports),
+            rules=rules,
             user_data=merged(account(request.name, user, keys), request.user_data),
             public_key=keys[0],
             user=user,

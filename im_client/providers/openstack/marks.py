@@ -21,7 +21,6 @@ __all__ = [
     "name_of",
     "named_for",
     "read",
-    "tag",
     "tags",
 ]
 
@@ -71,16 +70,9 @@ def name_of(name: str) -> str:
 
 
 def tags(infrastructure: str) -> list[str]:
-    """Return the tags of a machine."""
-    return [OURS, tag(infrastructure)]
-
-
-def tag(infrastructure: str) -> str:
-    """Return the tag of an infrastructure's machines; Nova's have 60 characters at most, and no slash or comma."""
+    """Return the tags of a machine, by which people find it; Nova's have 60 characters at most, no slash or comma."""
     word = f"{OURS}:{infrastructure}"
-    if len(word) <= 60 and not set(word) & set("/,"):
-        return word
-    return f"{OURS}:{digest([infrastructure])}"
+    return [OURS, *([word] if len(word) <= 60 and not set(word) & set("/,") else [])]
 
 
 def digest(words: Iterable[str]) -> str:

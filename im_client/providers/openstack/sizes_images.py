@@ -18,6 +18,7 @@ __all__ = ["Flavor", "find_images", "image_of", "made_at", "size_of"]
 MIB: Final = 2**20
 GIB: Final = 2**30
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_COMMON: Final = frozenset({"vcpu", "pcpu", "memory_mb", "disk_gb", "vgpu", "pgpu"})
 _USER_KEYS: Final = ("os_admin_user", "default_user", "image_original_user", "ssh_user")
 """Properties of images that name the account (Glance, useful image properties; the others are habits)."""
 
@@ -48,8 +49,14 @@ def size_of(flavor: Flavor, *, grows: bool, diskless: bool) -> Size:
         gpu_vendor=specs.get("accelerator:vendor", ""),
         gpu_model=specs.get("accelerator:model", ""),
         architecture=specs.get("capabilities:cpu_info:arch", "") or specs.get("hw:cpu_arch", ""),
-        is_available=not flavor.disabled,
+        is_available=not flavor.disabled and not any(_is_special(key) for key in specs),
     )
+
+
+def _is_special(key: str) -> bool:
+    """Say whether a flavor takes something rare that no template asks for, an FPGA say: only who names it gets it."""
+    kind, _, what = key.partition(":")
+    return re.fullmatch(r"resources\d*", kind) is not None and what not in _COMMON
 
 
 def _gpus(specs: Mapping[str, str]) -> int:

@@ -118,9 +118,9 @@ def rig_ids(folder: Path) -> set[int]:
 def listening(pids: set[int]) -> set[tuple[str, int]]:
     """Return the addresses and ports at which processes wait for connections."""
     sockets = set()
-    for pid in pids:
-        with suppress(OSError):
-            sockets |= {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    for path in (path for pid in pids for path in Path("/proc").glob(f"{pid}/fd/*")):
+        with suppress(OSError):  # closed since
+            sockets.add(os.readlink(path))
     found = set()
     for family, file in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
         for line in Path(f"/proc/net/{file}").read_text().splitlines()[1:]:

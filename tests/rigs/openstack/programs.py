@@ -1,15 +1,17 @@
 """Debian's packages of OpenStack: which ones, whether they are there, and how their programs are run.
 
-Only libraries and settings are installed: no package of these, except the broker's, has a daemon that would start.
+`python -m tests.rigs.openstack.programs` prints what is missing, with the word `packages` all that is needed.
+Libraries and settings only, as far as there are such packages: those with the services would start them at once.
 """
 
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.rigs.openstack.settings import Places
 
-__all__ = ["PACKAGES", "Program", "broker", "missing", "python", "web"]
+__all__ = ["PACKAGES", "Program", "broker", "environment", "keystone", "missing", "python", "web"]
 
 PACKAGES = (
     "python3-keystone",
@@ -29,6 +31,8 @@ PACKAGES = (
     "mariadb-server-core",
     "mariadb-client-core",
     "rabbitmq-server",
+    "erlang-base",  # with the next, what these bring along and scripts/install-packages.sh keeps from starting
+    "open-iscsi",
 )
 _PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LIBRARIES = Path("/usr/lib/python3/dist-packages")
@@ -114,3 +118,7 @@ def broker(places: Places) -> tuple[Program, Mapping[str, str]]:
 def _brokers() -> list[Path]:
     # the command in /usr/sbin runs as root or rabbitmq only
     return sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
+
+
+if __name__ == "__main__":
+    print(" ".join(PACKAGES) if "packages" in sys.argv else missing())

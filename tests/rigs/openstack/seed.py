@@ -1,4 +1,4 @@
-"""What a rig has when it is handed out: people, projects, quotas, images, flavors, networks, a volume type, a VO login."""
+"""What a rig has when it is handed out: users, projects, quotas, images, flavors, networks, a volume type, a VO."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""An OpenStack of a few hundred lines on a loopback socket, for what a real one does not do when it is asked to: faults.
+"""An OpenStack of a few hundred lines on a loopback socket, for what a real one does not do when asked: faults.
 
 It keeps what it is given and answers in the services' forms; it judges nothing. Every request is recorded.
 """
@@ -136,20 +136,9 @@ class SmallCloud:
             self.logins += 1
         places = {"compute": "compute/v2.1", "network": "network/v2.0", "image": "image/v2"}
         places["block-storage"] = f"volume/v3/{PROJECT}"
+        region = {"interface": "public", "region": "One", "region_id": "One"}
         catalog = [
-            {
-                "type": kind,
-                "name": kind,
-                "endpoints": [
-                    {
-                        "interface": "public",
-                        "region": "One",
-                        "region_id": "One",
-                        "url": f"{self.url}/{path}",
-                        "id": path,
-                    }
-                ],
-            }
+            {"type": kind, "name": kind, "endpoints": [{**region, "url": f"{self.url}/{path}", "id": path}]}
             for kind, path in places.items()
         ]
         answer = {

@@ -162,6 +162,7 @@ def test_gpus_are_read_from_flavors_and_given_to_those_who_ask_only(
 ) -> None:
     cloud.flavors = [
         flavor("g1.alias", 1, 2048, 20, **{"pci_passthrough:alias": "a100:2"}),
+        flavor("f1.fpga", 1, 2048, 20, **{"resources:FPGA": "1"}),
         flavor("n1.net", 1, 2048, 30, **{"pci_passthrough:alias": "sriov-nic:1"}),
         flavor(
             "g1.egi",
@@ -172,6 +173,7 @@ def test_gpus_are_read_from_flavors_and_given_to_those_who_ask_only(
         ),
     ]
     assert provider.offer(Spec(os_distribution="debian")).size == "n1.net"
+    assert provider.offer(Spec(os_distribution="debian", instance_type="f1.fpga")).size == "f1.fpga"
     assert provider.offer(Spec(os_distribution="debian", num_gpus=2)).size == "g1.alias"
     assert provider.offer(Spec(os_distribution="debian", num_gpus=1, gpu_vendor="nvidia")).size == "g1.egi"
 

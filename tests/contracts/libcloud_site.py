@@ -97,6 +97,8 @@ class LibcloudHarness:
         return Spec(num_cpus=1, os_distribution="debian", ports=("tcp/80>8080",))
 
     def kill_during_create(self, instance_name: str, token: str) -> Iterator[None] | None:
+        if self.name != "digitalocean":  # a start costs seconds; test_faults.py loses the answers of all five
+            return None
         own = settings(self.name, self.cloud)
         words = [self.name, own, fields(self.cloud), instance_name, token, new_key_pair().public]
 

@@ -104,7 +104,6 @@ def _image(name: str, label: str, *capabilities: str, public: bool = True) -> di
         "created": "2026-01-01T00:00:00",
         "size": 1500,
         "type": "manual",
-        "vendor": label.split(maxsplit=1)[0],
     }
 
 

@@ -227,10 +227,9 @@ class LibcloudCloud:
         keys = self._own.keys
         if keys is None:
             return ""
-        ring = keys
         name = named_for(order.infrastructure, f"key{_digest(order.public_key)}")
         return self._kept.get(
-            ("key", order.infrastructure, name), lambda: self._found_or_made_key(ring, name, order.public_key)
+            ("key", order.infrastructure, name), lambda: self._found_or_made_key(keys, name, order.public_key)
         )
 
     def _found_or_made_key(self, keys: Keys, name: str, public_key: str) -> str:

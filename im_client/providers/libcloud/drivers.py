@@ -46,7 +46,9 @@ class Target:
             url = urlsplit(address)
             port = url.port
         except ValueError as error:
-            raise Misconfigured(f"{address!r} is no address of an API", "write it as https://HOST:PORT") from error
+            raise Misconfigured(
+                "the address of the API has no port that there is", "write it as https://HOST:PORT"
+            ) from error
         if url.scheme not in {"http", "https"} or not url.hostname or url.username is not None:
             raise Misconfigured("the address of the API is not of the form https://HOST:PORT")
         secure = url.scheme == "https"

@@ -1,4 +1,4 @@
-"""Vultr. Of libcloud's driver: signing, pages, keys. It knows no `tags`, only the single `tag` that they replace
+"""Vultr. Of libcloud's driver: signing and pages. It knows no `tags`, only the single `tag` that they replace
 (3.9.1), and its plans and machines lose what choosing and looking need; these are read here from the answers.
 """
 
@@ -133,8 +133,18 @@ def _delete(driver: Any, server_id: str, region: str) -> None:
     driver.connection.request(f"{_MACHINES}/{server_id}", method="DELETE")
 
 
-def _key(one: Any) -> Key:
-    return Key(str(one.extra["id"]), str(one.name), str(one.public_key))
+def _keys(driver: Any) -> Sequence[Key]:
+    """libcloud's own list takes a fingerprint of each, and fails for all where one key is of no kind that it knows."""
+    return [_key(one) for one in driver._paginated_request("/v2/ssh-keys", "ssh_keys")]
+
+
+def _add_key(driver: Any, name: str, public_key: str) -> Key:
+    body = json.dumps({"name": name, "ssh_key": public_key})
+    return _key(driver.connection.request("/v2/ssh-keys", data=body, method="POST").object["ssh_key"])
+
+
+def _key(one: Mapping[str, Any]) -> Key:
+    return Key(one["id"], one["name"], one["ssh_key"])
 
 
 def _forget_key(driver: Any, key_id: str) -> None:
@@ -156,11 +166,7 @@ VULTR: Final = Descriptor(
     delete=_delete,
     unsupported=frozenset({"availability_zone", "disk_type", "num_gpus", "preemptible", "volumes"}),
     tags=r"[^,]{1,120}",
-    keys=Keys(
-        every=lambda driver: [_key(one) for one in driver.list_key_pairs()],
-        add=lambda driver, name, public: _key(driver.import_key_pair_from_string(name, public)),
-        remove=_forget_key,
-    ),
+    keys=Keys(_keys, _add_key, _forget_key),
     has_private=False,
 )
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from im_client.providers.libcloud.marks import Mark, named_for, owner_of, read_tags, read_text, tags, text, unique
 
-WORDS = st.text(max_size=60)
+WORDS = st.text(max_size=20)
 MARKS = st.builds(Mark, WORDS, WORDS, WORDS, WORDS)
 
 

@@ -111,9 +111,9 @@ class LibcloudCloud:
         del infrastructure
         inner = [card for card in spec.interfaces if not card.public]
         for card in spec.interfaces:
-            if card.fixed_address or card.provider_name:
+            if card.fixed_address or card.provider_name or (card.cidr and not card.public):
                 raise Unsupported(
-                    f"{self.place} gives no fixed address and no network by name (interface on {card.network})",
+                    f"{self.place} gives no fixed address, range or network by name (interface on {card.network})",
                     "leave them out, or choose another provider",
                 )
         if len(inner) > 1:

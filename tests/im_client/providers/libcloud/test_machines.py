@@ -124,6 +124,7 @@ def test_what_a_cloud_cannot_do_is_refused_before_anything_is_made(
     wrong = [
         Spec(interfaces=(SpecInterface("a", fixed_address="10.0.0.7"),)),
         Spec(interfaces=(SpecInterface("a", provider_name="inner"),)),
+        Spec(interfaces=(SpecInterface("a", cidr="10.7.0.0/24"),)),
         Spec(interfaces=(SpecInterface("a"), SpecInterface("b"))),
         Spec(image="ost://elsewhere/1"),
     ]

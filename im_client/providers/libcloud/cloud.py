@@ -64,7 +64,7 @@ class LibcloudCloud:
         self.place = ", ".join(word for word in (descriptor.title, login.account, self._region) if word)
         self._kept = Kept(clock or SystemClock())
         target = Target.of(settings.address or login.address, self.place, settings.request_s, settings.ca_file)
-        more = login.wire(target) if login.wire is not None else {}
+        more = login.wire(target, clock or SystemClock()) if login.wire is not None else {}
 
         def make() -> Any:
             cls = driver_class(descriptor.driver, target, descriptor.connection, more)
@@ -161,6 +161,11 @@ class LibcloudCloud:
             if not self._forget(order.infrastructure):
                 raise
             return self._create(order)
+        except Conflict:  # its name is made of the token: an earlier try has made it, whose answer was lost
+            there = next((one for one in self.servers(order.infrastructure) if one.token == order.token), None)
+            if there is None:
+                raise
+            return there
 
     def _create(self, order: Order) -> Server:
         new = New(

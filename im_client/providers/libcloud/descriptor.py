@@ -9,6 +9,7 @@ from im_client.providers.libcloud.drivers import Target
 from im_client.providers.libcloud.settings import LibcloudSettings
 from im_client.providers.quotas import Share
 from im_client.providers.things import Thing
+from infracore.clock import Clock
 from infracore.secrets import Secret
 
 __all__ = ["Descriptor", "Key", "Keys", "Login", "New", "Power", "Priced"]
@@ -31,7 +32,7 @@ class Login:
     """Where the line says so."""
     account: str = ""
     """For people: project or user."""
-    wire: Callable[[Target], Mapping[str, Any]] | None = None
+    wire: Callable[[Target, Clock], Mapping[str, Any]] | None = None
     """Returns further attributes of the connection's class."""
 
 

@@ -124,11 +124,7 @@ def _create(driver: Any, new: New) -> Server:
         body["scheduling"] = {**spot, "onHostMaintenance": "TERMINATE"}
     elif order.size.num_gpus:
         body["scheduling"] = {"onHostMaintenance": "TERMINATE"}
-    try:
-        operation = driver.connection.request(f"/{zone}/instances", data=body, method="POST").object
-        _check(operation, new.name)
-    except Conflict:  # the answer to an earlier try was lost
-        return _look(driver, new.name, new.region)
+    _check(driver.connection.request(f"/{zone}/instances", data=body, method="POST").object, new.name)
     return Server(new.name, order.name, order.token, order.infrastructure, Phase.PENDING, user=order.user)
 
 

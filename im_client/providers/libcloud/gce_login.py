@@ -7,7 +7,6 @@ is needed, and nothing is written.
 
 import json
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from im_client.providers.libcloud.descriptor import Login
 from im_client.providers.libcloud.drivers import Target, Wire
 from im_client.providers.libcloud.login import needed
 from im_client.providers.libcloud.settings import LibcloudSettings
+from infracore.clock import Clock
 from infracore.errors import Misconfigured, Unauthorised
 from infracore.secrets import Secret
 
@@ -45,9 +45,10 @@ class LateLogin(GCEConnection):
 class _Token:
     """The token of one account. Thread-safe."""
 
-    def __init__(self, user: str, key: Secret, target: Target) -> None:
+    def __init__(self, user: str, key: Secret, target: Target, clock: Clock) -> None:
         self._user = user
         self._key = key
+        self._clock = clock
         self._class = type("Login", (Wire, GoogleServiceAcctAuthConnection), {"target": target, "what": "the login"})
         self._lock = threading.Lock()
         self._token = Secret("")
@@ -56,13 +57,17 @@ class _Token:
     @property
     def access_token(self) -> str:
         with self._lock:
-            if time.monotonic() > self._until:
-                answer = self._class(self._user, self._key.reveal(), [_SCOPE]).get_new_token()
+            if not self._token or self._clock.monotonic() > self._until:
+                wire = self._class(self._user, self._key.reveal(), [_SCOPE])
+                try:
+                    answer = wire.get_new_token()
+                finally:
+                    wire.connection.session.close()
                 token, lasts = answer.get("access_token"), answer.get("expires_in")
                 if not isinstance(token, str) or not isinstance(lasts, int | float):
                     raise Unauthorised("Google's login gave no token", "look at the key of the service account")
                 self._token = Secret(token)
-                self._until = time.monotonic() + float(lasts) - _EARLY_S
+                self._until = self._clock.monotonic() + float(lasts) - _EARLY_S
             return self._token.reveal()
 
 
@@ -98,5 +103,5 @@ def login(fields: Mapping[str, Secret], settings: LibcloudSettings) -> Login:
         options={"project": project, "auth_type": "SA", "credential_file": _NO_FILE},
         region=fields["zone"].reveal() if "zone" in fields else "",
         account=f"project {project}",
-        wire=lambda target: {"oauth2_credential": _Token(user, key, target)},
+        wire=lambda target, clock: {"oauth2_credential": _Token(user, key, target, clock)},
     )

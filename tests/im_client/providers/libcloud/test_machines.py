@@ -187,6 +187,24 @@ def test_google_is_logged_in_to_once_for_all_threads(cloud: Gce, provider: Cloud
 
 
 @pytest.mark.parametrize("kind", ["gce"], indirect=True)
+def test_a_token_of_google_is_replaced_before_it_runs_out(cloud: Gce, provider: CloudProvider) -> None:
+    provider.list_machines("i-1")
+    provider._clock.advance(3000)  # type: ignore[attr-defined]
+    provider.list_machines("i-1")
+    assert cloud.logins == 1
+    provider._clock.advance(500)  # type: ignore[attr-defined]
+    provider.list_machines("i-1")
+    assert cloud.logins == 2
+
+
+@pytest.mark.parametrize("kind", ["cloudstack", "gce", "linode"], indirect=True)
+def test_a_name_that_is_taken_is_the_machine_of_an_earlier_try(cloud: SmallApi, provider: CloudProvider) -> None:
+    wanted = request()
+    assert provider.create(wanted).provider_id == provider.create(wanted).provider_id
+    assert len(cloud.machines) == 1
+
+
+@pytest.mark.parametrize("kind", ["gce"], indirect=True)
 def test_a_machine_that_google_has_no_room_for_is_not_found_and_says_why(cloud: Gce, provider: CloudProvider) -> None:
     cloud.failing = "ZONE_RESOURCE_POOL_EXHAUSTED"
     made = provider.create(request())

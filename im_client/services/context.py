@@ -27,7 +27,7 @@ from infracore.clock import Clock, SystemClock
 from infracore.errors import InvalidUsage, Misconfigured
 from infracore.secrets import Seal
 
-__all__ = ["Context", "open_context", "provider_kind", "provider_settings"]
+__all__ = ["Context", "auth_lines", "choose_provider", "open_context", "provider_kind", "provider_settings"]
 
 
 _IN_STATE_DIR: Final = frozenset({"existing", "fake", "im"})
@@ -74,22 +74,12 @@ class Context:
         Raises:
             InvalidUsage: no provider, site or line has this name. Misconfigured: a setting is wrong.
         """
-        kind, own = self._kind(name)
-        merged = {**provider_settings(self.settings, kind if own else name, settings), **own}
+        kind, merged = choose_provider(self.settings, self.credentials, name, settings)
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:
                 self._providers[key] = make_provider(kind, merged, self.credentials() if is_cloud(kind) else ())
             return self._providers[key]
-
-    def _kind(self, name: str) -> tuple[str, Mapping[str, Value]]:
-        """Return the provider behind a name; with the settings that name the credential, where it is one's id."""
-        if name not in names() and name not in self.settings.sites:
-            line = next((one for one in self.credentials() if one.id == name), None)
-            cloud = cloud_of(line.type) if line is not None else None
-            if cloud is not None:
-                return cloud, {"credential": name}
-        return provider_kind(self.settings, name), {}
 
     def close(self) -> None:
         """Close the providers, the locks and the store."""
@@ -97,6 +87,31 @@ class Context:
             provider.close()
         self.locks.close()
         self.store.close()
+
+
+def choose_provider(
+    settings: Settings,
+    credentials: Callable[[], Sequence[Credential]],
+    name: str,
+    own: Mapping[str, Value] | None = None,
+) -> tuple[str, dict[str, Value]]:
+    """Return the provider behind a name, of a provider, a site or a line of the auth file, and what it is opened with.
+
+    Raises:
+        InvalidUsage: no provider, site or line has this name. Misconfigured: a site is set up wrongly.
+    """
+    if name not in names() and name not in settings.sites:
+        line = next((one for one in credentials() if one.id == name), None)
+        cloud = cloud_of(line.type) if line is not None else None
+        if cloud is not None:
+            return cloud, {**provider_settings(settings, cloud, own), "credential": name}
+    return provider_kind(settings, name), provider_settings(settings, name, own)
+
+
+def auth_lines(settings: Settings) -> Sequence[Credential]:
+    """Read the auth file with credentials for clouds, where the settings name one."""
+    file = settings.auth_file if settings.auth_file != Path() else settings.remote.auth_file
+    return read_auth_file(file) if file != Path() else ()
 
 
 def provider_kind(settings: Settings, name: str) -> str:
@@ -157,12 +172,6 @@ def open_context(
         )
     seal = Seal.from_file(settings.state_dir / "key")
     store, locks = _open_state(settings, seal)
-    file = settings.auth_file if settings.auth_file != Path() else settings.remote.auth_file
-
-    @functools.cache
-    def credentials() -> Sequence[Credential]:
-        return read_auth_file(file) if file != Path() else ()
-
     context = Context(
         settings=settings,
         store=store,
@@ -170,7 +179,7 @@ def open_context(
         clock=clock or SystemClock(),
         cwd=folder,
         locks=locks,
-        credentials=credentials,
+        credentials=functools.cache(lambda: auth_lines(settings)),
     )
     try:
         yield context

@@ -171,12 +171,16 @@ class Machines:
         self.create(step, has_operations=has_operations)
 
     def update(self, step: Step) -> None:
-        """Change the machine in place."""
+        """Change the machine in place, and wait while it restarts because of it."""
         record = self._records[step.node]
         if step.spec is None or record.provider_id is None:
             raise Conflict(f"{step.node} has nothing to be changed")
         self._sure()
-        self._at(record).resize(record.provider_id, step.spec)
+        provider = self._at(record)
+        provider.resize(record.provider_id, step.spec)
+        if provider.get(record.provider_id).phase is Phase.PENDING:
+            limit_s = self._ctx.settings.timeouts.create_s
+            self._until(step.node, lambda machine: machine.phase is not Phase.PENDING, "be changed", limit_s)
         self.save(step.node, spec=dataclasses.replace(step.spec, golden_image=record.spec.golden_image))
 
     def start(self, name: str) -> None:

@@ -16,7 +16,7 @@ class ImageCloud(Cloud, Protocol):
     """An adapter that saves machines. Images are marked in the call that makes them; `CloudProvider` tries again."""
 
     def save_image(self, request: ImageRequest) -> SavedImage:
-        """Ask for an image of a stopped machine; return it, ready or not. The same request again: the same image.
+        """Ask for an image of a stopped machine; return it, ready or not.
 
         Raises:
             Conflict: the machine runs, or another image has the name.
@@ -46,7 +46,17 @@ class KeepingProvider(CloudProvider):
         self._images = cloud
 
     def save_image(self, request: ImageRequest) -> SavedImage:
-        return self._call(lambda: self._images.save_image(request))
+        """Ask for it, and after an answer that was lost look whether it is there."""
+        is_first = True
+
+        def ask() -> SavedImage:
+            nonlocal is_first
+            listed = () if is_first else self._images.list_images()
+            is_first = False
+            mine = (one for one in listed if (one.name, one.machine) == (request.name, request.machine))
+            return next(mine, None) or self._images.save_image(request)
+
+        return self._call(ask)
 
     def list_images(self) -> Sequence[SavedImage]:
         return self._call(self._images.list_images)

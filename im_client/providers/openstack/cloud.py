@@ -205,7 +205,7 @@ class OpenStackCloud:
     def _confirm(self, server_id: str) -> None:
         try:
             self._act(server_id, {"confirmResize": None})
-        except Conflict:  # it is confirmed already
+        except (Conflict, Unsupported):  # it is being confirmed: 400 "has not been resized", seen with 2026.2
             return
 
     def start(self, server_id: str) -> None:

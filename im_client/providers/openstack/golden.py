@@ -30,10 +30,7 @@ class Golden:
 
     def save(self, server: Server, request: ImageRequest) -> SavedImage:
         """Ask for a snapshot; Nova has taken it when the image is ready."""
-        there = next((one for one in self._raw() if one.get(_NAME) == request.name), None)
-        if there is not None and there.get(_AT) == _at(request):  # the answer to this very request was lost
-            return _saved(there)
-        if there is not None:
+        if any(one.get(_NAME) == request.name for one in self._raw()):
             raise Conflict(f"there is a golden image {request.name!r} already", "choose another name, or delete it")
         if server.phase is not Phase.STOPPED:
             raise Conflict(f"{request.machine} is {server.phase}, and saved only while it is stopped", "stop it")
@@ -42,7 +39,7 @@ class Golden:
             MARK: request.infrastructure,
             _GROUP: request.group,
             _MACHINE: request.machine,
-            _AT: _at(request),
+            _AT: f"{request.now:.3f}",
         }
         body = {"createImage": {"name": f"im-clues {request.name}", "metadata": marks}}
         answer = self._api.post("compute", f"/servers/{server.id}/action", body)
@@ -105,10 +102,6 @@ def _saved(image: Mapping[str, Any]) -> SavedImage:
         sha256=text("os_hash_value") if text("os_hash_algo") == "sha256" else "",
         is_ready=text("status") == "active",
     )
-
-
-def _at(request: ImageRequest) -> str:
-    return f"{request.now:.3f}"
 
 
 def _snapshots(image: Mapping[str, Any]) -> list[str]:

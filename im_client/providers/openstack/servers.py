@@ -102,6 +102,8 @@ def server_of(nova: NovaServer, floating: str = "") -> Server:
 def _phase(nova: NovaServer) -> Phase:
     if nova.task == "deleting":
         return Phase.DELETING
+    if nova.task is not None and nova.task.startswith("resize"):  # its status is still ACTIVE at first
+        return Phase.PENDING
     phase = _PHASES.get(nova.status, Phase.PENDING)
     if phase is Phase.STOPPED and nova.task in {"powering-on", "resuming", "unpausing", "unshelving", "spawning"}:
         return Phase.PENDING

@@ -8,6 +8,7 @@ import pytest
 
 from im_client.plan.model import Spec, SpecInterface
 from im_client.providers.cloud.keeper import KeepingProvider
+from im_client.providers.images import ImageRequest
 from im_client.providers.openstack.errors import refusal, retry_after_s
 from infracore.errors import (
     Conflict,
@@ -88,6 +89,21 @@ def test_what_is_shared_and_whose_answer_is_lost_is_made_once(
     provider.delete(made.provider_id)
     assert provider.release("i-1") == []
     assert cloud.left() == before
+
+
+@pytest.mark.parametrize("lost", [{"cut": True}, {"hangs": True}])
+def test_an_image_whose_answer_is_lost_is_made_once(cloud: SmallCloud, opened: Opened, lost: dict) -> None:
+    provider = opened(request_s=0.5)
+    made = provider.create(request())
+    provider.stop(made.provider_id)
+    cloud.faults.append(Fault("POST /compute/v2.1/servers/.*/action", **lost))
+    wanted = ImageRequest("golden", made.provider_id, "i-1", "web", "workers", 5.0)
+    saved = provider.save_image(wanted)
+    assert [image.id for image in provider.list_images()] == [saved.id]
+    with pytest.raises(Conflict, match="already"):
+        provider.save_image(wanted)
+    provider.delete_image(saved.id)
+    assert list(provider.list_images()) == []
 
 
 def test_a_token_that_ran_out_is_renewed_by_one_login(cloud: SmallCloud, provider: KeepingProvider) -> None:

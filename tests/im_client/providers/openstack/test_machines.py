@@ -8,7 +8,7 @@ from im_client.plan.model import Phase, Spec, SpecInterface, SpecVolume
 from im_client.providers.cloud.keeper import KeepingProvider
 from infracore.errors import NotFound, Unsupported
 from tests.im_client.providers.openstack.conftest import Opened, request
-from tests.im_client.providers.openstack.small_cloud import SmallCloud, flavor
+from tests.im_client.providers.openstack.small_cloud import Fault, SmallCloud, flavor
 
 PUBLIC = Spec(num_cpus=1, os_distribution="debian", interfaces=(SpecInterface("out", public=True),))
 
@@ -202,6 +202,10 @@ def test_a_machine_is_resized_and_the_next_look_confirms_it(cloud: SmallCloud, p
     assert provider.get(made.provider_id).phase is Phase.PENDING
     again = provider.get(made.provider_id)
     assert (again.phase, again.spec["num_cpus"]) == (Phase.RUNNING, 4)
+    cloud.servers[made.provider_id]["status"] = "VERIFY_RESIZE"  # still, while Nova is at it
+    body = {"badRequest": {"code": 400, "message": "Instance has not been resized."}}
+    cloud.faults.append(Fault(".*/action", 400, body))
+    assert provider.get(made.provider_id).phase is Phase.PENDING
     before = len(cloud.asked)
     provider.resize(made.provider_id, Spec(num_cpus=4, os_distribution="debian"))
     assert not any("action" in asked for asked in cloud.asked[before:])
@@ -231,8 +235,6 @@ def test_quotas_are_told_and_no_limit_is_none(provider: KeepingProvider) -> None
 
 
 def test_a_group_that_went_meanwhile_is_made_anew(cloud: SmallCloud, provider: KeepingProvider) -> None:
-    from tests.im_client.providers.openstack.small_cloud import Fault
-
     provider.create(request(name="web-1"))
     cloud.things["security-groups"].clear()
     words = "Security group could not be found."

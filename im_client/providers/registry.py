@@ -50,6 +50,10 @@ def _fake(settings: Mapping[str, Any]) -> Provider:
     return _opened("fake", settings)
 
 
+def _libvirt(settings: Mapping[str, Any]) -> Provider:
+    return _opened("libvirt", settings)
+
+
 def _im(settings: Mapping[str, Any]) -> Provider:
     return _opened("im", settings)
 
@@ -71,6 +75,7 @@ _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Provider]]] = {
     "existing": _existing,
     "fake": _fake,
     "im": _im,
+    "libvirt": _libvirt,
     "local": _local,
 }
 

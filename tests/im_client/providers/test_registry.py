@@ -7,7 +7,7 @@ from infracore.errors import InvalidUsage, Misconfigured
 
 
 def test_every_name_opens_a_provider_of_that_name() -> None:
-    assert {"existing", "fake", "im", "local", "openstack"} <= set(registry.names())
+    assert {"existing", "fake", "gce", "im", "libvirt", "local", "openstack"} <= set(registry.names())
     assert registry.provider("fake").name == "fake"
 
 

@@ -58,9 +58,19 @@ def _im(settings: Mapping[str, Any]) -> Provider:
     return _opened("im", settings)
 
 
-_CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {"egi": ("egi", "egiis"), "openstack": ("openstack",)}
+_CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "cloudstack": ("cloudstack",),
+    "digitalocean": ("digitalocean",),
+    "egi": ("egi", "egiis"),
+    "gce": ("gce",),
+    "linode": ("linode",),
+    "openstack": ("openstack",),
+    "vultr": ("vultr",),
+}
 """Cloud -> the types of lines of an auth file that are for it, in lower case. Each is a module of this package with
-`open_provider(settings, credentials)`."""
+`open_provider(settings, credentials)`, or of its package `libcloud`."""
+
+_LIBCLOUD: Final = frozenset({"cloudstack", "digitalocean", "gce", "linode", "vultr"})
 
 _MANY: Final = frozenset({"egiis"})
 """Types of lines that stand for several places; their clouds' modules have `site_names(settings, credentials)`, and a
@@ -145,7 +155,7 @@ def _opened_cloud(name: str, settings: Mapping[str, Any], credentials: Sequence[
 
 def _module(name: str) -> Any:
     try:
-        return import_module(f"im_client.providers.{name}")
+        return import_module(f"im_client.providers.{'libcloud.' if name in _LIBCLOUD else ''}{name}")
     except ModuleNotFoundError as error:
         raise Misconfigured(
             f"the provider {name} needs more packages ({error.name} is missing)",

@@ -8,7 +8,7 @@ from infracore.errors import InvalidUsage, Misconfigured
 
 
 def test_every_name_opens_a_provider_of_that_name() -> None:
-    assert {"egi", "existing", "fake", "im", "libvirt", "local", "openstack"} <= set(registry.names())
+    assert {"egi", "existing", "fake", "gce", "im", "libvirt", "local", "openstack"} <= set(registry.names())
     assert registry.provider("fake").name == "fake"
 
 

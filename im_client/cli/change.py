@@ -38,9 +38,13 @@ def patience(ctx: "Context", wait_s: float | None) -> float:
 
 
 def exit_code(report: "ApplyReport") -> ExitCode:
-    """Return the exit code of a run."""
+    """Return the exit code of a run; where every machine failed for its credentials, that of refused credentials."""
     from im_client.state.store import RunState
 
+    if report.state is RunState.FAILED and {node.exit_code for node in report.nodes if not node.ok} == {
+        ExitCode.CREDENTIALS
+    }:
+        return ExitCode.CREDENTIALS
     return {
         RunState.DONE: ExitCode.DONE,
         RunState.PARTLY_DONE: ExitCode.PARTLY_DONE,

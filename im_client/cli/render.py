@@ -103,6 +103,7 @@ def report_view(report: ApplyReport, *, again: str) -> RenderableType:
     for node in report.nodes:
         if not node.ok:
             parts += [*(Text(line) for line in failure_lines(node)), Text("")]
+    parts += [Text(f"still there: {clean(one)}", style="red") for one in report.left]
     if report.timings:
         parts += [timing_table(report.timings, report.elapsed_s), Text("")]
     word, style = _STATE_WORDS[report.state]

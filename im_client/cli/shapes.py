@@ -159,6 +159,7 @@ def report_shape(report: ApplyReport) -> Shape:
         "state": report.state.value,
         "nodes": [_node_report_shape(node) for node in report.nodes],
         "outputs": value_shape(report.outputs),
+        "left": list(report.left),
         "timings": [{"phase": t.phase, "seconds": round(t.seconds, 3)} for t in report.timings],
         "log_dir": report.log_dir,
         "elapsed_s": round(report.elapsed_s, 3),

@@ -61,6 +61,7 @@ def _im(settings: Mapping[str, Any]) -> Provider:
 _CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
     "cloudstack": ("cloudstack",),
     "digitalocean": ("digitalocean",),
+    "ec2": ("ec2",),
     "egi": ("egi", "egiis"),
     "gce": ("gce",),
     "linode": ("linode",),

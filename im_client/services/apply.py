@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from im_client.execute.engine import Outcome, OutcomeState, run_graph
@@ -15,7 +15,8 @@ from im_client.services.elastic import WATCHES_ONLY, front_ends
 from im_client.services.known import Stray, facts_of, observe
 from im_client.services.machines import Machines
 from im_client.services.model import ApplyReport, NodeReport, Prepared, Timing, Verb
-from im_client.services.sites import Sites
+from im_client.services.releasing import release
+from im_client.services.sites import Sites, site_names
 from im_client.services.story import Story
 from im_client.state.store import RunState
 from im_client.topology.facts import Facts
@@ -24,6 +25,7 @@ from im_client.topology.resolve import Resolver, Unresolved
 from im_client.topology.values import Value
 from infracore.errors import Cancelled, CommandFailed, Conflict, InfraError, Locked, Misconfigured
 from infracore.events import EventKind, Listener
+from infracore.exitcodes import ExitCode
 
 __all__ = ["apply"]
 
@@ -81,9 +83,11 @@ class _Run:
         self._cancel = cancel
         self._record = prepared.infrastructure
         self._topology = prepared.topology
-        sites = Sites(ctx, self._record)
+        self._sites = sites = Sites(ctx, self._record)
         self._story = Story(ctx, self._record, prepared.verb, listener)
         nodes = ctx.store.nodes(self._record.id)
+        self._used = site_names(None, nodes)
+        """Sites where machines were when the run began."""
         self._strays: tuple[Stray, ...] = ()
         records = {node.name: node for node in nodes}
         if nodes:
@@ -120,7 +124,9 @@ class _Run:
             reports = self._reports(outcomes)
             outputs = {} if self._prepared.verb is Verb.DESTROY else self._outputs()
             state = self._state(reports)
-            self._story.end(state, _summary(reports, state))
+            left = self._release() if self._prepared.verb is Verb.DESTROY and state is RunState.DONE else ()
+            state = RunState.PARTLY_DONE if left else state
+            self._story.end(state, "; ".join((_summary(reports, state), *(f"still there: {one}" for one in left))))
         except Misconfigured as error:  # the state folder: machines were changed all the same
             raise CommandFailed(f"{error.message}; some machines may have been changed already", error.hint) from error
         if self._prepared.verb is Verb.DESTROY and state is RunState.DONE:
@@ -137,6 +143,7 @@ class _Run:
             timings=_timings(outcomes),
             log_dir=str(self._story.folder),
             elapsed_s=self._story.elapsed_s,
+            left=tuple(left),
         )
 
     # -- tasks ------------------------------------------------------------------------------------------
@@ -327,6 +334,18 @@ class _Run:
 
     # -- the end ----------------------------------------------------------------------------------------
 
+    def _release(self) -> Sequence[str]:
+        """Remove what the machines shared; say and return what is still there."""
+        left = release(
+            self._sites,
+            used=(self._sites.own, *self._used),
+            named=site_names(self._topology, ()),
+            note=lambda text: self._story.tell(EventKind.NOTE, "", "release", text),
+        )
+        for one in left:
+            self._story.tell(EventKind.NOTE, "", "release", f"still there: {one}")
+        return left
+
     def _outputs(self) -> Mapping[str, Value]:
         records = self._machines.records
         facts = facts_of(self._record, records.values(), self._topology)
@@ -373,6 +392,7 @@ class _Run:
                     error=error.message if error else (result.error if result else ""),
                     hint=error.hint if error else (result.hint if result else ""),
                     failure=result.failure if result else None,
+                    exit_code=error.exit_code if error else ExitCode.FAILED,
                 )
             )
         return reports
@@ -402,7 +422,7 @@ def _failure_text(result: Configured) -> str:
 
 def _summary(reports: list[NodeReport], state: RunState) -> str:
     failed = [report.name for report in reports if not report.ok]
-    if state is RunState.DONE:
+    if state is RunState.DONE or not failed:
         return f"{len(reports)} machines"
     return f"{len(reports) - len(failed)} of {len(reports)} machines; not: {', '.join(failed)}"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from im_client.plan.model import Known, KnownNode, Phase
 from im_client.providers.base import Instance
+from im_client.providers.settling import Settles
 from im_client.remote.access import Access
 from im_client.services.sites import Sites
 from im_client.state.store import InfrastructureRecord, NodeRecord
@@ -40,8 +41,11 @@ class Observed:
     """Site that could not be asked -> why. Its machines are UNKNOWN."""
 
 
-def corrected_phase(record: NodeRecord, instance: Instance | None) -> Phase:
-    """Set the recorded phase right by what the provider reports; None means that it knows no such machine."""
+def corrected_phase(record: NodeRecord, instance: Instance | None, *, settles: bool = False) -> Phase:
+    """Set the recorded phase right by what the provider reports; None means that it knows no such machine.
+
+    Where a provider `settles` its machines, one that runs and was never seen to its end may lack addresses and disks.
+    """
     if record.phase is Phase.DELETING:
         return Phase.DELETING
     if instance is None:
@@ -50,6 +54,8 @@ def corrected_phase(record: NodeRecord, instance: Instance | None) -> Phase:
         return Phase.CREATING
     if instance.phase is Phase.RUNNING and record.phase in _OURS:
         return record.phase
+    if instance.phase is Phase.RUNNING and record.phase is Phase.PENDING and settles:
+        return Phase.PENDING
     return instance.phase
 
 
@@ -98,7 +104,9 @@ def observe(
             name=node.name,
             group=node.group,
             index=node.index,
-            phase=Phase.UNKNOWN if node.provider in silent else corrected_phase(node, machine),
+            phase=Phase.UNKNOWN
+            if node.provider in silent
+            else corrected_phase(node, machine, settles=isinstance(sites.at(node.provider), Settles)),
             spec=node.spec,
             provider=node.provider,
             provider_id=node.provider_id,

@@ -8,6 +8,7 @@ from typing import Final
 from im_client.plan.digest import configured_digest
 from im_client.plan.model import Phase, Spec, Step
 from im_client.providers.base import Instance, MachineRequest, Provider
+from im_client.providers.settling import Settles
 from im_client.remote.access import HostKey
 from im_client.remote.hostkeys import new_host_key
 from im_client.remote.wait import wait_reachable
@@ -65,6 +66,8 @@ class Machines:
         """Site and group for whose machines it had no room during this run."""
         self._records = dict(records)
         self._targets: dict[str, Target] = {}
+        self._seen: dict[str, Instance] = {}
+        """Machines that were seen to run by the step before `ready`, which need not look again."""
 
     @property
     def records(self) -> Mapping[str, NodeRecord]:
@@ -154,8 +157,12 @@ class Machines:
 
     def _make(self, record: NodeRecord, machine: Instance, *, has_operations: bool) -> None:
         is_end = not self.is_reachable(record.name) and not has_operations
+        if machine.phase is Phase.RUNNING and isinstance(self._at(record), Settles):
+            machine = dataclasses.replace(machine, phase=Phase.PENDING)  # it may lack addresses and disks
         self._took(record.name, machine, is_end=is_end)
-        self._until_running(record.name, machine, is_end=is_end)
+        machine = self._until_running(record.name, machine, is_end=is_end)
+        with self._lock:
+            self._seen[record.name] = machine
 
     def is_reachable(self, name: str) -> bool:
         """Whether a recorded machine can be logged in to."""
@@ -189,7 +196,7 @@ class Machines:
         self._sure()
         provider = self._at(record)
         provider.start(record.provider_id or "")
-        self._until_running(name, provider.get(record.provider_id or ""))
+        self._until_running(name, self._settled(record))
 
     def stop(self, name: str, *, scrub: Sequence[str] | None = None) -> None:
         """Stop a machine and wait until it is off. It must be configured again when it is started.
@@ -221,9 +228,10 @@ class Machines:
             TimedOut: with the last reason. Conflict: it shows another host key.
         """
         record = self._records[name]
-        machine = self._at(record).get(record.provider_id or "")
-        if machine.phase is not Phase.RUNNING:
-            machine = self._until_running(name, machine)
+        with self._lock:
+            machine = self._seen.pop(name, None)
+        if machine is None:
+            machine = self._until_running(name, self._settled(record))
             record = self._records[name]
         access = access_of(self._infrastructure, record, machine)
         if not self.is_reachable(name) or access is None:
@@ -367,11 +375,27 @@ class Machines:
             lambda m: m.phase is Phase.RUNNING and bool(m.private_address or m.public_address),
             "run",
             self._ctx.settings.timeouts.create_s,
+            look=self._settled,
         )
         self._took(name, machine, is_end=is_end)
         return machine
 
-    def _until(self, name: str, done: Callable[[Instance], bool], verb: str, limit_s: float) -> Instance:
+    def _settled(self, record: NodeRecord) -> Instance:
+        """Look at a machine, and do what is left to do for it where its provider has such things."""
+        provider, provider_id = self._at(record), record.provider_id or ""
+        if isinstance(provider, Settles):
+            return provider.settle(provider_id, self._request(record))
+        return provider.get(provider_id)
+
+    def _until(
+        self,
+        name: str,
+        done: Callable[[Instance], bool],
+        verb: str,
+        limit_s: float,
+        *,
+        look: Callable[[NodeRecord], Instance] | None = None,
+    ) -> Instance:
         """Poll the provider, quickly at first, until a machine is as wanted."""
         clock = self._ctx.clock
         record = self._existing(name)
@@ -379,7 +403,7 @@ class Machines:
         deadline = clock.monotonic() + limit_s
         pause = POLL_FIRST_S
         while True:
-            machine = provider.get(provider_id)
+            machine = look(record) if look is not None else provider.get(provider_id)
             if done(machine):
                 return machine
             if machine.phase is Phase.FAILED and machine.has_no_room:

@@ -11,6 +11,7 @@ from im_client.state.store import InfrastructureRecord, NodeRecord, RunRecord, R
 from im_client.template.problems import Problem
 from im_client.topology.model import Topology
 from im_client.topology.values import Value
+from infracore.exitcodes import ExitCode
 
 __all__ = [
     "ApplyReport",
@@ -110,6 +111,8 @@ class NodeReport:
     hint: str = ""
     failure: Failure | None = None
     """Set where its configuration failed: the task, file and line."""
+    exit_code: ExitCode = ExitCode.FAILED
+    """What its error stands for, where it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ class ApplyReport:
     timings: tuple[Timing, ...]
     log_dir: str
     elapsed_s: float
+    left: tuple[str, ...] = ()
+    """Of DESTROY: what machines shared and could not be removed, a line each. The infrastructure is not forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,10 @@ class Cloud(Protocol):
         ...
 
     def settle(self, server: Server, order: Order) -> Server:
-        """Do what can only be done to a RUNNING machine: addresses, disks. May be repeated; PENDING: call again."""
+        """Do what can only be done to a RUNNING machine: addresses, disks. May be repeated; PENDING: call again.
+
+        Image and size of the order are what the machine has; it carries no user data.
+        """
         ...
 
     def server(self, server_id: str) -> Server:

@@ -23,14 +23,17 @@ class _Look:
 class Looks:
     """Looks at the machines of one infrastructure. Never answers with what was seen before the question. Thread-safe.
 
-    One that asks alone costs a look at one machine; twenty that ask at once cost one look at all.
+    One that asks alone costs a look at one machine; those that ask while `most` looks are under way share the next.
     """
 
-    def __init__(self, one: Callable[[str], Server], every: Callable[[], Sequence[Server]]) -> None:
+    def __init__(
+        self, one: Callable[[str], Server], several: Callable[[Sequence[str]], Sequence[Server]], most: int = 1
+    ) -> None:
         self._one = one
-        self._every = every
+        self._several = several
+        self._most = most
         self._change = threading.Condition()
-        self._is_looking = False
+        self._looking = 0
         self._next = _Look()
 
     def get(self, server_id: str) -> Server:
@@ -38,11 +41,11 @@ class Looks:
         with self._change:
             look = self._next
             look.ids.add(server_id)
-            while self._is_looking and not look.is_over:
+            while not look.is_over and (self._looking >= self._most or look is not self._next):
                 self._change.wait()
             leads = not look.is_over
-            if leads:  # nobody looks now: the first of those that wait does, for all of them
-                self._is_looking, self._next = True, _Look()
+            if leads:  # the first of those that wait looks, for all of them
+                self._looking, self._next = self._looking + 1, _Look()
         if leads:
             self._look(look)
         if look.error is not None:
@@ -57,7 +60,7 @@ class Looks:
             if len(look.ids) == 1:
                 servers: Sequence[Server] = (self._one(next(iter(look.ids))),)
             else:
-                servers = self._every()
+                servers = self._several(sorted(look.ids))
             look.found = {server.id: server for server in servers}
         except InfraError as error:
             look.error = error
@@ -65,5 +68,5 @@ class Looks:
             if look.found is None and look.error is None:
                 look.error = Transient("the look at the machines was broken off", "run it again")
             with self._change:
-                look.is_over, self._is_looking = True, False
+                look.is_over, self._looking = True, self._looking - 1
                 self._change.notify_all()

@@ -50,6 +50,9 @@ _USERS: Final = {"debian": "debian", "ubuntu": "ubuntu", "centos": "centos", "ro
 class CloudProvider:
     """The provider. Safe under threads."""
 
+    looks_at_once = 1
+    """How many looks at an infrastructure's machines go on at once; who asks meanwhile shares the next."""
+
     def __init__(self, cloud: Cloud, settings: CloudSettings, clock: Clock | None = None) -> None:
         self.name = cloud.kind
         self._cloud = cloud
@@ -137,7 +140,7 @@ class CloudProvider:
         """Give a running machine its addresses and disks."""
         server = self._look(provider_id)
         if server.phase is Phase.RUNNING:
-            order = self._order(request)
+            order = _order_of(server, request)
             server = self._call(lambda: self._cloud.settle(server, order))
         return self._instance(server)
 
@@ -230,7 +233,10 @@ class CloudProvider:
 
     def _choose(self, spec: Spec) -> tuple[CloudImage, Size]:
         image = self._image(spec)
-        return image, choose_size(self._sizes(), spec, image, lambda size: self._hourly(size, spec))
+        return image, self._size(spec, image)
+
+    def _size(self, spec: Spec, image: CloudImage) -> Size:
+        return choose_size(self._sizes(), spec, image, lambda size: self._hourly(size, spec))
 
     def _image(self, spec: Spec) -> CloudImage:
         scheme, _, _ = image_address(spec.image or "")
@@ -272,6 +278,11 @@ class CloudProvider:
         servers = self._call(lambda: self._cloud.servers(infrastructure))
         return [self._noted(server) for server in servers if server.token]
 
+    def _several(self, infrastructure: str, ids: Sequence[str]) -> Sequence[Server]:
+        """Look at some machines of an infrastructure, or at all of them, by one request."""
+        del ids
+        return self._servers(infrastructure)
+
     def _noted(self, server: Server) -> Server:
         with self._lock:
             self._homes[server.id] = server.infrastructure
@@ -283,7 +294,9 @@ class CloudProvider:
             looks = self._looks.get(home) if home is not None else None
             if home is not None and looks is None:
                 looks = self._looks[home] = Looks(
-                    lambda one: self._call(lambda: self._cloud.server(one)), lambda: self._servers(home)
+                    lambda one: self._call(lambda: self._cloud.server(one)),
+                    lambda ids: self._several(home, ids),
+                    self.looks_at_once,
                 )
         if looks is None:
             return self._noted(self._call(lambda: self._cloud.server(server_id)))
@@ -329,3 +342,19 @@ class CloudProvider:
             return retrying(renewing, rules=self._rules, clock=self._clock, cancel=self._never, jitter=random.random)
         except Transient as error:
             raise TimedOut(f"{error.message} (tried {self._settings.attempts} times)", error.hint) from error
+
+
+def _order_of(server: Server, request: MachineRequest) -> Order:
+    """Return the order of a machine that is there: image and size are what it has, wherever its image is by now."""
+    return Order(
+        infrastructure=request.infrastructure,
+        name=request.name,
+        token=request.token,
+        spec=request.spec,
+        image=CloudImage(server.image, server.image),
+        size=Size(server.size, server.size, server.num_cpus or 0, server.mem_bytes or 0, server.disk_bytes or 0),
+        rules=rules_of(request.spec.ports),
+        user_data="",
+        public_key=next(iter(request.authorized_keys), ""),
+        user=server.user,
+    )

@@ -1,6 +1,7 @@
 """Looks that are shared."""
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -32,7 +33,8 @@ class Cloud:
             raise NotFound(name)
         return server(name)
 
-    def every(self) -> list[Server]:
+    def every(self, ids: Sequence[str]) -> list[Server]:
+        assert ids
         self.lists += 1
         return [server(name) for name in self.names]
 
@@ -87,3 +89,19 @@ def test_a_look_that_is_broken_off_is_no_sight_of_an_empty_cloud() -> None:
     looks = Looks(one, list)
     with pytest.raises(KeyboardInterrupt):
         looks.get("m0")
+
+
+def test_several_looks_go_on_at_once_where_that_is_wanted() -> None:
+    cloud = Cloud(3)
+    looks = Looks(cloud.one, cloud.every, most=2)
+    with ThreadPoolExecutor(3) as pool:
+        two = [pool.submit(looks.get, name) for name in ("m0", "m1")]
+        while len(cloud.ones) < 2:
+            pass
+        third = pool.submit(looks.get, "m2")
+        while not looks._next.ids:
+            pass
+        assert not third.done()
+        cloud.go.set()
+        assert [one.result(10).name for one in (*two, third)] == ["m0", "m1", "m2"]
+    assert sorted(cloud.ones) == ["m0", "m1", "m2"]

@@ -1,0 +1,114 @@
+"""One connection to one account: sends, and knows neither machines nor our words. The only home of boto3."""
+
+import functools
+import threading
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from im_client.providers.ec2.account import Account
+from im_client.providers.ec2.errors import code_of, translated
+
+__all__ = ["Client"]
+
+_CONNECTIONS: Final = 64
+"""How many are kept open: more than steps run at once."""
+
+
+class Client:
+    """Opened with the first call. Safe under threads; one answer takes `request_s` at the most."""
+
+    def __init__(self, account: Account, request_s: float) -> None:
+        self.place = account.place
+        self._account = account
+        self._request_s = request_s
+        self._lock = threading.Lock()
+        self._opened: Any = None
+
+    def call(self, operation: str, *, allow: Collection[str] = (), **params: Any) -> Mapping[str, Any] | None:
+        """Send one request, once.
+
+        `allow` names codes of errors for which None is the answer.
+
+        Raises:
+            InfraError: of the class that EC2's code stands for; `Transient` where no whole answer came.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        try:
+            answer: Mapping[str, Any] = getattr(self._client(), operation)(**params)
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
+            if code_of(error) in allow:
+                return None
+            raise translated(error, _camel(operation), self.place) from error
+        return answer
+
+    def ask(self, operation: str, **params: Any) -> Mapping[str, Any]:
+        """Send one request whose errors are all errors."""
+        return self.call(operation, **params) or {}
+
+    def every(self, operation: str, key: str, **params: Any) -> list[Mapping[str, Any]]:
+        """Return the items of all pages."""
+        found: list[Mapping[str, Any]] = []
+        more: dict[str, str] = {}
+        while True:
+            page = self.ask(operation, **params, **more)
+            found += page.get(key, ())
+            if not page.get("NextToken"):
+                return found
+            more = {"NextToken": page["NextToken"]}
+
+    def reset(self) -> bool:
+        """Forget the connection, so that credentials are looked up anew; False where the auth file fixes them."""
+        self.close()
+        return not self._account.key
+
+    def close(self) -> None:
+        """Close connections."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+            self._opened = None
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+    def _open(self) -> Any:
+        import boto3.session
+        import botocore.session
+        from botocore.config import Config
+
+        account = self._account
+        core = botocore.session.get_session()
+        core.register_component("data_loader", _loader())
+        session = boto3.session.Session(
+            aws_access_key_id=account.key or None,
+            aws_secret_access_key=account.secret.reveal() if account.secret is not None else None,
+            aws_session_token=account.token.reveal() if account.token is not None else None,
+            region_name=account.region or None,
+            botocore_session=core,
+        )
+        config = Config(
+            connect_timeout=min(10.0, self._request_s),
+            read_timeout=self._request_s,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            max_pool_connections=_CONNECTIONS,
+            parameter_validation=True,
+            user_agent_extra="im-clues",
+        )
+        return session.client("ec2", endpoint_url=account.endpoint or None, config=config)
+
+
+@functools.cache
+def _loader() -> Any:
+    """Return what reads EC2's description of itself: 0.2 s of CPU, so that it is kept for all connections."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
+
+
+def _camel(operation: str) -> str:
+    return "".join(word.capitalize() for word in operation.split("_"))

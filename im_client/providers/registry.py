@@ -46,21 +46,18 @@ def _existing(settings: Mapping[str, Any]) -> Provider:
     return _opened("existing", settings)
 
 
-def _fake(settings: Mapping[str, Any]) -> Provider:
-    return _opened("fake", settings)
-
-
 def _im(settings: Mapping[str, Any]) -> Provider:
     return _opened("im", settings)
 
 
-_CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {}
+_CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "fake": ("fake", "dummy"),
+}
 """Cloud -> the types of lines of an auth file that are for it, in lower case. Each is a module of this package with
 `open_provider(settings, credentials)`."""
 
 _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Provider]]] = {
     "existing": _existing,
-    "fake": _fake,
     "im": _im,
     "local": _local,
 }

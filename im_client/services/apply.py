@@ -69,6 +69,8 @@ def apply(
                 )
             if prepared.source_changed:
                 ctx.store.set_source(record.id, prepared.source, ctx.clock.now())
+            if prepared.terms_changed:
+                ctx.store.set_terms(record.id, record.terms, ctx.clock.now())
         return _Run(ctx, prepared, listener, cancel).run()
 
 

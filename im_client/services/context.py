@@ -74,7 +74,7 @@ class Context:
         Raises:
             InvalidUsage: no provider, site or line has this name. Misconfigured: a setting is wrong.
         """
-        kind, own = self._kind(name)
+        kind, own = self._found(name)
         merged = {**provider_settings(self.settings, kind if own else name, settings), **own}
         key = (name, repr(sorted(merged.items())))
         with self._lock:
@@ -82,7 +82,15 @@ class Context:
                 self._providers[key] = make_provider(kind, merged, self.credentials() if is_cloud(kind) else ())
             return self._providers[key]
 
-    def _kind(self, name: str) -> tuple[str, Mapping[str, Value]]:
+    def kind(self, name: str) -> str:
+        """Return the provider that stands behind a name, a site, or a line of the auth file.
+
+        Raises:
+            InvalidUsage, Misconfigured: as `provider`.
+        """
+        return self._found(name)[0]
+
+    def _found(self, name: str) -> tuple[str, Mapping[str, Value]]:
         """Return the provider behind a name; with the settings that name the credential, where it is one's id."""
         if name not in names() and name not in self.settings.sites:
             line = next((one for one in self.credentials() if one.id == name), None)

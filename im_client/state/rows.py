@@ -6,7 +6,7 @@ from typing import Any, Final
 from im_client.plan.model import Phase
 from im_client.state import codec
 from im_client.state.codec import storable
-from im_client.state.store import Budget, EventRecord, InfrastructureRecord, NodeRecord, RunRecord, RunState, Terms
+from im_client.state.store import EventRecord, InfrastructureRecord, NodeRecord, RunRecord, RunState, Terms
 from infracore.secrets import Secret
 
 __all__ = [

@@ -8,9 +8,9 @@ from im_client.topology.values import Value
 from infracore.secrets import Secret
 
 __all__ = [
-    "Choose",
     "Artifact",
     "ArtifactKind",
+    "Choose",
     "Group",
     "GroupKind",
     "Hardware",

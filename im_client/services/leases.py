@@ -2,13 +2,17 @@
 
 import dataclasses
 import math
+import threading
 from collections.abc import Sequence
 
 from im_client.services.context import Context
-from im_client.services.prepare import find
-from im_client.state.store import InfrastructureRecord
+from im_client.services.model import ApplyReport
+from im_client.services.prepare import find, prepare_destroy
+from im_client.state.store import InfrastructureRecord, RunState
+from infracore.errors import NotFound
+from infracore.events import Listener
 
-__all__ = ["due", "set_lease"]
+__all__ = ["due", "end", "set_lease"]
 
 
 def due(ctx: Context) -> Sequence[InfrastructureRecord]:
@@ -19,6 +23,31 @@ def due(ctx: Context) -> Sequence[InfrastructureRecord]:
         for record in ctx.store.infrastructures()
         if record.terms.expires_at is not None and record.terms.expires_at <= now
     ]
+
+
+def end(ctx: Context, infra: str, *, listener: Listener, cancel: threading.Event) -> str:
+    """Destroy an infrastructure whose lease has ended; return why it is still there, "" where it is gone.
+
+    Its lease is looked at again: somebody may have made it longer.
+
+    Raises:
+        Locked: it is being changed. InfraError: as destroying does.
+    """
+    from im_client.services.apply import apply  # late: whoever only looks needs none of it
+
+    try:
+        record = ctx.store.infrastructure(infra)
+    except NotFound:
+        return ""
+    if record.terms.expires_at is None or record.terms.expires_at > ctx.clock.now():
+        return "it may live longer by now"
+    report = apply(ctx, prepare_destroy(ctx, infra), listener=listener, cancel=cancel)
+    return "" if report.state is RunState.DONE else _left(report)
+
+
+def _left(report: ApplyReport) -> str:
+    bad = [node for node in report.nodes if not node.ok]
+    return "; ".join(f"{node.name}: {node.error}" for node in bad) or f"destroying it was {report.state.value}"
 
 
 def set_lease(ctx: Context, infra: str, lease_s: float) -> InfrastructureRecord:

@@ -12,6 +12,7 @@ from im_client.services.server.accounts import Accounts
 from im_client.services.server.bodies import GuardedReader
 from im_client.services.server.callers import Callers
 from im_client.services.server.endpoints import Endpoints, open_endpoints
+from im_client.services.server.expiring import Expirer
 from im_client.services.server.loading import Loader
 from im_client.services.server.offload import Analyser
 from im_client.services.server.operations import Operations, OwnOperations
@@ -152,6 +153,7 @@ def open_house(
             make_ready("im_client", "infracore")  # what is loaded so far; the loader does the rest
             refresher = Refresher(ctx, operations, server.refresh_s)
             vault = open_vault(ctx.settings, records)
+            expirer = Expirer(ctx, operations, server.expire_s)
             house = House(
                 ctx=ctx,
                 records=records,
@@ -167,8 +169,10 @@ def open_house(
             )
             try:
                 operations.resume()
+                expirer.start()
                 yield house
             finally:
+                expirer.close()
                 refresher.close()
                 operations.close()
 

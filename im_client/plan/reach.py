@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from im_client.plan.model import Action, Known, Limits, Plan, Step
 from infracore.errors import InfraError, Several, Unsupported
 
-__all__ = ["Reached", "is_hidden", "with_ways"]
+__all__ = ["Reached", "has_private_cards", "with_ways"]
 
 _MAKING = frozenset({Action.CREATE, Action.REPLACE})
 
@@ -19,7 +19,7 @@ class Reached:
     notes: tuple[str, ...] = ()
 
 
-def is_hidden(step: Step) -> bool:
+def has_private_cards(step: Step) -> bool:
     """Return whether a machine gets private addresses only, as far as its template says."""
     cards = step.spec.interfaces if step.spec is not None else ()
     return bool(cards) and not any(card.public for card in cards)
@@ -36,7 +36,7 @@ def with_ways(plan: Plan, known: Known, limits: Mapping[str, Limits], own: str) 
     notes: dict[str, None] = {}
     steps: list[Step] = []
     for step in plan.steps:
-        if step.action not in _MAKING or not is_hidden(step):
+        if step.action not in _MAKING or not has_private_cards(step):
             steps.append(step)
             continue
         wanted = step.sites or (own,)

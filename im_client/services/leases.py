@@ -17,12 +17,7 @@ __all__ = ["due", "end", "set_lease"]
 
 def due(ctx: Context) -> Sequence[InfrastructureRecord]:
     """Return the infrastructures whose lease has ended."""
-    now = ctx.clock.now()
-    return [
-        record
-        for record in ctx.store.infrastructures()
-        if record.terms.expires_at is not None and record.terms.expires_at <= now
-    ]
+    return [ctx.store.infrastructure(infra) for infra in ctx.store.expired(ctx.clock.now())]
 
 
 def end(ctx: Context, infra: str, *, listener: Listener, cancel: threading.Event) -> str:

@@ -66,6 +66,11 @@ class SqlStore:
             found = db.execute("SELECT * FROM infrastructure ORDER BY created_at DESC, rowid DESC").fetchall()
             return tuple(self._read_infrastructure(db, row) for row in found)
 
+    def expired(self, now: float) -> Sequence[str]:
+        with self._database.read() as db:
+            found = db.execute("SELECT id FROM infrastructure WHERE expires_at <= ? ORDER BY expires_at, id", (now,))
+            return tuple(row["id"] for row in found.fetchall())
+
     def set_source(self, infrastructure: str, source: Source, now: float) -> None:
         with self._database.write(infrastructure, on_disk=True, fence=infrastructure) as db:
             self.write_source(db, infrastructure, source, now)

@@ -192,6 +192,10 @@ class Store(Protocol):
         """All, newest first."""
         ...
 
+    def expired(self, now: float) -> Sequence[str]:
+        """Return the ids of infrastructures that should have ended by now, by one query."""
+        ...
+
     def set_source(self, infrastructure: str, source: Source, now: float) -> None: ...
 
     def set_terms(self, infrastructure: str, terms: Terms, now: float) -> None:

@@ -78,6 +78,8 @@ def test_terms_are_read_as_they_were_added_or_set_and_leave_the_revision(store: 
     store.set_terms(ID, Terms(), 1500.0)
     assert store.infrastructure(ID) == infrastructure(updated_at=1500.0)
     store.set_terms(ID, terms, 1600.0)
+    assert list(store.expired(1.9e9)) == []
+    assert list(store.expired(2e9)) == ([ID] if terms.expires_at else [])
     assert store.infrastructure(ID) == infrastructure(terms=terms, updated_at=1600.0)
 
 

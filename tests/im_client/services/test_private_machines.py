@@ -117,7 +117,9 @@ def test_a_plan_without_a_way_in_is_refused_and_nothing_is_made(world: World) ->
     text = TEMPLATE.replace("network_name: PUBLIC", "network_name: PRIVATE")
     (world.folder / "t.yaml").write_text(text)
     ctx = world.context()
-    with pytest.raises(InfraError, match="wn has no public address, and no machine of this infrastructure at fake") as caught:
+    with pytest.raises(
+        InfraError, match="wn has no public address, and no machine of this infrastructure at fake"
+    ) as caught:
         plan(ctx)
     assert caught.value.exit_code is ExitCode.INVALID
     assert ctx.store.infrastructures() == ()

@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +24,13 @@ from im_client.state.store import Store
 from im_client.template.analysis import Analysis, Reader
 from im_client.topology.values import Value
 from infracore.clock import Clock, SystemClock
-from infracore.errors import InvalidUsage, Misconfigured
+from infracore.errors import InvalidUsage, Misconfigured, Unauthorised
 from infracore.secrets import Seal
 
-__all__ = ["Context", "open_context", "provider_kind", "provider_settings"]
+__all__ = ["LENT", "Context", "open_context", "provider_kind", "provider_settings"]
 
+LENT: Final = "@"
+"""Stands between id and account in the site of a caller's line, `mine@ana`: no other site or id has it."""
 
 _IN_STATE_DIR: Final = frozenset({"existing", "fake", "im"})
 """Providers that keep their own records with ours; `local` has one folder (and one bridge) a computer."""
@@ -50,6 +52,12 @@ class Context:
     """Makes readers for whom local files are not to be read; None: `FileReader`."""
     credentials: Callable[[], Sequence[Credential]] = tuple
     """Return the lines of the auth file for clouds; read when a cloud is first opened."""
+    lent: Mapping[str, Credential] = field(default_factory=dict)
+    """Site -> the line that a caller of a server has lent for one request or operation; see `lending`."""
+    base: "Context | None" = None
+    """The context that lines were lent to: it opens all other providers."""
+    needs_known_clouds: bool = True
+    """Whether a template may only name clouds that are known; a server that offers none has always passed over them."""
     trusts_values: bool = True
     """Whether Ansible may evaluate expressions in inputs; a server's callers are not trusted with it."""
     _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)
@@ -74,13 +82,38 @@ class Context:
         Raises:
             InvalidUsage: no provider, site or line has this name. Misconfigured: a setting is wrong.
         """
+        if self.base is not None and name not in self.lent:
+            return self.base.provider(name, settings)
         kind, own = self._found(name)
         merged = {**provider_settings(self.settings, kind if own else name, settings), **own}
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:
-                self._providers[key] = make_provider(kind, merged, self.credentials() if is_cloud(kind) else ())
+                lines = (self.lent[name],) if name in self.lent else self.credentials() if is_cloud(kind) else ()
+                self._providers[key] = make_provider(kind, merged, lines)
             return self._providers[key]
+
+    def lending(self, lines: Mapping[str, Credential]) -> "Context":
+        """Return a context for one caller, where each of these sites is opened with that line and no other.
+
+        What is opened with them is this context's alone, and ends with `close_lent`.
+        """
+        base = self.base or self
+        return replace(base, lent=dict(lines), base=base, _providers={}, _lock=threading.Lock()) if lines else base
+
+    def close_lent(self) -> None:
+        """Close what was opened with lent lines."""
+        if self.base is not None:
+            with self._lock:
+                for provider in self._providers.values():
+                    provider.close()
+                self._providers.clear()
+
+    def site_of(self, name: str) -> str:
+        """Return the site that a template means by a name: a caller's own line before anything unknown."""
+        if name in names() or name in self.settings.sites:
+            return name
+        return next((site for site, line in self.lent.items() if line.id == name), name)
 
     def kind(self, name: str) -> str:
         """Return the provider that stands behind a name, a site, or a line of the auth file.
@@ -92,6 +125,14 @@ class Context:
 
     def _found(self, name: str) -> tuple[str, Mapping[str, Value]]:
         """Return the provider behind a name; with the settings that name the credential, where it is one's id."""
+        if name in self.lent:
+            return cloud_of(self.lent[name].type) or "", {"credential": self.lent[name].id}
+        if LENT in name:
+            ident, _, account = name.partition(LENT)
+            raise Unauthorised(
+                f"the cloud {ident!r} needs a credential of {account}, which did not come along and is not kept",
+                f"repeat it as {account} with the line id = {ident}, or put the line into the vault",
+            )
         if name not in names() and name not in self.settings.sites:
             line = next((one for one in self.credentials() if one.id == name), None)
             cloud = cloud_of(line.type) if line is not None else None

@@ -15,7 +15,7 @@ from im_client.providers.offers import Offer, Offers
 from im_client.services.model import Choice
 from im_client.services.room import has_room, quota_told
 from im_client.services.sites import Sites
-from im_client.topology.model import Choose, Topology
+from im_client.topology.model import Choose, Group, Topology
 from infracore.errors import InfraError, InvalidUsage, NotFound, Several, Unsupported
 
 __all__ = ["Asked", "Placed", "place", "with_clouds"]
@@ -35,17 +35,25 @@ def with_clouds(topology: Topology, sites: Sites) -> Topology:
     groups = dict(topology.groups)
     for name, group in topology.groups.items():
         said = group.placement
-        if said.cloud_id is None or any(sites.ctx.kind(site) == "im" for site in (sites.own, *said.sites)):
+        own = tuple(sites.ctx.site_of(site) for site in said.sites)
+        if said.cloud_id is None or any(sites.ctx.kind(site) == "im" for site in (sites.own, *own)):
+            groups[name] = _at(group, own)
             continue
+        cloud = sites.ctx.site_of(said.cloud_id)
         try:
-            sites.ctx.kind(said.cloud_id)
+            sites.ctx.kind(cloud)
         except InvalidUsage as error:
+            if not sites.ctx.needs_known_clouds:
+                continue
             raise InvalidUsage(
                 f"{name} is placed at the cloud {said.cloud_id!r}, and no line of the auth file has this id", error.hint
             ) from error
-        listed = tuple(dict.fromkeys((said.cloud_id, *said.sites)))
-        groups[name] = dataclasses.replace(group, placement=dataclasses.replace(said, sites=listed))
+        groups[name] = _at(group, (cloud, *own))
     return dataclasses.replace(topology, groups=groups)
+
+
+def _at(group: Group, sites: tuple[str, ...]) -> Group:
+    return dataclasses.replace(group, placement=dataclasses.replace(group.placement, sites=tuple(dict.fromkeys(sites))))
 
 
 class Asked:

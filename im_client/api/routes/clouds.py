@@ -15,7 +15,7 @@ from im_client.services.server.callers import Caller
 from im_client.services.server.clouds import provider_of_cloud
 from im_client.services.server.house import House
 from im_client.services.server.images import delete_image, list_images
-from im_client.services.server.vault import with_vault
+from im_client.services.server.lending import known_caller, of_caller
 from infracore.errors import Unsupported
 
 __all__ = ["router"]
@@ -42,7 +42,8 @@ async def images(
     wanted = _filters(filters or "")
 
     def find() -> list[dict[str, str]]:
-        found = list_images(house, caller, _site(house, caller, cloud))
+        lent, site = _site(house, caller, cloud)
+        found = list_images(lent, caller, site)
         return [{"uri": one.address, "name": one.title} for one in found]
 
     found = await in_thread(find)
@@ -67,7 +68,12 @@ async def remove(
     name: Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="The last part of the image's uri.")],
 ) -> Response:
     """Delete an image of the caller's own that no VM stands on."""
-    await in_thread(lambda: delete_image(house, caller, _site(house, caller, cloud), name))
+
+    def delete() -> None:
+        lent, site = _site(house, caller, cloud)
+        delete_image(lent, caller, site, name)
+
+    await in_thread(delete)
     return Response("", 200, {}, TEXT)
 
 
@@ -77,8 +83,11 @@ async def quotas(request: Request, house: HouseDep, caller: CallerDep, cloud: Cl
     choose(request, (JSON,))
 
     def find() -> dict[str, Any]:
-        site = _site(house, caller, cloud)
-        quota = quota_at(house.ctx.provider(site))
+        lent, site = _site(house, caller, cloud)
+        try:
+            quota = quota_at(lent.ctx.provider(site))
+        finally:
+            lent.ctx.close_lent()
         if quota is None:
             raise Unsupported(f"the provider {site!r} has no quotas")
         return _quotas(quota)
@@ -86,8 +95,10 @@ async def quotas(request: Request, house: HouseDep, caller: CallerDep, cloud: Cl
     return json_answer({"quotas": await in_thread(find)})
 
 
-def _site(house: House, caller: Caller, cloud: str) -> str:
-    return provider_of_cloud(house.ctx, with_vault(house.vault, caller), cloud)
+def _site(house: House, caller: Caller, cloud: str) -> tuple[House, str]:
+    """Return the house as the caller sees it, and the site that they mean."""
+    lent = of_caller(house, caller)
+    return lent, provider_of_cloud(lent.ctx, known_caller(house, caller), cloud)
 
 
 def _quotas(quota: Quota) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Final
 from im_client.services.context import Context
 from im_client.services.leases import due
 from im_client.services.server.operations import Operations
+from im_client.services.server.purse import EXPIRED
 from im_client.state.server import Acceptance, OperationKind, OperationRecord
 from im_client.state.store import InfrastructureRecord
 from infracore.errors import InfraError
@@ -15,8 +16,6 @@ from infracore.ids import new_run_id
 __all__ = ["Expirer"]
 
 _LOG: Final = logging.getLogger(__name__)
-_ACCOUNT: Final = "lease:over"
-"""Whose operations they are: no account has a colon in its name."""
 _MOST_PAUSE_S: Final = 3600.0
 
 
@@ -65,7 +64,7 @@ class Expirer:
                 id=new_run_id(at_now),
                 infrastructure=record.id,
                 kind=OperationKind.DESTROY,
-                account=_ACCOUNT,
+                account=EXPIRED,
                 created_at=at_now,
             )
             self._operations.submit(Acceptance(operation=operation))

@@ -157,7 +157,10 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.public_ca_file": ("Certificates (PEM) that vouch for it, where machines do not know them.", ""),
     "server.tls_certificate": ("Certificate chain (PEM); with it the server speaks HTTPS only.", ""),
     "server.tls_key": ("Key of the certificate (PEM).", ""),
-    "server.providers": ("Providers that callers may use; none: the one of the setting `provider`.", ""),
+    "server.providers": (
+        "Providers that callers may use, clouds with credentials of their own; none: that of the setting `provider`.",
+        "",
+    ),
     "server.workers": ("Infrastructures that are changed at once.", "operations"),
     "server.wait_s": ("How long an answer waits for what must be done before it (destroy, stop ...).", "s"),
     "server.most_bytes": ("Largest body of a request.", "bytes"),

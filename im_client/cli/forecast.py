@@ -64,9 +64,8 @@ def _choices_table(choices: list[Choice]) -> RenderableType:
             cell(offer.zone),
             cell("unknown" if price is None else f"{price.per_hour:.4g} {price.currency} each ({price.source})"),
         )
-        for note in offer.notes:
-            table.add_row(Text(""), Text(""), cell(note, "dim"))
-    return table
+    notes = dict.fromkeys((choice.site, note) for choice in choices for note in choice.offer.notes)
+    return Group(table, *(Text(f"  {clean(site)}: {clean(note)}", "dim") for site, note in notes))
 
 
 def _machines_text(names: tuple[str, ...]) -> str:

@@ -166,7 +166,7 @@ class Policies:
             cloud if isinstance(cloud, str) and cloud else None,
             zone if isinstance(zone, str) and zone else None,
             tuple(dict.fromkeys(s for s in listed if isinstance(s, str) and s)) if isinstance(listed, tuple) else (),
-            Choose(choose) if choose in set(Choose) else None,
+            next((one for one in Choose if one == choose), None),
         )
         for target in targets:
             limits[target] = replace(limits.get(target, Limits()), placement=placement)

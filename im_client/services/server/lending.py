@@ -24,5 +24,8 @@ def of_caller(house: House, caller: Caller) -> House:
     """Return the house as one caller sees it: their own clouds are among the sites."""
     if not any(is_cloud(site) for site in offered(house.ctx)):
         return house
-    lines = lent_lines(house.ctx, caller.name, known_caller(house, caller).credentials)
+    if caller.is_own and caller.infrastructure is not None:
+        lines = house.purse.of_owners(caller.infrastructure, house.ctx)
+    else:
+        lines = lent_lines(house.ctx, caller.name, known_caller(house, caller).credentials)
     return dataclasses.replace(house, ctx=house.ctx.lending(lines)) if lines else house

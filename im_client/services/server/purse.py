@@ -19,7 +19,7 @@ from infracore.clock import Clock
 __all__ = ["EXPIRED", "Purse"]
 
 EXPIRED: Final = "lease:over"
-"""Whose operations end what has lived as long as it may: no account has a colon in its name."""
+"""Whose operations end what has lived as long as it may: no account is called so."""
 
 _AT_LEAST_S: Final = 60.0
 """So long an entry is kept in any case: its operation may not be recorded yet."""
@@ -65,14 +65,26 @@ class Purse:
             lent.close_lent()
 
     def _kept(self, operation: OperationRecord, ctx: Context) -> Mapping[str, Credential]:
-        """Return what is in the vault: of who asked for the operation; of the owners where a lease is over."""
+        """Return what is in the vault: of who asked for the operation, or of the owners where nobody did."""
+        if operation.account == EXPIRED or _is_own_token(operation):
+            return self.of_owners(operation.infrastructure, ctx)
+        return self._in_vault(operation.account, ctx)
+
+    def of_owners(self, infrastructure: str, ctx: Context) -> Mapping[str, Credential]:
+        """Return what an infrastructure's owners have in the vault: for its own token, and the end of its lease."""
+        lines: dict[str, Credential] = {}
+        for account, role in self._records.members(infrastructure).items():
+            if role is Role.OWNER:
+                lines |= self._in_vault(account, ctx)
+        return lines
+
+    def _in_vault(self, account: str, ctx: Context) -> Mapping[str, Credential]:
         if self.vault is None:
             return {}
-        accounts = [operation.account]
-        if operation.account == EXPIRED:
-            members = self._records.members(operation.infrastructure)
-            accounts = [account for account, role in members.items() if role is Role.OWNER]
-        lines: dict[str, Credential] = {}
-        for account in accounts:
-            lines |= lent_lines(ctx, account, self.vault.read(Caller(account, is_admin=False)))
-        return lines
+        return lent_lines(ctx, account, self.vault.read(Caller(account, is_admin=False)))
+
+
+def _is_own_token(operation: OperationRecord) -> bool:
+    """Return whether a token of the infrastructure itself asked for it; other callers' names have an @, or no colon."""
+    own, mark, name = operation.account.partition("/")
+    return own == f"token:{operation.infrastructure}" and bool(mark) and "@" not in name

@@ -1,5 +1,6 @@
 """Infrastructures whose lease is over are destroyed by the server itself; budgets are kept at the API."""
 
+import json
 import time
 from pathlib import Path
 
@@ -76,3 +77,7 @@ def test_a_budget_is_kept_whoever_asks_for_more(tmp_path: Path) -> None:
         refused = ana("POST", f"/infrastructures/{infra}", tosca(3), Content_Type="text/yaml")
         assert refused.status == 402
         assert "USD an hour, and the budget is 0.6" in refused.text
+        whole = ana("GET", f"{path}/data?delete=yes").text
+        assert ana("PUT", "/infrastructures", whole, Content_Type="application/json").status == 200
+        told = json.loads(server.im("show", infra, "--json"))
+        assert told["budget"] == {"per_hour": 0.6, "currency": "USD", "allows_unknown": False}

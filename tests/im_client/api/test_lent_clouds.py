@@ -87,9 +87,10 @@ def test_a_policy_names_it_by_its_id_and_nobody_elses_is_taken(tmp_path: Path) -
             refused = bob("POST", "/infrastructures", template(cloud=cloud), Content_Type="text/yaml")
             assert refused.status in {400, 401}, refused.text
         assert bob("GET", "/clouds/mine/quotas").status == 401
-        shared = ana("POST", f"{infra}/authorization", json.dumps({"user": "bob"}), Content_Type="application/json")
-        if shared.status == 200:
-            assert bob("POST", infra, template(5), Content_Type="text/yaml").status == 401
+        shared = ana("POST", f"{infra}/authorization", '{"username": "bob"}', Content_Type="application/json")
+        assert shared.status == 200, shared.text
+        assert bob("POST", infra, template(5), Content_Type="text/yaml").status == 401
+        assert len(ana.vms(infra)) == 2
 
 
 def kill(server: Serve) -> None:

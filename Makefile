@@ -14,7 +14,7 @@ PYTHON ?= $(shell sh scripts/find-python.sh)
 # Root's machines are containers, an ordinary user's are virtual.
 KIND := $(shell test "$$(id -u)" = 0 && echo nspawn || echo qemu)
 
-.PHONY: help venv dev system demo demo-down test quick check format bench docs screenshots lock clean
+.PHONY: help venv dev system demo demo-down test test-openstack quick check format bench docs screenshots lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -51,6 +51,10 @@ demo-down: $(VENV)/.run  ## take everything away that the demo made
 
 test: dev  ## every test that this machine can run, and why it cannot run the others
 	@$(BIN)/python scripts/run_tests.py --install
+
+test-openstack: dev  ## the tests that need OpenStack's services, which come as Debian packages (minutes)
+	@packages=$$($(BIN)/python -m tests.rigs.openstack.programs packages) && sh scripts/install-packages.sh $$packages
+	@env -u CI $(BIN)/python scripts/run_tests.py --only=openstack
 
 quick: dev  ## the tests that need nothing: a minute or two
 	@$(BIN)/python scripts/run_tests.py --quick

@@ -29,6 +29,7 @@ __all__ = [
     "Owner",
     "Phase",
     "Pod",
+    "PodGroup",
     "PodRef",
     "PodSpec",
     "PodTerm",
@@ -196,7 +197,7 @@ class PodSpec(msgspec.Struct, frozen=True, gc=False):
     gang: str = ""
     """All-or-nothing group (namespace-local), from the pod-group label or annotation; "" for none."""
     gang_size: int = 0
-    """Members that it needs; 0: nobody says it."""
+    """Members that it needs; 0: the pod does not say it."""
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False):
@@ -305,6 +306,15 @@ class Budget(msgspec.Struct, frozen=True, gc=False):
     name: str
     selector: Selector | None
     allowed: int
+
+
+class PodGroup(msgspec.Struct, frozen=True, gc=False):
+    """A gang as its scheduler keeps it: a PodGroup of coscheduling or Volcano."""
+
+    size: int = 0
+    """spec.minMember: pods that must run at once; 0: it says none."""
+    succeeded: int = 0
+    """status.succeeded: members that have ended well, whose pods are in no picture any more."""
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):

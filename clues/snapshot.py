@@ -9,7 +9,7 @@ from functools import cached_property
 
 import msgspec
 
-from clues.model import Budget, Claim, DaemonSet, Labels, Node, Pod
+from clues.model import Budget, Claim, DaemonSet, Labels, Node, Pod, PodGroup
 from clues.slurm_model import SlurmCluster
 
 __all__ = ["Alike", "Machine", "MachineState", "NodeState", "Snapshot"]
@@ -104,6 +104,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     namespaces: Mapping[str, Labels] = {}
     claims: Mapping[tuple[str, str], Claim] = {}
     """(namespace, name) -> claim."""
+    pod_groups: Mapping[tuple[str, str], PodGroup] = {}
+    """(namespace, name) -> gang, where they are watched."""
     machines: Mapping[str, tuple[Machine, ...]] = {}
     """Pool -> its machines, whatever their state; a machine whose node is registered and ready is ON."""
     replicas: Mapping[str, int] = {}

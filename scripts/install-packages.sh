@@ -68,6 +68,9 @@ if command -v systemctl >/dev/null; then
             slurm-wlm) $as_root systemctl disable --quiet slurmctld.service slurmd.service 2>/dev/null || true ;;
             slurmrestd) $as_root systemctl disable --quiet slurmrestd.service 2>/dev/null || true ;;
             postgresql) $as_root systemctl disable --quiet postgresql.service 2>/dev/null || true ;;
+            rabbitmq-server) $as_root systemctl disable --quiet rabbitmq-server.service 2>/dev/null || true ;;
+            erlang-base) $as_root systemctl disable --quiet epmd.service epmd.socket 2>/dev/null || true ;;
+            open-iscsi) $as_root systemctl disable --quiet open-iscsi.service iscsid.socket 2>/dev/null || true ;;
             munge) $as_root systemctl disable --quiet munge.service 2>/dev/null || true ;;
             apt-cacher-ng) $as_root systemctl disable --quiet apt-cacher-ng.service 2>/dev/null || true ;;
         esac

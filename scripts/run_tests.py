@@ -1,7 +1,7 @@
 """Run the tests that this machine can run, say why it cannot run the others, and leave no process behind.
 
-`--quick`: only those that need nothing. `--install`: install the Debian packages that tests use, as far as allowed.
-Further words go to pytest.
+`--quick`: only those that need nothing. `--only=MARKER`: only those with this marker. `--install`: install the Debian
+packages that tests use, as far as allowed. Further words go to pytest.
 """
 
 import ctypes
@@ -33,6 +33,7 @@ MARKERS = (
     "controlplane",
     "slurm",
     "postgres",
+    "openstack",
     "slow",
     "long",
     "install",
@@ -108,6 +109,13 @@ def _postgres() -> str:
     return "" if there else _needs("initdb", "postgres")
 
 
+def _openstack() -> str:
+    if os.environ.get("CI"):
+        return "minutes, left out where CI is set: `make test-openstack` runs them"
+    argv = [sys.executable, "-m", "tests.rigs.openstack.programs"]
+    return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+
+
 def _browser() -> str:
     if importlib.util.find_spec("playwright") is None:
         return "not installed: playwright"
@@ -130,6 +138,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "controlplane": _controlplane,
     "slurm": lambda: _needs("slurmctld", "slurmd", "munged", "squeue", "scontrol", "sbatch"),
     "postgres": _postgres,
+    "openstack": _openstack,
     "slow": lambda: "",
     "long": lambda: "minutes each, left out where CI is set" if os.environ.get("CI") else "",
     "install": lambda: "",
@@ -142,7 +151,8 @@ def main(words: list[str]) -> int:
     os.chdir(ROOT)
     quick = "--quick" in words
     install = "--install" in words
-    rest = [word for word in words if word not in {"--quick", "--install"}]
+    only = next((word.removeprefix("--only=") for word in words if word.startswith("--only=")), "")
+    rest = [word for word in words if word not in {"--quick", "--install"} and not word.startswith("--only=")]
     if install:
         _install()
     reasons = dict.fromkeys(MARKERS, "not part of the quick suite")
@@ -152,7 +162,9 @@ def main(words: list[str]) -> int:
         reasons = {marker: why for marker in MARKERS if (why := CONDITIONS[marker]())}
         for marker, why in reasons.items():
             print(f"skipping tests marked {marker!r}: {why}", flush=True)
-    expression = " and ".join(f"not {marker}" for marker in reasons)
+    if only in reasons:
+        return 2
+    expression = " and ".join([*([only] if only else []), *(f"not {marker}" for marker in reasons)])
     become_reaper()
     # two processes also on more cores: one boots machines, one runs servers (see tests/conftest.py)
     workers = ["-n", "2", "--dist", "loadgroup"] if (os.cpu_count() or 1) > 1 else []

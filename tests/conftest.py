@@ -10,6 +10,8 @@ import pytest
 from tests.controlplane import choice
 from tests.laws import some
 
+pytest_plugins = ["tests.rigs.openstack.plugin"]
+
 # nothing here judges how quick this machine is
 hypothesis.settings.register_profile(
     "im-clues", deadline=None, max_examples=some(100), suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -17,7 +19,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("im-clues")
 
 _GROUPS = {
-    "servers": ("browser", "controlplane", "im_server", "im_client", "schemathesis", "slurm", "postgres"),
+    "servers": ("browser", "controlplane", "im_server", "im_client", "schemathesis", "slurm", "postgres", "openstack"),
     "machines": ("machines", "vm", "ansible", "sshd", "ipmi", "redfish", "snmp", "netns", "install"),
 }
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from clues.cli.examine import Finding, Severity
 from clues.settings import Settings
+from clues.sources.kubernetes import POD_GROUPS
 from infracore.errors import InfraError
 from infracore.units import format_duration
 
@@ -62,7 +63,8 @@ def rights(settings: Settings) -> Iterator[Right]:
         ("policy", ("poddisruptionbudgets",)),
         ("storage.k8s.io", ("storageclasses", "csinodes")),
     )
-    for group, resources in watched:
+    groups = tuple((POD_GROUPS[whose].path.split("/")[2], ("podgroups",)) for whose in settings.kubernetes.pod_groups)
+    for group, resources in (*watched, *groups):
         for resource in resources:
             for verb in _READ:
                 yield Right(group, resource, verb, what_for="to see the cluster")

@@ -15,7 +15,7 @@ from clues.kubeapi.api import Api, connection_of
 from clues.power.registry import load_drivers
 from clues.settings import ClusterKind, Settings
 from clues.sources.command import command_source, programs_of
-from clues.sources.kubernetes import KubernetesSource
+from clues.sources.kubernetes import POD_GROUPS, RESOURCES, KubernetesSource
 from clues.sources.listwatch import Timing
 from clues.sources.slurm import SlurmSource
 from clues.sources.slurm_asked import commands_of, slurm_of
@@ -84,7 +84,8 @@ def _connect_kubernetes(settings: Settings, clock: Clock) -> Parts:
         backoff_first_s=options.backoff_first_s,
         backoff_most_s=options.backoff_most_s,
     )
-    source = KubernetesSource(api, clock, timing)
+    groups = [POD_GROUPS[whose] for whose in dict.fromkeys(options.pod_groups)]
+    source = KubernetesSource(api, clock, timing, resources=(*RESOURCES, *groups))
     source.take_pools(settings.pools)
     source.take_policy(settings.policy)
     lease: LeaseStore | None = None

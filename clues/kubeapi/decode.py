@@ -30,6 +30,7 @@ from clues.model import (
     Owner,
     Phase,
     Pod,
+    PodGroup,
     PodSpec,
     PodTerm,
     Requirement,
@@ -59,7 +60,7 @@ _GANG: Final = (
 )
 """Labels or annotations that name a pod's gang, the first that is there: coscheduling's two, Kueue's, Volcano's."""
 _GANG_SIZE: Final = ("clues.im-clues/gang-size", "kueue.x-k8s.io/pod-group-total-count")
-"""Those that say its size. Volcano and coscheduling keep it in the PodGroup, which is not read."""
+"""Those that say its size. Volcano and coscheduling keep it in the PodGroup: see `Decoder.pod_group`."""
 _MOST_INTERNED: Final = 200_000
 _LONGEST_COUNT: Final = 6
 
@@ -376,6 +377,13 @@ class Decoder:
         selector = selector_of(form.spec.selector) if form.spec else None
         allowed = form.status.disruptions_allowed if form.status else 0
         return Budget(form.metadata.namespace or "default", form.metadata.name, selector, max(0, allowed))
+
+    def pod_group(self, raw: bytes) -> PodGroup:
+        """Decode a PodGroup of coscheduling (scheduling.x-k8s.io) or Volcano. Raises like `pod`."""
+        form = msgspec.json.decode(raw, type=forms.PodGroupForm)
+        size = form.spec.min_member if form.spec else None
+        succeeded = form.status.succeeded if form.status else None
+        return PodGroup(max(0, size or 0), max(0, succeeded or 0))
 
     def labels(self, given: Mapping[str, str] | None) -> Labels:
         """Return the one object for equal labels."""

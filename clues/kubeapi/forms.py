@@ -357,6 +357,20 @@ class BudgetForm(_Form, frozen=True):
     status: BudgetStatusForm | None = None
 
 
+class PodGroupSpecForm(_Form, frozen=True):
+    min_member: int | None = None
+
+
+class PodGroupStatusForm(_Form, frozen=True):
+    succeeded: int | None = None
+
+
+class PodGroupForm(_Form, frozen=True):
+    metadata: Meta
+    spec: PodGroupSpecForm | None = None
+    status: PodGroupStatusForm | None = None
+
+
 class ClaimSpecForm(_Form, frozen=True):
     volume_name: str | None = None
     storage_class_name: str | None = None

@@ -31,6 +31,7 @@ _READ: Final = frozenset(
         "PersistentVolumeClaim",
         "Pod",
         "PodDisruptionBudget",
+        "PodGroup",
         "ReplicaSet",
         "ReplicationController",
         "StatefulSet",

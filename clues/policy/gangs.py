@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from clues.model import Pod
+from clues.model import Pod, PodGroup
 from clues.options import Policy
 from clues.policy.demand import Standing, standing
 from clues.policy.kinds import Kind
@@ -14,6 +14,7 @@ __all__ = ["NO_GANG", "Gang", "gang_of", "never_placed", "not_whole"]
 Gang = tuple[str, str]
 """Namespace and name."""
 NO_GANG: Gang = ("", "")
+_UNTOLD = PodGroup()
 _THERE = frozenset({Standing.COUNTS, Standing.UNSEEN, Standing.NOMINATED})
 
 
@@ -26,14 +27,16 @@ def not_whole(snapshot: Snapshot, policy: Policy, groups: Iterable[Group]) -> di
     """Return the gangs of these groups that are smaller than their size, and what people read about it.
 
     A member is there if it is bound to a node, or pending and would be placed: neither gated, nor for another
-    scheduler, nor expendable. One that is being deleted, or has ended, is not: its controller makes another. Where
-    members name several sizes the largest holds; where none names one, the members that are there are the gang.
+    scheduler, nor expendable. One that has ended well is there as far as its PodGroup says so, as its scheduler counts
+    it. One that is being deleted, or has failed, is not: its controller makes another. Of the sizes that members and
+    PodGroup name the largest holds; where none is named, the members that are there are the gang.
     """
     wanted = {gang_of(group.kind) for group in groups} - {NO_GANG}
     if not wanted:
         return {}
-    there = dict.fromkeys(wanted, 0)
-    sizes = dict.fromkeys(wanted, 0)
+    known = {gang: snapshot.pod_groups.get(gang, _UNTOLD) for gang in wanted}
+    there = {gang: group.succeeded for gang, group in known.items()}
+    sizes = {gang: group.size for gang, group in known.items()}
 
     def count(pod: Pod, *, is_there: bool) -> None:
         gang = gang_of(pod)

@@ -84,6 +84,11 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "kubernetes.idle_s": ("A watch that brings neither event nor bookmark for so long is opened anew.", "s"),
     "kubernetes.backoff_first_s": ("First pause after a watch failed; doubled up to the longest, with jitter.", "s"),
     "kubernetes.backoff_most_s": ("Longest such pause.", "s"),
+    "kubernetes.pod_groups": (
+        "Whose PodGroups are watched, `coscheduling` or `volcano` or both: they say how many pods a gang needs, and "
+        "how many of them have ended.",
+        "",
+    ),
     "pools": ("Kinds of worker nodes that can be ordered; see below.", ""),
     "drivers": ("Name -> settings of a power driver, with `type`; see the drivers' pages.", ""),
     "policy.expander": ("How a pool is chosen where several can help.", ""),

@@ -21,10 +21,18 @@ __all__ = [
     "KubernetesOptions",
     "LeaseOptions",
     "LoopOptions",
+    "PodGroups",
     "ReportOptions",
     "Settings",
     "SlurmOptions",
 ]
+
+
+class PodGroups(StrEnum):
+    """Whose PodGroups are read: programs that start gangs."""
+
+    COSCHEDULING = "coscheduling"
+    VOLCANO = "volcano"
 
 
 class KubernetesOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +47,7 @@ class KubernetesOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     idle_s: float = 90.0
     backoff_first_s: float = 0.5
     backoff_most_s: float = 30.0
+    pod_groups: tuple[PodGroups, ...] = ()
 
 
 class ClusterKind(StrEnum):

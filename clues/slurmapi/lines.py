@@ -112,6 +112,7 @@ def _node(fields: Mapping[str, str]) -> ListedNode:
     if word not in _STATES:
         raise ValueError(f"node {name}: there is no state {word[:20]!r}")
     state, answers = _STATES[word]
+    drained = word in {"drained", "draining"}
     slots = _amount(fields.get("slots_count", ""), default=1)
     free = _amount(fields.get("slots_free", ""), default=slots if state is SlurmNodeState.IDLE else 0)
     memory = max(0, _amount(fields.get("memory_total", ""), default=0)) >> 20
@@ -128,10 +129,10 @@ def _node(fields: Mapping[str, str]) -> ListedNode:
         free_cpus=free if free >= 0 else _ENDLESS,
         free_memory_mb=memory if free_memory < 0 else min(memory, free_memory >> 20),
         gres=_gpus(keywords),
+        kept=f"it is {word}" if drained else "",
         answers=answers,
         started_at=UNTOLD,
     )
-    drained = word in {"drained", "draining"}
     return ListedNode(node, word, answers, drained or not answers, queues)
 
 

@@ -35,10 +35,7 @@ class Programs:
     def nodes(self) -> Listing:
         """List the nodes."""
         found = read_node_lines(self._run(self.node_words))
-        nodes = tuple(
-            msgspec.structs.replace(item, is_closed=True) if item.node.name in self.closed else item
-            for item in found.nodes
-        )
+        nodes = tuple(_closed(item) if item.node.name in self.closed else item for item in found.nodes)
         self._last = Listing(jobs=self._last.jobs, nodes=nodes)
         return Listing(nodes=nodes, problems=found.problems)
 
@@ -81,3 +78,8 @@ class Programs:
             return run(words, timeout_s=self.limit_s, cancel=self.stopping).stdout
         except Misconfigured as error:
             raise Misconfigured(f"the program {words[0]!r} is not there", "see `command` in the settings") from error
+
+
+def _closed(item: ListedNode) -> ListedNode:
+    """Return a node that we drained: a job that comes may still have it, where a drain of somebody else's keeps it."""
+    return msgspec.structs.replace(item, node=msgspec.structs.replace(item.node, kept=""), is_closed=True)

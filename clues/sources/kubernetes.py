@@ -17,7 +17,7 @@ from clues.sources.wire import DELETED, Cluster
 from infracore.clock import Clock
 from infracore.structs import make_ready
 
-__all__ = ["MOST_WAITING", "RESOURCES", "KubernetesSource"]
+__all__ = ["MOST_WAITING", "POD_GROUPS", "RESOURCES", "KubernetesSource"]
 
 _UNFINISHED: Final = "status.phase!=Succeeded,status.phase!=Failed"
 """A pod that finishes is deleted as far as the watch goes; old jobs' pods are never sent at all."""
@@ -38,6 +38,11 @@ RESOURCES: Final = (
     Resource("StorageClass", "/apis/storage.k8s.io/v1/storageclasses"),
     Resource("CSINode", "/apis/storage.k8s.io/v1/csinodes", optional=True),
 )
+POD_GROUPS: Final[Mapping[str, Resource]] = {
+    "coscheduling": Resource("PodGroup", "/apis/scheduling.x-k8s.io/v1alpha1/podgroups", optional=True),
+    "volcano": Resource("PodGroup", "/apis/scheduling.volcano.sh/v1beta1/podgroups", optional=True),
+}
+"""Whose gangs can be read besides; each is one more watch of small objects."""
 _MOST_AT_ONCE: Final = 20_000
 """Events that one snapshot takes in; more wait for the next, so that a pass is never starved."""
 MOST_WAITING: Final = 10_000

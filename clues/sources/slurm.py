@@ -198,6 +198,20 @@ def picture_of(look: SlurmLook) -> SlurmCluster:
     return SlurmCluster(look.partitions, nodes, tuple(jobs))
 
 
+def _with_own_drains(cluster: SlurmCluster, machines: Mapping[str, Machine]) -> SlurmCluster:
+    """Let a drain be ours where nobody says whose it is and the machine comes or goes by our order."""
+    ours = {
+        node.name
+        for node in cluster.nodes
+        if node.kept and node.started_at == UNTOLD
+        if node.name in machines and machines[node.name].state in {MachineState.BOOTING, MachineState.STOPPING}
+    }
+    if not ours:
+        return cluster
+    nodes = (msgspec.structs.replace(n, kept="") if n.name in ours else n for n in cluster.nodes)
+    return msgspec.structs.replace(cluster, nodes=tuple(nodes))
+
+
 def _taken(node: SlurmNode) -> SlurmNode:
     """Return a node that a job has, whatever the node said a moment before, or though it is off."""
     if node.state is SlurmNodeState.IDLE:
@@ -267,7 +281,7 @@ class _Picture:
             ready = item.is_ready and not is_old
             nodes[node.name] = self._state(item, ready, by_node.get(node.name), now)
         self.states = {name: self.states[name] for name in nodes}
-        cluster = self._cluster
+        cluster = _with_own_drains(self._cluster, by_node)
         if not decides_here:  # Slurm's own power saving does
             quiet = [
                 msgspec.structs.replace(n, kept=n.kept or "Slurm's own power saving decides") for n in cluster.nodes

@@ -24,6 +24,7 @@ from clues.model import (
     Operator,
     Owner,
     Pod,
+    PodGroup,
     Requirement,
 )
 from clues.options import Pool
@@ -88,6 +89,7 @@ class Cluster:
         self._pending: dict[Key, Pod] = {}
         self._daemons: dict[Key, DaemonSet] = {}
         self._budgets: dict[Key, Budget] = {}
+        self._pod_groups: dict[Key, PodGroup] = {}
         self._namespaces: dict[str, Labels] = {}
         self._claims: dict[tuple[str, str], forms.ClaimForm] = {}
         self._volumes: dict[str, forms.VolumeForm] = {}
@@ -215,6 +217,8 @@ class Cluster:
             value = self._decoder.daemon_set(raw)
         elif kind == "PodDisruptionBudget":
             value = self._decoder.budget(raw)
+        elif kind == "PodGroup":
+            value = self._decoder.pod_group(raw)
         elif kind == "Namespace":
             labels = {"kubernetes.io/metadata.name": meta.name, **msgspec.convert(meta.labels or {}, dict[str, str])}
             value = self._decoder.labels(labels)
@@ -322,6 +326,7 @@ class Cluster:
         tables: Mapping[str, tuple[dict[Any, Any], bool]] = {
             "DaemonSet": (self._daemons, False),
             "PodDisruptionBudget": (self._budgets, False),
+            "PodGroup": (self._pod_groups, False),
             "PersistentVolumeClaim": (self._claims, False),
             "Namespace": (self._namespaces, True),
             "PersistentVolume": (self._volumes, True),
@@ -406,6 +411,7 @@ class Cluster:
             claims=self._part(
                 "claims", ("PersistentVolumeClaim", "PersistentVolume", "StorageClass"), self._make_claims
             ),
+            pod_groups=self._part("groups", ("PodGroup",), lambda: dict(self._pod_groups)),
             machines=joined,
             replicas=self._part("replicas", CONTROLLERS, self._owners.replicas),
             missing_owners=self._part("missing", ("missing",), self._owners.missing),

@@ -11,7 +11,18 @@ from starlette.routing import Route
 from im_client.api.late import DASHBOARD, LateDashboard
 from im_client.api.measures import Counting, Measures
 from im_client.api.problems import Refused, answer
-from im_client.api.routes import clouds, infrastructures, operations, properties, service, tokens, vault, vms
+from im_client.api.routes import (
+    cloning,
+    clouds,
+    infrastructures,
+    operations,
+    properties,
+    service,
+    tokens,
+    users,
+    vault,
+    vms,
+)
 from im_client.services.server.house import House
 from im_client.services.server.version import VERSION
 from infracore.errors import InfraError
@@ -22,7 +33,7 @@ _DESCRIPTION: Final = (
     "The REST API of the Infrastructure Manager, served by im-clues. Every path but `/version`, `/healthz`, "
     "`/metrics` and this document asks for an Authorization header."
 )
-_MODULES: Final = (service, clouds, operations, vms, infrastructures, properties, tokens, vault)
+_MODULES: Final = (service, clouds, operations, vms, infrastructures, cloning, properties, tokens, users, vault)
 _OPEN: Final = frozenset({"/version", "/healthz", "/metrics"})
 
 

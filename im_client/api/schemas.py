@@ -13,6 +13,7 @@ __all__ = [
     "QuotasShape",
     "Uri",
     "UriList",
+    "clone_forms",
     "done_forms",
     "errors",
     "form",
@@ -222,6 +223,14 @@ def done_forms() -> dict[int | str, dict[str, Any]]:
         202: form("Accepted, and still going on: look at the operation.", text, _OPERATION_HEADERS),
         **ERRORS,
     }
+
+
+def clone_forms() -> dict[int | str, dict[str, Any]]:
+    """Describe an answer with the address of an infrastructure; with `dry_run`, what it would be."""
+    text = {"schema": {"type": "string"}}
+    shapes = {"anyOf": [schema_of(Uri), one_of("radl")]}
+    content = {"text/uri-list": text, "text/plain": text, "application/json": {"schema": shapes}}
+    return {200: form("Done.", content, _OPERATION_HEADERS), **ERRORS}
 
 
 def snapshot_forms() -> dict[int | str, dict[str, Any]]:

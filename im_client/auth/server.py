@@ -8,9 +8,10 @@ from infracore.http import Address, parse_address
 from infracore.im_rest import authorization
 from infracore.secrets import Secret
 
-__all__ = ["TOKEN_VARIABLE", "credentials", "safe_address"]
+__all__ = ["TOKEN_VARIABLE", "cloud_ids", "credentials", "safe_address"]
 
 TOKEN_VARIABLE: Final = "IM_TOKEN"  # noqa: S105 - its name
+_NO_CLOUDS: Final = frozenset({"InfrastructureManager", "VMRC", "Vault"})
 
 
 def safe_address(url: str, what: str, *, insecure_http: bool) -> Address:
@@ -59,3 +60,15 @@ def credentials(auth_file: str, token_file: str, token: str) -> Secret:
     if text.lstrip().startswith("["):
         raise Misconfigured(f"{auth_file} is a JSON list, to which no token is added", "write it in lines")
     return authorization(f"type = InfrastructureManager; token = {token}\n{text}")
+
+
+def cloud_ids(auth_file: str) -> tuple[str, ...]:
+    """Return the ids of the clouds in an auth file, in its order; "" for the file: none.
+
+    Raises:
+        Misconfigured: the file is not usable.
+    """
+    if not auth_file:
+        return ()
+    found = parse_auth(private_text(auth_file, "auth file"), auth_file)
+    return tuple(dict.fromkeys(one.id for one in found if one.id and one.type not in _NO_CLOUDS))

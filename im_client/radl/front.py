@@ -10,7 +10,7 @@ from im_client.radl import jsonreader, marks, parser
 from im_client.radl.check import check_document, check_duplicates
 from im_client.radl.lexer import PARAMETER, decode, tokens
 from im_client.radl.machines import groups, networks, requirements
-from im_client.radl.model import Document, Recipe, Section
+from im_client.radl.model import Document, Feature, Operator, Recipe, Section
 from im_client.radl.order import operations
 from im_client.radl.recipes import look_at_all
 from im_client.template.analysis import Analysis, InputDefinition, Reader
@@ -21,7 +21,7 @@ from im_client.topology.values import Value
 from infracore.errors import InfraError
 from infracore.secrets import Secret
 
-__all__ = ["analyse", "is_radl", "merged", "read_document", "recipe_texts", "recorded"]
+__all__ = ["analyse", "is_radl", "merged", "read_document", "recipe_texts", "recorded", "renamed"]
 
 _BEGINS: Final = re.compile(
     r"(?:\s|#[^\n]*\n)*"
@@ -220,6 +220,15 @@ def recorded(files: Iterable[tuple[str, str]], inputs: Mapping[str, Value]) -> D
     given = _texts(inputs)
     read = (read_document(text.encode(), location, given, findings) for location, text in files)
     return merged(one[0] for one in read if one is not None)
+
+
+def renamed(document: Document, name: str) -> Document:
+    """Return a document whose description says another name."""
+    nowhere = Place(Source(""), 1, 1)
+    said = document.descriptions[0] if document.descriptions else Section("template", at=nowhere)
+    kept = tuple(feature for feature in said.features if feature.name != "name")
+    called = Feature("name", Operator.EQ, name, at=nowhere, value_at=nowhere)
+    return replace(document, descriptions=(replace(said, features=(called, *kept)),))
 
 
 def recipe_texts(files: Iterable[tuple[str, str]], inputs: Mapping[str, Value]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from im_client.topology.values import Value
 from infracore.errors import InvalidUsage
 from infracore.secrets import Secret
 
-__all__ = ["CloneRequest", "prepare_clone", "secret_inputs"]
+__all__ = ["CloneRequest", "kept_inputs", "prepare_clone", "secret_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,7 @@ def prepare_clone(ctx: Context, request: CloneRequest) -> Prepared:
     if any(request.name in {other.name, other.id} for other in ctx.store.infrastructures()):
         raise InvalidUsage(f"there is an infrastructure {request.name!r} already", "give the clone another name")
     old = record.source
-    definitions = _definitions(ctx, record)
-    kept = {
-        name: value
-        for name, value in old.inputs.items()
-        if name not in request.inputs and (name not in definitions or definitions[name].random is None)
-    }
-    own = [name for name, value in kept.items() if _names(value, record.id)]
-    if own:
-        raise InvalidUsage(
-            f"the input {', '.join(own)} of {record.name} is its own id: its clone would scale {record.name}",
-            f"say it anew, with the token that goes with it; or none: {' '.join(f'-i {name}=' for name in own)}",
-        )
+    kept = kept_inputs(ctx, record, request.inputs)
     is_same_place = request.provider in {None, record.provider}
     source = Source(
         template=old.template,
@@ -79,16 +68,36 @@ def prepare_clone(ctx: Context, request: CloneRequest) -> Prepared:
     return prepare_deploy(ctx, wanted, source=source)
 
 
+def kept_inputs(ctx: Context, record: InfrastructureRecord, said: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Return the recorded inputs that a clone has too: neither said anew, nor made by the program.
+
+    Raises:
+        InvalidUsage: one is the id of the infrastructure itself.
+    """
+    definitions = _definitions(ctx, record.source)
+    kept = {
+        name: value
+        for name, value in record.source.inputs.items()
+        if name not in said and (name not in definitions or definitions[name].random is None)
+    }
+    own = [name for name, value in kept.items() if _names(value, record.id)]
+    if own:
+        raise InvalidUsage(
+            f"the input {', '.join(own)} of {record.name} is its own id: its clone would scale {record.name}",
+            f"say it anew, with the token that goes with it; or none: {' '.join(f'-i {name}=' for name in own)}",
+        )
+    return kept
+
+
 def secret_inputs(ctx: Context, infra: str) -> tuple[InputDefinition, ...]:
     """Return the secret inputs that were given to an infrastructure, those that the program made left out."""
     record = find(ctx, infra)
-    definitions = _definitions(ctx, record)
+    definitions = _definitions(ctx, record.source)
     found = (definitions[name] for name in record.source.inputs if name in definitions)
     return tuple(one for one in found if one.secret and one.random is None)
 
 
-def _definitions(ctx: Context, record: InfrastructureRecord) -> Mapping[str, InputDefinition]:
-    source = record.source
+def _definitions(ctx: Context, source: Source) -> Mapping[str, InputDefinition]:
     reader = StoredReader(source.files, ctx.reader())
     return ctx.analyse(source.template, reader, add_ons=source.add_ons, require_inputs=False).inputs
 

@@ -220,6 +220,13 @@ def prepare_changed(
     )
 
 
+def with_made_inputs(ctx: Context, source: Source) -> Source:
+    """Return a source with values for its `random(N)` inputs that have none yet."""
+    reader = StoredReader(source.files, ctx.reader())
+    analysis = ctx.analyse(source.template, reader, add_ons=source.add_ons, require_inputs=False)
+    return dataclasses.replace(source, inputs=settle(source.inputs, analysis.inputs))
+
+
 def prepare_reconfigure(ctx: Context, infra: str, nodes: Sequence[str] = ()) -> Prepared:
     """Plan to run all operations again, on the named machines or on all.
 

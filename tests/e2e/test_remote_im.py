@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.rigs.im_serve import im_serve
 from tests.rigs.im_words import Im
-from tests.rigs.servers import ORIGINAL, OURS, site
+from tests.rigs.servers import ORIGINAL, OURS, Site, site
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.xdist_group("servers")]
 
@@ -161,20 +162,114 @@ def test_what_a_server_cannot_is_said_in_one_line(im: Im) -> None:
         ("deploy", "cluster.yaml", "-y", "--wait", "3"),
         ("plan", "cluster.yaml", "--out", "x.plan"),
         ("serve",),
-        ("user", "list"),
         ("worker",),
-        ("clone", "demo", "other", "-y"),
-        ("image", "list"),
+        ("clone", "demo", "other", "-y", "--wait", "3"),
+        ("image", "save", "demo", "front", "-y", "--without", "/x"),
+        ("image", "save", "demo", "front", "-y", "--use"),
+        ("image", "show", "one", "--verify"),
         ("doctor", "--provider", "local"),
     ):
         said = im(*words, status=2)
         assert len([line for line in said.splitlines() if line.startswith("error: ")]) == 1, said
-    for words in (("clone", "demo", "other", "-y"), ("image", "list")):  # nor is it done here in silence
-        done = im.run(*words, flags=(), IM_SERVER=im.site.url, IM_REMOTE_AUTH_FILE=str(im.site.auth_file))
-        assert (done.status, done.err.count("not for a server")) == (2, 1), done.err
+    elsewhere = {"IM_SERVER": im.site.url, "IM_REMOTE_AUTH_FILE": str(im.site.auth_file)}
+    done = im.run("image", "save", "demo", "front", "-y", "--use", flags=(), **elsewhere)  # nor is it done here
+    assert (done.status, done.err.count("a server's machines")) == (2, 1), done.err
+    assert "there is no account" in im.run("user", "list", flags=(), **elsewhere).err  # those of this computer
     assert im.json("list") == {"infrastructures": []}
     assert "are taken" in im("doctor")
     assert "nosuch" in im("ssh", "nosuch", "front", status=1)
+
+
+def test_a_clone_is_another_one_of_the_same(im: Im) -> None:
+    (im.folder / "cluster.yaml").write_text(TOSCA.replace("default: nothing", "default: random(20)"))
+    (im.folder / "cluster.radl").write_text(RADL)
+    im("deploy", "cluster.yaml", "--name", "demo", "-i", "mark=two", "-y")
+    planned = im.json("clone", "demo", "test", "--plan")
+    assert [step["group"] for step in planned["steps"]] == ["front", "worker", "worker"]
+    assert [one["name"] for one in im.json("list")["infrastructures"]] == ["demo"]
+    im("scale", "demo", "worker=3", "-y")
+    im("clone", "demo", "test", "-y")
+    assert len(im.machines("test")) == 3
+    im("clone", "test", "third", "-i", "mark=three", "-y")
+    assert [im("outputs", name, "mark").strip() for name in ("demo", "test", "third")] == ["two", "two", "three"]
+    assert set(im.machines("third").values()) == {"configured"}
+    assert len(im.machines("third")) == 3
+    made = [im("outputs", name, "password", "--reveal").strip() for name in ("demo", "test")]
+    assert (len(made[0]), len(made[1])) == (20, 20)
+    assert (made[0] == made[1]) is im.site.is_original  # ours makes values anew; the original has text alone
+    assert "already" in im("clone", "demo", "test", "-y", status=2)
+    assert "nosuch" in im("clone", "nosuch", "other", "-y", status=1)
+    assert im.run("clone", "demo", "fourth", "-y", "-i", "nosuch=1").status == 2
+    assert im.run("clone", "demo", "fourth", "-y", "--provider", "local").status == 2
+    im("deploy", "cluster.radl", "-i", "workers=1", "--name", "plain", "-y")
+    im("clone", "plain", "again", "-y")
+    assert len(im.machines("again")) == 2
+    names = ("demo", "test", "third", "plain", "again")
+    assert {one["name"] for one in im.json("list")["infrastructures"]} == set(names)
+    for name in names:
+        im("destroy", name, "-y")
+
+
+def test_images_are_saved_listed_and_deleted_where_they_can_be(im: Im) -> None:
+    (im.folder / "cluster.radl").write_text(RADL)
+    im("deploy", "cluster.radl", "-i", "workers=1", "--name", "demo", "-y")
+    before = im.json("image", "list")["images"]
+    saved = im.json("image", "save", "demo", "front", "--name", "my front", "-y")
+    assert saved["name"] == "my front"
+    assert set(im.machines("demo").values()) == {"configured"}
+    if im.site.is_original:  # its Dummy cloud lists what it has always had
+        assert saved["id"].startswith("mock0://")
+        assert im.json("image", "list")["images"] == before
+        found = im.json("image", "show", before[0]["name"])
+        assert found["id"] == before[0]["id"]
+        assert "deletes no images" in im("image", "delete", before[0]["name"], "-y", status=2)
+    else:
+        (listed,) = im.json("image", "list")["images"]
+        assert (listed["name"], listed["id"], listed["site"]) == ("my front", saved["id"], "dummy")
+        assert im.json("image", "show", "my front") == im.json("image", "show", saved["id"]) == listed
+        im("image", "delete", "my front", "-y")
+        assert im.json("image", "list")["images"] == before == []
+    assert "nosuch" in im("image", "show", "nosuch", status=1)
+    assert "nosuch" in im("image", "save", "demo", "nosuch", "-y", status=2)
+    im("destroy", "demo", "-y")
+
+
+def test_accounts_are_an_administrators_and_only_ours_has_them(im: Im) -> None:
+    said = im.run("user", "list")
+    assert said.status == (2 if im.site.is_original else 5)
+    assert said.err.count("error: ") == 1
+    assert ("any name and password" if im.site.is_original else "administrator") in said.err
+
+
+def test_an_administrator_keeps_the_accounts_of_ours_from_elsewhere(tmp_path: Path) -> None:
+    auth = tmp_path / "root.dat"
+    auth.touch(0o600)
+    with im_serve(tmp_path) as server:
+        auth.write_text(server.user("root", admin=True).auth.replace("\\n", "\n"))
+        root = Im(Site(server.url, auth, is_original=False), tmp_path)
+        assert root.run("user", "add", "bea").status == 2  # nobody is there to ask
+        done = root.run("user", "add", "bea", "--password-stdin", stdin="long enough\n")
+        assert (done.status, "bea may use" in done.err) == (0, True), done.err
+        assert "long enough" not in done.out + done.err
+        token = root("user", "token", "bea", "--days", "1").strip()
+        assert token.startswith("imt_")
+        assert root.json("user", "list")["accounts"] == [
+            {"name": "bea", "admin": False, "tokens": 1},
+            {"name": "root", "admin": True, "tokens": 0},
+        ]
+        assert "bea" in server.im("user", "list")
+        alone = ("--server", server.url)
+        assert root.run("image", "list", flags=alone, IM_TOKEN=token).status == 0  # the server says which clouds
+        assert root.run("user", "list", flags=alone, IM_TOKEN=token).status == 5
+        (tmp_path / "cluster.radl").write_text(RADL)
+        root("deploy", "cluster.radl", "-i", "workers=0", "--name", "demo", "-y")
+        limited = root("user", "token", "bea", "--role", "scaler", "--infra", "demo").strip()
+        shown = root.run("show", "demo", "--json", flags=alone, IM_TOKEN=limited)
+        assert shown.status == 0, shown.err
+        assert "own account" in root("user", "remove", "root", status=1)
+        root("user", "remove", "bea")
+        assert "no account" in root("user", "remove", "bea", status=1)
+        assert root.run("list", flags=alone, IM_TOKEN=token).status == 5
 
 
 def test_credentials_that_are_wrong_end_with_their_code(im: Im) -> None:

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,14 @@ class Serve:
         """Open the accounts of the running server, as `im user` does."""
         with open_context(environ=self.env, cwd=Path(self.env["HOME"])) as ctx:
             yield Accounts(open_records(ctx), ctx.clock)
+
+    def want(self, infra: str, old: str, new: str) -> None:
+        """Record another template and carry nothing of it out, as a change leaves it that failed."""
+        with open_context(environ=self.env, cwd=Path(self.env["HOME"])) as ctx:
+            record = ctx.store.infrastructure(infra.rsplit("/", 1)[1])
+            files = {name: text.replace(old, new) for name, text in record.source.files.items()}
+            assert files != record.source.files
+            ctx.store.set_source(record.id, replace(record.source, files=files), ctx.clock.now())
 
     def im(self, *words: str, stdin: str = "") -> str:
         """Run `im` on the state folder of the server."""

@@ -32,7 +32,7 @@ class Im:
     site: Site
     folder: Path
 
-    def run(self, *words: str, flags: tuple[str, ...] | None = None, **env: str) -> Ran:
+    def run(self, *words: str, flags: tuple[str, ...] | None = None, stdin: str = "", **env: str) -> Ran:
         """Run a command line without a terminal."""
         if flags is None:
             flags = ("--server", self.site.url, "--auth-file", str(self.site.auth_file))
@@ -45,7 +45,7 @@ class Im:
             for name, value in {**mine, "IM_REMOTE_POLL_S": "0.1", **env}.items():
                 patch.setenv(name, value)
             patch.chdir(self.folder)
-            patch.setattr(sys, "stdin", io.StringIO())
+            patch.setattr(sys, "stdin", io.StringIO(stdin))
             patch.setattr(sys, "stdout", out)
             patch.setattr(sys, "stderr", err)
             status = run([*flags, *words])

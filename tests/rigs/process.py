@@ -12,14 +12,18 @@ __all__ = ["Daemon", "daemon", "wait_until"]
 
 
 def wait_until(
-    is_so: Callable[[], bool], what: str, within_s: float = 20.0, said: Callable[[], object] | None = None
+    is_so: Callable[[], bool],
+    what: str,
+    within_s: float = 20.0,
+    said: Callable[[], object] | None = None,
+    every_s: float = 0.05,
 ) -> None:
     """Ask again and again; fail when it is not so in time, with what `said` says then."""
     end = time.monotonic() + within_s
     while not is_so():
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {within_s:g} s{f': {said()}' if said else ''}")
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 class Daemon:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from im_client.api.asking import CallerDep, HouseDep, in_thread
@@ -12,7 +13,7 @@ from im_client.api.schemas import Images, QuotasShape, done_forms, json_form
 from im_client.providers.quotas import Quota, Share
 from im_client.services.room import quota_at
 from im_client.services.server.callers import Caller
-from im_client.services.server.clouds import provider_of_cloud
+from im_client.services.server.clouds import known_clouds, provider_of_cloud
 from im_client.services.server.house import House
 from im_client.services.server.images import delete_image, list_images
 from im_client.services.server.lending import known_caller, of_caller
@@ -23,8 +24,34 @@ __all__ = ["router"]
 router: Final = APIRouter(tags=["clouds"])
 _GIB: Final = 2**30
 CloudId = Annotated[
-    str, Path(max_length=64, pattern=r"^[a-zA-Z_.][a-zA-Z0-9_.-]*$", description="Id of a line of the auth header.")
+    str,
+    Path(
+        max_length=64,
+        pattern=r"^[a-zA-Z_.][a-zA-Z0-9_.-]*$",
+        description="Id of a line of the auth header, or of `GET /clouds`.",
+    ),
 ]
+
+
+class CloudShape(BaseModel):
+    """A cloud: the id by which the caller names it, and the provider of this server that it is."""
+
+    id: str
+    provider: str
+
+
+class CloudsShape(BaseModel):
+    """The caller's clouds."""
+
+    clouds: list[CloudShape]
+
+
+@router.get("/clouds", responses=json_form(CloudsShape))
+async def clouds(request: Request, house: HouseDep, caller: CallerDep) -> Response:
+    """List the caller's clouds: the lines of the header and vault that this server offers; without one, its own."""
+    choose(request, (JSON,))
+    found = await in_thread(lambda: known_clouds(of_caller(house, caller).ctx, known_caller(house, caller)))
+    return json_answer({"clouds": [{"id": one, "provider": provider} for one, provider in found.items()]})
 
 
 @router.get("/clouds/{cloud}/images", responses=json_form(Images))

@@ -131,6 +131,7 @@ async def remove(
         str, Path(max_length=20_000, pattern=r"^[0-9]+(,[0-9]+)*$", description="Numbers with commas between them.")
     ],
     context: Annotated[YesNo | None, Query(description="Whether to configure the others.")] = None,
+    replace: Replace = None,
 ) -> Response:
     """Remove VMs. 200 means that they are gone."""
     await in_thread(allow, house, caller, infra, Role.SCALER)
@@ -144,6 +145,7 @@ async def remove(
             vm_numbers(vm),
             configure=flag(context, default=True),
             if_version=await if_match(request, house, infra),
+            replace=flag(replace, default=False),
         )
         return await wait_and_answer(request, house, accepted)
 

@@ -8,14 +8,16 @@ import click
 from im_client.cli.session import json_option, opened
 from infracore.cli.console import print_data, print_json, print_text, say
 from infracore.cli.lazy import ExampleCommand, ExampleGroup
-from infracore.errors import InvalidUsage, Misconfigured, NotFound
+from infracore.errors import InvalidUsage, Misconfigured
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from im_client.services.context import Context
     from im_client.services.server.accounts import Accounts
     from im_client.state.server import ServerStore
 
-__all__ = ["command"]
+__all__ = ["ask_password", "command", "print_accounts"]
 
 _ROLES = ("viewer", "scaler", "operator", "owner")
 
@@ -62,15 +64,23 @@ def add(name: str, admin: bool, password_stdin: bool) -> None:
     """Make an account, or give one a new password."""
     from infracore.secrets import Secret
 
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
-    elif sys.stdin.isatty():
-        password = click.prompt("password", hide_input=True, confirmation_prompt=True, err=True)
-    else:
-        raise InvalidUsage("there is nobody to ask for the password", "add --password-stdin")
+    password = ask_password(from_stdin=password_stdin)
     with opened() as ctx:
         _parts(ctx)[1].add(name, Secret(password), is_admin=admin)
     say(f"{name} may use this server now")
+
+
+def ask_password(*, from_stdin: bool) -> str:
+    """Return the password of an account: the first line of standard input, or from the terminal.
+
+    Raises:
+        InvalidUsage: nobody is there to ask.
+    """
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    if sys.stdin.isatty():
+        return str(click.prompt("password", hide_input=True, confirmation_prompt=True, err=True))
+    raise InvalidUsage("there is nobody to ask for the password", "add --password-stdin")
 
 
 @command.command(
@@ -84,9 +94,9 @@ def remove(name: str) -> None:
     """Remove an account with its tokens."""
     with opened() as ctx:
         records, _ = _parts(ctx)
-        if records.account(name) is None:
-            raise NotFound(f"there is no account {name!r}", "im user list shows those that there are")
-        records.remove_account(name)
+        from im_client.services.server.people import remove_person
+
+        remove_person(records, name)
     say(f"{name} is removed")
 
 
@@ -101,17 +111,26 @@ def list_(as_json: bool) -> None:
     """List the accounts with the number of their tokens."""
     with opened() as ctx:
         records, _ = _parts(ctx)
-        found = [(one.name, one.is_admin, len(records.tokens(one.name))) for one in records.accounts()]
+        from im_client.services.server.people import list_people
+
+        found = [(one.name, one.is_admin, one.tokens) for one in list_people(records)]
+    print_accounts(found, as_json=as_json)
+
+
+def print_accounts(found: "Sequence[tuple[str, bool, int]]", *, as_json: bool) -> None:
+    """Print accounts: name, whether it is an administrator's, and how many tokens it has."""
     if as_json:
         print_json({"accounts": [{"name": n, "admin": a, "tokens": t} for n, a, t in found]})
     elif found:
         from rich.table import Table
 
+        from infracore.cli.tables import cell
+
         table = Table(box=None, pad_edge=False)
         for title in ("account", "admin", "tokens"):
             table.add_column(title)
         for name, admin, tokens in found:
-            table.add_row(name, "yes" if admin else "", str(tokens))
+            table.add_row(cell(name), "yes" if admin else "", str(tokens))
         print_data(table)
     else:
         say("there is no account; im user add NAME makes one")
@@ -140,9 +159,8 @@ def token(name: str, role: str, infra: str | None, days: float | None) -> None:
 
     with opened() as ctx:
         records, accounts = _parts(ctx)
+        from im_client.services.server.people import give_token
+
         infrastructure = None if infra is None else ctx.store.infrastructure(infra).id
-        valid_s = None if days is None else days * 86400.0
-        _, secret = accounts.make_token(name, role=Role(role), infrastructure=infrastructure, valid_s=valid_s)
-        if infrastructure is not None and name not in records.members(infrastructure):
-            records.set_member(infrastructure, name, Role(role))
+        secret = give_token(records, accounts, name, role=Role(role), infrastructure=infrastructure, days=days)
     print_text(secret.reveal())

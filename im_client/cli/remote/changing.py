@@ -19,7 +19,18 @@ from infracore.cli.console import ask, needs_answer, print_data, print_json, say
 from infracore.errors import InvalidUsage, Unsupported
 from infracore.exitcodes import ExitCode
 
-__all__ = ["deploy_", "destroy_", "plan_", "reboot_", "reconfigure_", "scale_", "start_", "stop_"]
+__all__ = [
+    "carry_out",
+    "deploy_",
+    "destroy_",
+    "plan_",
+    "reboot_",
+    "reconfigure_",
+    "refuse_wait",
+    "scale_",
+    "start_",
+    "stop_",
+]
 
 _SEE_PLAN: Final = "; `im plan` shows what would be done"
 
@@ -47,13 +58,13 @@ def plan_(*, target: str, out: Path | None, destroy: bool, detailed_exitcode: bo
 def deploy_(*, target: str, yes: bool, wait_s: float | None, as_json: bool, **given: Any) -> int:
     """`im deploy`."""
     needs_answer(yes, also=_SEE_PLAN)
-    _refuse_wait(wait_s)
+    refuse_wait(wait_s)
     with opened() as session:
         plan = _deployment(session, target, given)
         words = ["deploy", target, *(word for add_on in given["add_ons"] for word in ("--add", add_on))]
         name = plan.infrastructure.name if not plan.is_new else given["name"] or plan.infrastructure.name
         # inputs are not repeated: they may be secret
-        return _carry_out(
+        return carry_out(
             session, plan, [*words, "--name", name], f"Do this to {name} at {session.server.address}?",
             yes=yes, as_json=as_json,
         )  # fmt: skip
@@ -64,7 +75,8 @@ def _deployment(session: Session, target: str, given: dict[str, Any]) -> RemoteP
         raise InvalidUsage(f"{target} is a plan for this computer, not for a server", "deploy the template")
     if given["expire"] or given["budget"] or given["unknown_prices"]:
         raise InvalidUsage("a lease and a budget are given where the server is", "leave --expire and --budget out")
-    composed = compose(session.settings, session.cwd, make_request(target, **given))
+    makes_values = session.server.kind is Kind.OURS
+    composed = compose(session.settings, session.cwd, make_request(target, **given), makes_values=makes_values)
     return changing.prepare_deploy(session.server, composed, named=given["name"] is not None)
 
 
@@ -84,7 +96,7 @@ def scale_(
         raise InvalidUsage("golden images are chosen where the server is", "leave --image out")
     named, counts = parse_words(words, remove)
     needs_answer(yes, also=_SEE_PLAN)
-    _refuse_wait(wait_s)
+    refuse_wait(wait_s)
     with opened() as session:
         infra = find(session.server, named)
         plan = changing.prepare_scale(session.server, infra, counts, remove)
@@ -93,13 +105,13 @@ def scale_(
         sizes = [f"{group}={count}" for group, count in counts.items()]
         removed = [word for one in remove for word in ("--remove", one)]
         question = f"Scale {plan.infrastructure.name} so?"
-        return _carry_out(session, plan, ["scale", infra, *sizes, *removed], question, yes=yes, as_json=as_json)
+        return carry_out(session, plan, ["scale", infra, *sizes, *removed], question, yes=yes, as_json=as_json)
 
 
 def destroy_(*, infra: str, skip_hooks: bool, yes: bool, wait_s: float | None, as_json: bool) -> int:
     """`im destroy`."""
     needs_answer(yes, also=_SEE_PLAN)
-    _refuse_wait(wait_s)
+    refuse_wait(wait_s)
     with opened() as session:
         found = find(session.server, infra)
         plan = changing.prepare_destroy(session.server, found, skip_hooks=skip_hooks)
@@ -107,10 +119,11 @@ def destroy_(*, infra: str, skip_hooks: bool, yes: bool, wait_s: float | None, a
             say(f"an {Kind.ORIGINAL} runs no stop and delete hooks: --skip-hooks changes nothing")
         words = ["destroy", found, *(["--skip-hooks"] if skip_hooks else [])]
         question = f"Delete {plan.infrastructure.name} ({found}) with all its machines?"
-        return _carry_out(session, plan, words, question, yes=yes, as_json=as_json)
+        return carry_out(session, plan, words, question, yes=yes, as_json=as_json)
 
 
-def _carry_out(session: Session, plan: RemotePlan, words: list[str], question: str, *, yes: bool, as_json: bool) -> int:
+def carry_out(session: Session, plan: RemotePlan, words: list[str], question: str, *, yes: bool, as_json: bool) -> int:
+    """Show a plan, ask, carry it out and report. `words` is the command that goes on where it is interrupted."""
     say_problems(plan.warnings)
     if as_json:
         print_json({"type": "plan", **plan_shape(plan)}, in_one_line=True)
@@ -160,7 +173,7 @@ def reconfigure_(*, infra: str, nodes: tuple[str, ...], wait_s: float | None, as
 
 
 def _order(verb: Verb, infra: str, nodes: tuple[str, ...], wait_s: float | None, *, as_json: bool) -> int:
-    _refuse_wait(wait_s)
+    refuse_wait(wait_s)
     with opened() as session:
         found = find(session.server, infra)
         return follow(
@@ -173,6 +186,7 @@ def _order(verb: Verb, infra: str, nodes: tuple[str, ...], wait_s: float | None,
         )
 
 
-def _refuse_wait(wait_s: float | None) -> None:
+def refuse_wait(wait_s: float | None) -> None:
+    """Raise InvalidUsage where somebody would wait for a lock."""
     if wait_s is not None:
         raise InvalidUsage("--wait is for a lock of this computer; a server has its own", "leave it out")

@@ -102,7 +102,8 @@ def apply(server: Server, plan: RemotePlan, *, listener: Listener, cancel: threa
     ended = Ended(RunState.DONE)
     etag = plan.etag
     if plan.is_new:
-        said = server.change("POST", "/infrastructures?async=yes", plan.body)
+        where = path_of(plan.clone_of, "clone") if plan.clone_of else "/infrastructures?async=yes"
+        said = server.change("POST", where, plan.body, etag=etag)
         infra = id_of(said.headers.get("infid", "") or said.member("uri"))
         ended = follower.until_done(infra, said, is_there=_has(sum(plan.wanted.values())))
     else:
@@ -111,7 +112,7 @@ def apply(server: Server, plan: RemotePlan, *, listener: Listener, cancel: threa
             ended = _remove(server, follower, infra, plan.removals, etag)
             etag = ""
         if ended.state is RunState.DONE and plan.body is not None:
-            said = server.change("POST", _updated(server, infra), plan.body, etag=etag)
+            said = server.change("POST", path_of(infra) + _anew(server), plan.body, etag=etag)
             ended, etag = follower.until_done(infra, said, is_there=_has(0)), ""
         if ended.state is RunState.DONE:
             ended = _add(server, follower, infra, plan.wanted, etag) or ended
@@ -120,9 +121,9 @@ def apply(server: Server, plan: RemotePlan, *, listener: Listener, cancel: threa
     return _report(follower, plan.verb, ended, infra=infra, name=name, seen=seen, found=found)
 
 
-def _updated(server: Server, infra: str) -> str:
-    """Return the address that a changed template is sent to; the original makes no machine anew."""
-    return path_of(infra, **({"replace": "yes"} if server.settings.replace and server.kind is Kind.OURS else {}))
+def _anew(server: Server) -> str:
+    """Return the query of what may make machines anew; the original makes none anew."""
+    return "?replace=yes" if server.settings.replace and server.kind is Kind.OURS else ""
 
 
 def _has(count: int) -> Callable[[Mapping[str, Phase]], bool]:
@@ -133,7 +134,9 @@ def _remove(server: Server, follower: Follower, infra: str, vms: Sequence[str], 
     ended = Ended(RunState.DONE)
     for at in range(0, len(vms), _DELETED_AT_ONCE):
         some = vms[at : at + _DELETED_AT_ONCE]
-        said = server.change("DELETE", f"{path_of(infra, 'vms')}/{','.join(some)}", etag=etag if at == 0 else "")
+        said = server.change(
+            "DELETE", f"{path_of(infra, 'vms')}/{','.join(some)}{_anew(server)}", etag=etag if at == 0 else ""
+        )
         gone = frozenset(some)
         ended = follower.until_done(infra, said, is_there=lambda states, gone=gone: not gone & states.keys())  # type: ignore[misc]
         if ended.state is not RunState.DONE:
@@ -150,7 +153,7 @@ def _add(server: Server, follower: Follower, infra: str, wanted: Mapping[str, in
         if missing <= 0:
             continue
         body = more_machines(radl_of(server, infra), group, missing)
-        said = server.change("POST", _updated(server, infra), body, etag=etag)
+        said = server.change("POST", path_of(infra) + _anew(server), body, etag=etag)
         etag = ""
         ended = follower.until_done(infra, said, is_there=_has(len(seen.machines) + missing))
         if ended.state is not RunState.DONE:

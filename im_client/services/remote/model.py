@@ -85,6 +85,8 @@ class RemotePlan:
     notes: tuple[str, ...] = ()
     body: Body | None = None
     """The template to send; None: only numbers of machines change."""
+    clone_of: str = ""
+    """The infrastructure that our server makes another one of; `body` says how it is called."""
     wanted: Mapping[str, int] = field(default_factory=dict)
     """Group to its number of machines."""
     removals: tuple[str, ...] = ()

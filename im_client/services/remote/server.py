@@ -32,6 +32,8 @@ class Server:
     def __init__(self, rest: ImRest, settings: RemoteSettings, clock: Clock) -> None:
         self.rest = rest
         self.settings = settings
+        self.auth_file = "" if settings.auth_file == Path() else str(settings.auth_file)
+        """Empty: there is only a token."""
         self.clock = clock
         self.cancel = threading.Event()
         """Stops waiting between repetitions; set by who is interrupted."""
@@ -59,14 +61,16 @@ class Server:
         """Look; repeated where that may help. Raises as `ImRest.ask`."""
         return self._retrying("GET", path, None, {}, _AGAIN)
 
-    def change(self, method: str, path: str, body: Body | None = None, *, etag: str = "") -> Said:
+    def change(self, method: str, path: str, body: Body | None = None, *, etag: str = "", has_key: bool = True) -> Said:
         """Change something, once: repeated only where it was not heard, or where ours knows it by its key.
+
+        Not `has_key`: what ours looks at no key for.
 
         Raises:
             As `ImRest.ask`; Conflict where the infrastructure is another one than that of `etag`.
         """
         headers = {"If-Match": etag} if etag else {}
-        if self.kind is Kind.OURS:
+        if self.kind is Kind.OURS and has_key:
             return self._retrying(method, path, body, {**headers, "Idempotency-Key": new_token()}, _AGAIN)
         return self._retrying(method, path, body, headers, _UNHEARD)
 

@@ -1,6 +1,5 @@
 """A template of this computer made into one text that a server can read: add-ons, inputs and the name are in it."""
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,17 +10,16 @@ import yaml
 
 from im_client.radl import front as radl
 from im_client.radl import text as radl_text
-from im_client.radl.model import Feature, Operator, Section
 from im_client.services.analysis import analyse
 from im_client.services.model import DeployRequest
-from im_client.services.templates import FileReader, absolute, settle
+from im_client.services.templates import FileReader, StoredReader, absolute, settle
 from im_client.settings import Settings
-from im_client.template.analysis import Analysis
-from im_client.template.findings import Findings, Place, Source
+from im_client.template.analysis import Analysis, InputDefinition, Reader
+from im_client.template.findings import Findings
 from im_client.template.problems import InvalidTemplate, Level, Problem
 from im_client.topology.model import Topology
 from im_client.topology.values import Value
-from im_client.tosca.locations import Origin, Refused, locate
+from im_client.tosca.locations import SENT, Origin, Refused, locate
 from im_client.tosca.merge import merge
 from im_client.tosca.source import Map, parse
 from infracore.content import content_folder
@@ -29,9 +27,16 @@ from infracore.errors import InfraError, InvalidUsage, Several, Unsupported
 from infracore.im_rest import RADL, TOSCA, Body
 from infracore.secrets import Secret
 
-__all__ = ["Composed", "compose", "same_template"]
+__all__ = [
+    "Composed",
+    "compose",
+    "compose_sent",
+    "refuse_here",
+    "same_template",
+    "sent_inputs",
+    "sent_topology",
+]
 
-_NOWHERE: Final = Place(Source(""), 1, 1)
 _CATALOGUE: Final = "https://raw.githubusercontent.com/grycap/tosca/main"
 """Where servers find the type definitions: the original fetches them, ours has them."""
 
@@ -47,17 +52,60 @@ class Composed:
     is_radl: bool = False
 
 
-def compose(settings: Settings, cwd: Path, request: DeployRequest) -> Composed:
+def compose(settings: Settings, cwd: Path, request: DeployRequest, *, makes_values: bool = False) -> Composed:
     """Read and check a template here, and write what the server gets.
+
+    `makes_values`: the server makes those of `random(N)` itself, and they stay out of the text.
 
     Raises:
         InvalidTemplate: with all problems. Unsupported: it names files of this computer, which a server cannot read,
             or something is asked that no server takes.
     """
-    _refuse(request)
+    refuse_here(request)
     location = absolute(request.template, cwd)
     add_ons = tuple(absolute(add_on, cwd) for add_on in request.add_ons)
-    reader = FileReader(settings.cache_dir, offline=settings.ansible.offline)
+    return _composed(_reader(settings), location, add_ons, request, makes_values=makes_values)
+
+
+def compose_sent(settings: Settings, text: str, language: str, request: DeployRequest) -> Composed:
+    """Write a text that a server has sent anew, with other inputs and another name. `language`: `yaml` or `radl`.
+
+    What it names is read as for a template that came over the network: no file of this computer.
+
+    Raises:
+        InvalidTemplate, Unsupported: as `compose`.
+    """
+    refuse_here(request)
+    location = f"{SENT}template.{language}"
+    return _composed(StoredReader({location: text}, _reader(settings)), location, (), request)
+
+
+def sent_inputs(settings: Settings, text: str, language: str) -> Mapping[str, InputDefinition]:
+    """Return the inputs of a template that a server has sent."""
+    location = f"{SENT}template.{language}"
+    return analyse(location, StoredReader({location: text}, _reader(settings)), require_inputs=False).inputs
+
+
+def sent_topology(settings: Settings, radl: str) -> Topology:
+    """Return what a server says in RADL that there would be.
+
+    Raises:
+        InvalidTemplate: it is none.
+    """
+    location = f"{SENT}planned.radl"
+    analysis = analyse(location, StoredReader({location: radl}, _reader(settings)))
+    if analysis.topology is None:
+        raise InvalidTemplate(analysis.problems)
+    return analysis.topology
+
+
+def _reader(settings: Settings) -> FileReader:
+    return FileReader(settings.cache_dir, offline=settings.ansible.offline)
+
+
+def _composed(
+    reader: Reader, location: str, add_ons: tuple[str, ...], request: DeployRequest, *, makes_values: bool = False
+) -> Composed:
     analysis = analyse(location, reader, add_ons=add_ons, require_inputs=False)
     inputs = settle(request.inputs, analysis.inputs)
     if inputs or analysis.inputs:
@@ -71,10 +119,13 @@ def compose(settings: Settings, cwd: Path, request: DeployRequest) -> Composed:
     if radl.is_radl(location, analysis.files[location].encode()):
         return Composed(name, _radl(analysis, main, inputs, name), topology, warnings, is_radl=True)
     _refuse_files(analysis, topology, main)
+    if makes_values:
+        inputs = {key: value for key, value in inputs.items() if key in request.inputs}
     return Composed(name, _tosca(analysis, main, inputs, name), topology, warnings)
 
 
-def _refuse(request: DeployRequest) -> None:
+def refuse_here(request: DeployRequest) -> None:
+    """Refuse what no server takes. Raises Unsupported, InvalidUsage, Several."""
     errors: list[InfraError] = []
     if request.provider or request.provider_settings:
         hint = "the clouds of --auth-file, and the server's settings, say where machines come from"
@@ -152,11 +203,7 @@ def _import(item: Any, location: str) -> Any:
 
 def _radl(analysis: Analysis, main: tuple[str, ...], inputs: Mapping[str, Value], name: str) -> Body:
     document = radl.recorded([(one, analysis.files[one]) for one in main], inputs)
-    said = document.descriptions[0] if document.descriptions else Section("template", at=_NOWHERE)
-    kept = tuple(feature for feature in said.features if feature.name != "name")
-    called = Feature("name", Operator.EQ, name, at=_NOWHERE, value_at=_NOWHERE)
-    described = dataclasses.replace(said, features=(called, *kept))
-    return Body(radl_text.write(dataclasses.replace(document, descriptions=(described,))), RADL)
+    return Body(radl_text.write(radl.renamed(document, name)), RADL)
 
 
 def same_template(mine: str, theirs: str) -> bool:

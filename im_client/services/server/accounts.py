@@ -17,7 +17,7 @@ from infracore.clock import Clock
 from infracore.errors import InvalidUsage, NotFound, Transient
 from infracore.secrets import Secret
 
-__all__ = ["TOKEN_PREFIX", "Accounts", "Grant", "new_token"]
+__all__ = ["LEAST_PASSWORD", "TOKEN_PREFIX", "Accounts", "Grant", "new_token"]
 
 TOKEN_PREFIX: Final = "imt_"  # noqa: S105 - what tokens of ours begin with
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")

@@ -11,7 +11,7 @@ from typing import Final
 
 from im_client.services.elastic import asks_for_endpoint
 from im_client.services.model import DeployRequest, Prepared, Verb
-from im_client.services.prepare import prepare_changed, prepare_deploy
+from im_client.services.prepare import prepare_changed, prepare_deploy, with_made_inputs
 from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.clouds import chosen_provider
@@ -29,7 +29,7 @@ from im_client.services.server.refusals import (
     is_of_caller,
     made_by,
 )
-from im_client.state.server import Acceptance, OperationKind, OperationRecord
+from im_client.state.server import Acceptance, OperationKind, OperationRecord, TokenRecord
 from im_client.state.store import Endpoint, InfrastructureRecord, Source
 from im_client.topology.values import Value
 from infracore.errors import Conflict, InvalidUsage, NotFound
@@ -40,10 +40,12 @@ __all__ = [
     "Body",
     "Language",
     "create",
+    "create_from",
     "destroy",
     "named_vms",
     "new_operation",
     "power",
+    "prepare_new",
     "preview",
     "reconfigure",
     "remove",
@@ -98,7 +100,7 @@ def preview(house: House, caller: Caller, body: Body) -> Prepared:
     """
     house = of_caller(house, caller)
     infra = new_infrastructure_id()
-    return _prepare_new(house, caller, body, infra, house.endpoints.offer(infra, None)[0])
+    return _prepare_sent(house, caller, body, infra, house.endpoints.offer(infra, None)[0])
 
 
 def create(house: House, caller: Caller, body: Body) -> Accepted:
@@ -111,7 +113,16 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
     house = of_caller(house, caller)
     infra = new_infrastructure_id()
     endpoint, token = house.endpoints.offer(infra, None)
-    prepared = _prepare_new(house, caller, body, infra, endpoint)
+    return create_from(house, caller, _prepare_sent(house, caller, body, infra, endpoint), token)
+
+
+def create_from(house: House, caller: Caller, prepared: Prepared, token: TokenRecord | None) -> Accepted:
+    """Record a new infrastructure that was planned. `token` is the one that goes with its endpoint.
+
+    Raises:
+        QuotaExceeded: the caller would have more machines than one account may.
+    """
+    infra = prepared.infrastructure.id
     names = made_by(prepared.plan)
     check_share(house, caller, infra, prepared)
     ticket = house.operations.submit(
@@ -208,11 +219,13 @@ def remove(
     *,
     configure: bool = True,
     if_version: int | None = None,
+    replace: bool = False,
 ) -> Accepted:
     """Remove VMs. Those that are going already are passed over.
 
     Raises:
         NotFound: there is no such VM. InvalidUsage: the template wants the machine to be there.
+        Conflict: one is not there yet; or, unless `replace`, another would be made anew.
     """
     house = of_caller(house, caller)
     with house.operations.guard(infra):
@@ -239,6 +252,8 @@ def remove(
         prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE, remove=leaving, configure=configure)
         if is_of_caller(record):
             check_asked(house, caller, prepared, infra)
+        if not replace:
+            check_kept(prepared.plan)
         ticket = house.operations.submit(
             Acceptance(
                 operation=new_operation(
@@ -259,7 +274,8 @@ def scale(
     """Bring groups to other numbers of machines; those that go are chosen as `im scale` does.
 
     Raises:
-        InvalidUsage: a group that is not there, a number outside of its limits. Conflict: somebody else was quicker.
+        InvalidUsage: a group that is not there, a number outside of its limits. Conflict: somebody else was quicker,
+            or a machine that is there would be made anew.
     """
     house = of_caller(house, caller)
     with house.operations.guard(infra):
@@ -269,6 +285,7 @@ def scale(
         prepared = prepare_changed(house.ctx, infra, source, Verb.SCALE)
         if is_of_caller(record):
             check_asked(house, caller, prepared, infra)
+        check_kept(prepared.plan)
         names = made_by(prepared.plan)
         check_share(house, caller, infra, prepared)
         ticket = house.operations.submit(
@@ -400,21 +417,28 @@ def _simple(
     return Accepted(infra, ticket, version=if_version)
 
 
-def _prepare_new(house: House, caller: Caller, body: Body, infra: str, endpoint: Endpoint | None) -> Prepared:
+def _prepare_sent(house: House, caller: Caller, body: Body, infra: str, endpoint: Endpoint | None) -> Prepared:
     location = f"{TEMPLATES}{infra}/template.{body.language}"
     more = {f"{TEMPLATES}{infra}/add-on-{number}.yaml": text for number, text in enumerate(body.add_ons, start=1)}
+    files = {location: body.text, **more}
+    source = Source(location, tuple(more), files=files, inputs=body.inputs, endpoint=endpoint)
+    return prepare_new(house, caller, infra, source, body.name)
+
+
+def prepare_new(house: House, caller: Caller, infra: str, source: Source, name: str | None) -> Prepared:
+    """Plan a new infrastructure of what a caller may ask for. Raises as `create`."""
     caller = known_caller(house, caller)
     prepared = prepare_deploy(
         house.ctx,
         DeployRequest(
-            template=location,
-            add_ons=tuple(more),
-            name=body.name,
+            template=source.template,
+            add_ons=source.add_ons,
+            name=name,
             provider=chosen_provider(house.ctx, caller),
             fresh=True,
         ),
         infrastructure_id=infra,
-        source=Source(location, files={location: body.text, **more}, inputs=body.inputs, endpoint=endpoint),
+        source=source,
     )
     check_asked(house, caller, prepared)
     return prepared
@@ -446,6 +470,8 @@ def _changed(
         files={**before.files, location: merged.text},
         counts={group: count for group, count in before.counts.items() if group not in merged.counts},
     )
+    if "random(" in body.text:
+        source = with_made_inputs(house.ctx, source)
     present: dict[str, int] = {}
     for node in house.ctx.store.nodes(record.id):
         present[node.group] = present.get(node.group, 0) + 1

@@ -10,7 +10,7 @@ from im_client.services.context import LENT, Context
 from im_client.services.server.callers import Caller
 from infracore.errors import InvalidUsage, NotFound, Unauthorised
 
-__all__ = ["chosen_provider", "lent_lines", "needs_line", "offered", "provider_of_cloud"]
+__all__ = ["chosen_provider", "known_clouds", "lent_lines", "needs_line", "offered", "provider_of_cloud"]
 
 _TYPES: Final[Mapping[str, str]] = MappingProxyType({"dummy": "fake"})
 """Types of the Infrastructure Manager's auth file that are called otherwise here and need no credential; the others are
@@ -41,7 +41,7 @@ def chosen_provider(ctx: Context, caller: Caller) -> str:
     allowed = offered(ctx)
     for line in caller.credentials:
         site = _site(ctx, caller, line)
-        if site in ctx.lent or (site in allowed and not needs_line(site)):
+        if _may_use(ctx, site):
             return site
     own = ctx.settings.provider if ctx.settings.provider in allowed else allowed[0]
     if needs_line(own) or (caller.credentials and ctx.settings.provider not in allowed):
@@ -52,18 +52,40 @@ def chosen_provider(ctx: Context, caller: Caller) -> str:
 
 
 def provider_of_cloud(ctx: Context, caller: Caller, cloud: str) -> str:
-    """Return the provider or site of a cloud that the caller names by the id of a line.
+    """Return the provider or site of a cloud that the caller names by the id of a line, or as `known_clouds` does.
 
     Raises:
         NotFound: no line has this id. InvalidUsage: its type is none that this server offers.
     """
     credential = next((c for c in caller.credentials if c.id == cloud), None)
+    if credential is None and cloud in (known := known_clouds(ctx, caller)):
+        return known[cloud]
     if credential is None:
         raise NotFound(f"your Authorization header has no line with the id {cloud!r}")
     site = _site(ctx, caller, credential)
-    if site not in ctx.lent and (site not in offered(ctx) or needs_line(site)):
+    if not _may_use(ctx, site):
         raise InvalidUsage(f"this server offers no provider for the type of {cloud!r}")
     return site
+
+
+def known_clouds(ctx: Context, caller: Caller) -> Mapping[str, str]:
+    """Return id -> provider or site, for the caller's lines of clouds that this server offers.
+
+    Without such a line there is the provider that machines come from then, by its own name.
+    """
+    found = {c.id: site for c in caller.credentials if c.id and _may_use(ctx, site := _site(ctx, caller, c))}
+    if found:
+        return found
+    try:
+        own = chosen_provider(ctx, caller)
+    except Unauthorised:
+        return {}
+    return {own: own}
+
+
+def offered(ctx: Context) -> tuple[str, ...]:
+    """Return the providers and sites that callers may use; of clouds, those that they may bring credentials for."""
+    return ctx.settings.server.providers or (ctx.settings.provider,)
 
 
 def _site(ctx: Context, caller: Caller, line: Credential) -> str:
@@ -73,6 +95,5 @@ def _site(ctx: Context, caller: Caller, line: Credential) -> str:
     return lent if lent in ctx.lent else _TYPES.get(kind, cloud_of(kind) or kind)
 
 
-def offered(ctx: Context) -> tuple[str, ...]:
-    """Return the providers and sites that callers may use; of clouds, those that they may bring credentials for."""
-    return ctx.settings.server.providers or (ctx.settings.provider,)
+def _may_use(ctx: Context, site: str) -> bool:
+    return site in ctx.lent or (site in offered(ctx) and not needs_line(site))

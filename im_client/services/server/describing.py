@@ -15,7 +15,7 @@ from im_client.template.findings import Place, Source
 from im_client.topology.model import Topology
 from infracore.secrets import MASK, Secret
 
-__all__ = ["as_json", "as_text", "features_of_vm", "radl_of", "vm_document"]
+__all__ = ["as_json", "as_text", "features_of_vm", "radl_of", "radl_planned", "vm_document"]
 
 _NOWHERE = Place(Source(""), 1, 1)
 
@@ -30,14 +30,19 @@ def radl_of(house: House, infra: str, *, reveal: bool) -> str:
     source = record.source
     if not reveal:
         found = _masked(found)
-    elif not source.template.endswith((".yaml", ".yml")):
+    if not source.template.endswith((".yaml", ".yml")):
         said = recorded([(name, source.files[name]) for name in (source.template, *source.add_ons)], source.inputs)
-        found = replace(said, deploys=found.deploys)
+        found = replace(said, deploys=found.deploys) if reveal else replace(found, descriptions=said.descriptions)
     if not found.descriptions:
         name = template_name(source.files.get(source.template, "")) or record.name
         features = (_feature("name", name), _feature("infrastructure", record.name))
         found = replace(found, descriptions=(Section("template", features, at=_NOWHERE),))
     return text.write(found)
+
+
+def radl_planned(topology: Topology) -> str:
+    """Return what is planned as RADL, without recipes and with passwords hidden: how many machines of which size."""
+    return text.write(_masked(topology_document(topology)))
 
 
 def vm_document(house: House, record: InfrastructureRecord, vm: Vm, *, reveal: bool) -> Document:

@@ -22,7 +22,7 @@ def known_caller(house: House, caller: Caller) -> Caller:
 
 def of_caller(house: House, caller: Caller) -> House:
     """Return the house as one caller sees it: their own clouds are among the sites."""
-    if not any(is_cloud(site) for site in offered(house.ctx)):
+    if house.ctx.lent or not any(is_cloud(site) for site in offered(house.ctx)):
         return house
     if caller.is_own and caller.infrastructure is not None:
         lines = house.purse.of_owners(caller.infrastructure, house.ctx)

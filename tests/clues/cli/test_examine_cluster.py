@@ -11,11 +11,14 @@ import yaml
 
 from clues.cli.examine import Severity
 from clues.cli.examine_cluster import Answer, examine_cluster, rights
-from clues.settings import Settings
+from clues.settings import KubernetesOptions, PodGroups, Settings
 from infracore.errors import InfraError, TimedOut, Unauthorised
 
 NOW = 1_800_000_000.25
-ALL = Settings(lease=msgspec.structs.replace(Settings().lease, enabled=True))
+ALL = Settings(
+    lease=msgspec.structs.replace(Settings().lease, enabled=True),
+    kubernetes=KubernetesOptions(pod_groups=tuple(PodGroups)),
+)
 RBAC = Path(__file__).resolve().parents[3] / "kubernetes" / "rbac.yaml"
 
 
@@ -52,6 +55,15 @@ def test_a_server_that_allows_everything_is_well() -> None:
         "group": "coordination.k8s.io", "resource": "leases", "verb": "update", "namespace": "kube-system",
         "name": "cluesd",
     } in server.reviews  # fmt: skip
+
+
+def test_pod_groups_are_asked_for_where_they_are_watched_only() -> None:
+    plain = {right.resource for right in rights(msgspec.structs.replace(ALL, kubernetes=KubernetesOptions()))}
+    one = KubernetesOptions(pod_groups=(PodGroups.VOLCANO,))
+    more = {str(right) for right in rights(msgspec.structs.replace(ALL, kubernetes=one))}
+    assert "podgroups" not in plain
+    assert "watch podgroups.scheduling.volcano.sh" in more
+    assert "watch podgroups.scheduling.x-k8s.io" not in more
 
 
 def test_what_is_not_allowed_is_named_with_what_it_is_for() -> None:

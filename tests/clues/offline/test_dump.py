@@ -129,3 +129,28 @@ def test_an_object_of_yaml_with_what_yaml_alone_has_is_set_aside(tmp_path: Path)
 def test_lists_inherit_their_kind() -> None:
     content = b'{"kind": "NodeList", "items": [{"metadata": {"name": "n"}}]}'
     assert [isinstance(item, dict) and item["kind"] for item in objects_in(content, "F")] == ["Node"]
+
+
+@pytest.mark.parametrize(("succeeded", "outcome"), [(0, "waiting"), (1, "ordered")])
+def test_a_pod_group_of_a_dump_sizes_its_gang(succeeded: int, outcome: str, tmp_path: Path) -> None:
+    ago = "2026-01-01T00:00:00Z"
+    late = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": ago}
+    pods = [
+        {
+            "kind": "Pod",
+            "metadata": {
+                "name": f"mpi-{number}", "namespace": "default", "uid": f"u{number}", "creationTimestamp": ago,
+                "annotations": {"scheduling.k8s.io/group-name": "mpi"},
+            },
+            "spec": {"containers": [{"resources": {"requests": {"cpu": "2"}}}]},
+            "status": {"phase": "Pending", "conditions": [late]},
+        }
+        for number in range(2)
+    ]  # fmt: skip
+    meta = {"name": "mpi", "namespace": "default"}
+    group = {"kind": "PodGroup", "metadata": meta, "spec": {"minMember": 3}, "status": {"succeeded": succeeded}}
+    path = tmp_path / "dump.json"
+    path.write_text(json.dumps({"kind": "List", "items": [group, *pods]}))
+    settings = Settings(pools=(Pool("w", max=5, allocatable={"cpu": 4000, "memory": 2**33, "pods": 110}),))
+    plan = plan_dump(path, settings, now=NOW)
+    assert {verdict.outcome for verdict in plan.decision.pods} == {outcome}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clues.decide import decide
 from clues.decision import Block, Decision, Memory, PodVerdict
-from clues.model import Node, Owner, Phase, Pod
+from clues.model import Node, Owner, Phase, Pod, PodGroup
 from clues.options import BackOff, Headroom, Policy, Pool
 from clues.policy.template import fresh_node
 from clues.snapshot import Machine, MachineState, NodeState, Snapshot
@@ -145,6 +145,23 @@ def test_nothing_is_ordered_for_a_gang_before_all_its_pods_are_there() -> None:
     assert outcomes(done) == {"g0": "waiting", "g1": "waiting", "single": "ordered"}
     assert verdict_of(done, "g0").reason == "2 of 3 pods of the gang are there"
     assert ordered(decide(picture([*two, member("g2")]), [worker()], Policy(), Memory())) == {"w": 3}
+
+
+def test_a_pod_group_says_how_many_members_it_takes_and_how_many_have_ended_well() -> None:
+    two = [member("g0", size=0), member("g1", size=0)]
+    for group, number in (
+        (PodGroup(), 2),
+        (PodGroup(size=2), 2),
+        (PodGroup(size=3), 0),
+        (PodGroup(size=3, succeeded=1), 2),
+        (PodGroup(size=4, succeeded=1), 0),
+    ):
+        shown = picture(two, pod_groups={("default", "mpi"): group, ("other", "mpi"): PodGroup(size=99)})
+        done = decide(shown, [worker()], Policy(), Memory())
+        assert sum(ordered(done).values()) == number, group
+    assert verdict_of(done, "g0").reason == "3 of 4 pods of the gang are there"
+    said = picture([member("g0"), member("g1")], pod_groups={("default", "mpi"): PodGroup(size=2)})
+    assert outcomes(decide(said, [worker()], Policy(), Memory()))["g0"] == "waiting"  # the largest size holds
 
 
 def test_a_member_counts_if_it_runs_or_would_be_placed() -> None:

@@ -88,7 +88,12 @@ def test_nodes_are_drained_and_resumed_by_the_sites_programs(tmp_path: Path) -> 
     assert (drain.is_empty("wn1"), drain.is_empty("wn2")) == (True, False)
     assert [pod.name for pod in drain.pods_on("wn2")] == ["14"]
     assert drain.evict([drain.pods_on("wn2")[0].ref], force=True).accepted == ()
+    shown = NODES.replace("name=wn1;state=idle", "name=wn1;state=drained")
+    (tmp_path / "nodes").write_text(shown)
+    assert programs.nodes().nodes[0].node.kept == ""  # by us: a job that comes takes the removal back
     drain.uncordon("wn1")
+    assert programs.nodes().nodes[0].node.kept == "it is drained"
+    (tmp_path / "nodes").write_text(NODES)
     assert not programs.nodes().nodes[0].is_closed
     assert (tmp_path / "said").read_text() == "drain wn1 cluesd is to power it off\nresume wn1\n"
     with pytest.raises(NotFound):

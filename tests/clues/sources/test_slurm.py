@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from clues.options import MachineOption, Pool
+from clues.decide import decide
+from clues.decision import Memory
+from clues.options import MachineOption, Policy, Pool
 from clues.slurm_model import SlurmJob, SlurmNode, SlurmNodeState, SlurmPartition
-from clues.slurmapi.lines import UNTOLD
+from clues.slurmapi.lines import ANY_QUEUE, UNTOLD, read_job_lines, read_node_lines
 from clues.slurmapi.listing import ListedJob, ListedNode, Listing
 from clues.snapshot import Machine, MachineState
 from clues.sources.slurm import SlurmLook, SlurmSource, picture_of
@@ -33,6 +35,7 @@ class Batch:
     starts: bool = False
     """Its pending jobs start between two looks."""
     names: tuple[str, ...] = ("n1",)
+    queue: str = "p"
     error: InfraError | None = None
     partition_reads: int = 0
 
@@ -58,7 +61,7 @@ class Batch:
 
     def partitions(self) -> tuple[tuple[SlurmPartition, ...], tuple[str, ...]]:
         self.partition_reads += 1
-        return (SlurmPartition("p", self.names, is_default=True),), ()
+        return (SlurmPartition(self.queue, self.names, is_default=True),), ()
 
 
 def source(batch: Batch, clock: FakeClock | None = None) -> SlurmSource:
@@ -347,3 +350,23 @@ def test_a_node_that_says_not_since_when_it_is_there_is_ready_since_it_was_first
 
 def since(said: float, state: SlurmNodeState = SlurmNodeState.IDLE) -> ListedNode:
     return ListedNode(msgspec.structs.replace(listed().node, since=said, state=state), state.name, is_ready=True)
+
+
+@pytest.mark.parametrize("word", ["drained", "draining", "down", "error"])
+@pytest.mark.parametrize(("state", "ordered"), [(MachineState.ON, ["n2"]), (MachineState.BOOTING, [])])
+def test_a_node_that_its_batch_system_keeps_from_jobs_has_no_room(
+    word: str, state: MachineState, ordered: list[str]
+) -> None:
+    """Unless we turn its machine on just now: then the drain is the one of when it went."""
+    shown = f"name=n1;state={word};slots_count=4;slots_free=4\nname=n2;state=off;slots_count=4"
+    jobs = read_job_lines("jobid=1;slots=4").jobs
+    batch = Batch(listed_nodes=read_node_lines(shown).nodes, listed_jobs=jobs, names=("n1", "n2"), queue=ANY_QUEUE)
+    made = SlurmSource(batch, FakeClock(), poll_s=1, partitions_s=60)
+    rack = Pool("rack", driver="d", powered=True, max=2, machines=(MachineOption("n1"), MachineOption("n2")))
+    made.take_pools([rack])
+    made.look()
+    of_rack = (Machine("n1", "rack", state, 0.0, "n1"), Machine("n2", "rack", MachineState.OFF, 0.0, "n2"))
+    seen = made.snapshot(10_000.0, {"rack": of_rack})
+    decision = decide(seen, (rack,), Policy(unneeded_s=1), Memory())
+    assert [name for order in decision.power_on for name in order.machines] == ordered
+    assert decision.remove == ()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.im_client.api.templates import RADL, RADL_MORE, TOSCA, tosca
-from tests.rigs.im_serve import Answer, Client, im_serve
+from tests.rigs.im_serve import Answer, Client, Serve, im_serve
 from tests.rigs.process import wait_until
 
 pytestmark = pytest.mark.slow
@@ -142,6 +142,20 @@ def test_a_machine_is_made_anew_only_where_that_is_said(ana: Client) -> None:
     assert ana("GET", f"{infra}/vms/0/instance_id").text != kept
     ana.settle(ana("POST", f"{infra}?replace=yes", other, Content_Type="text/plain"))
     assert ana("GET", f"{infra}/radl").text.count("mock0://other") == 2
+
+
+def test_removing_a_vm_makes_no_other_anew_unless_that_is_said(server: Serve, ana: Client) -> None:
+    infra = ana.create(RADL, "text/plain")
+    kept = ana("GET", f"{infra}/vms/0/instance_id").text
+    server.want(infra, "mock0://linux", "mock0://other")
+    refused = ana("DELETE", f"{infra}/vms/1")
+    assert refused.status == 409
+    assert "front" in refused.text
+    assert "replace=yes" in refused.text
+    assert ana.vms(infra) == {"0": "configured", "1": "configured"}
+    assert ana("DELETE", f"{infra}/vms/1?replace=yes").status == 200
+    assert ana.vms(infra) == {"0": "configured"}
+    assert ana("GET", f"{infra}/vms/0/instance_id").text != kept
 
 
 def test_a_dry_run_says_what_is_needed_and_makes_nothing(ana: Client) -> None:

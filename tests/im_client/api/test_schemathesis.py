@@ -24,9 +24,10 @@ missing_required_header.expected-statuses = [400, 401, 406, 422]
 """
 
 
-def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("is_admin", "only"), [(False, "."), (True, "^/users")])
+def test_schemathesis_finds_nothing(is_admin: bool, only: str, tmp_path: Path) -> None:
     with im_serve(tmp_path, IM_SERVER_WAIT_S="5") as server:
-        ana, fay = server.user("ana"), server.user("fay")
+        ana, fay = server.user("ana"), server.user("fay", admin=is_admin)
         made = ana("POST", "/infrastructures", tosca(1), Content_Type="text/yaml")
         ana.settle(made)
         infra = made.headers["infid"]
@@ -39,7 +40,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
             [
                 *(sys.executable, "-m", "schemathesis.cli"),
                 *("--config-file", str(tmp_path / "schemathesis.toml"), "run", f"{server.url}/openapi.json"),
-                *("-H", f"Authorization: {fay.auth}"),
+                *("-H", f"Authorization: {fay.auth}", "--include-path-regex", only),
                 *("--checks", "all", "--max-examples", os.environ.get("IM_TEST_EXAMPLES", "25"), "--seed", "1"),
                 *("--request-timeout", "20", "--no-color", "--suppress-health-check", "all"),
             ],

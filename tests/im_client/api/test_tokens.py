@@ -5,7 +5,7 @@ import json
 import pytest
 
 from im_client.state.server import Role
-from tests.im_client.api.templates import TOSCA, tosca
+from tests.im_client.api.templates import RADL, TOSCA, tosca
 from tests.rigs.im_serve import Client, Serve
 
 pytestmark = pytest.mark.slow
@@ -48,6 +48,12 @@ def test_a_scaler_scales_its_own_infrastructure_and_nothing_else(ana: Client) ->
         assert token(method, path).status == 403
     assert token("GET", f"{infra}/outputs").status == 403
     assert token("POST", "/infrastructures", TOSCA, Content_Type="text/yaml").status == 403
+
+
+def test_a_scaler_sees_what_an_infrastructure_made_from_radl_is_called(ana: Client) -> None:
+    infra = ana.create(RADL, "text/plain")
+    token = made(ana, infra, role="scaler")
+    assert "name = 'radl-cluster'" in token("GET", f"{infra}/radl").text
 
 
 def test_it_outlasts_whoever_made_it_and_goes_with_the_infrastructure(server: Serve, ana: Client, bob: Client) -> None:

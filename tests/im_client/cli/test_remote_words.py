@@ -3,15 +3,31 @@
 import inspect
 from importlib import import_module
 
+import click
 import pytest
 
-from im_client.cli.remote import _MODULES
+from im_client.cli.main import SUMMARIES
+from im_client.cli.remote import _HERE, _MODULES, _SERVING
+
+
+def test_every_command_is_for_a_server_or_says_why_not() -> None:
+    words = set()
+    for name in SUMMARIES:
+        command = import_module(f"im_client.cli.commands.{name}").command
+        if isinstance(command, click.Group) and name not in _HERE:
+            words |= {f"{name} {word}" for word in command.commands}
+        else:
+            words.add(name)
+    assert words == {*_MODULES, *_HERE, *_SERVING}
 
 
 @pytest.mark.parametrize("name", sorted(_MODULES))
 def test_the_options_of_a_command_are_those_of_its_twin_for_servers(name: str) -> None:
-    command = import_module(f"im_client.cli.commands.{name}").command
-    twin = getattr(import_module(f"im_client.cli.remote.{_MODULES[name]}"), f"{name}_")
+    first, *rest = name.split()
+    command = import_module(f"im_client.cli.commands.{first}").command
+    for word in rest:
+        command = command.commands[word]
+    twin = getattr(import_module(f"im_client.cli.remote.{_MODULES[name]}"), f"{name.replace(' ', '_')}_")
     known = inspect.signature(twin).parameters
     if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values()):
         assert {parameter.name for parameter in command.params} == set(known)

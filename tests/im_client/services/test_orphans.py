@@ -164,7 +164,7 @@ def test_what_cannot_be_removed_stops_nothing(folder: Path) -> None:
         well, told = remove(ctx, find_orphans(ctx).orphans)
         assert well is False
         assert sum(line.endswith("removed") and "not removed" not in line for line in told) == 2
-        assert told[0].startswith("machine: not removed: a scripted fault")
+        assert sum(line.startswith("machine: not removed: a scripted fault") for line in told) == 1
         assert remove(ctx, find_orphans(ctx).orphans)[0]
         assert find_orphans(ctx).orphans == ()
 

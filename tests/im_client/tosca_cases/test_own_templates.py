@@ -7,7 +7,7 @@ import pytest
 from im_client.plan.build import build
 from im_client.plan.model import Action, Known, Limits
 from im_client.services.templates import FileReader
-from im_client.topology.model import Topology
+from im_client.topology.model import OperationPhase, Topology
 from im_client.tosca.front import analyse
 from tests.im_client.tosca_cases.places import CONTENT
 
@@ -20,6 +20,7 @@ MACHINES = {
     "existing_hosts.yaml": {"host": 1},
     "k3s.yaml": {"front": 1, "worker": 2},
     "k3s_elastic.yaml": {"front": 1, "worker": 0},
+    "kubeadm.yaml": {"front": 1, "worker": 2},
     "kubernetes_elastic.yaml": {"front": 1, "worker": 0},
     "slurm_elastic.yaml": {"front": 1, "worker": 0},
 }
@@ -55,6 +56,21 @@ def test_the_first_plan_makes_every_machine_and_configures_what_has_operations(n
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_template_asks_for_these_machines_by_default(name: str, tmp_path: Path) -> None:
     assert {n: g.count for n, g in topology_of(name, tmp_path).groups.items()} == MACHINES[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "front", "worker"),
+    [
+        ("k3s.yaml", "k3s_server_delete.yml", "k3s_agent_delete.yml"),
+        ("kubeadm.yaml", "kubernetes_control_plane_delete.yml", "kubernetes_worker_delete.yml"),
+    ],
+)
+def test_every_machine_leaves_its_cluster_before_it_is_deleted(
+    name: str, front: str, worker: str, tmp_path: Path
+) -> None:
+    operations = topology_of(name, tmp_path).operations
+    leaving = {o.group: Path(o.implementation.location).name for o in operations if o.phase is OperationPhase.DELETE}
+    assert leaving == {"front": front, "worker": worker}
 
 
 def test_the_clients_of_nfs_are_configured_after_the_server(tmp_path: Path) -> None:

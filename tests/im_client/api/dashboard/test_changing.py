@@ -7,7 +7,7 @@ import pytest
 
 from tests.im_client.api.dashboard.conftest import furnish
 from tests.im_client.api.dashboard.test_deploying import deploy
-from tests.rigs.im_serve import Client, im_serve
+from tests.rigs.im_serve import Client, Serve, im_serve
 from tests.rigs.process import wait_until
 from tests.rigs.visitor import Page, Visitor
 
@@ -61,6 +61,18 @@ def test_scaling_brings_groups_to_the_numbers_that_were_written(ana: Visitor, cl
     ana.get(infra)
     quiet(ana, client, ana.post(f"{infra}/scale", {"count:worker": "0"}))
     assert len(client.vms(infra)) == 1
+
+
+def test_no_page_makes_a_machine_anew(server: Serve, ana: Visitor, client: Client) -> None:
+    infra = quiet(ana, client, deploy(ana))
+    kept = [client("GET", f"{infra}/vms/{vm}/instance_id").text for vm in range(3)]
+    server.want(infra, "capabilities:\n", "capabilities:\n        os: {properties: {image: 'mock0://other'}}\n")
+    for path, form in (("scale", {"count:worker": "3"}), ("again", {}), ("vms/1/remove", {})):
+        ana.get(infra)
+        refused = ana.post(f"{infra}/{path}", form)
+        assert refused.status == 409, path
+        assert "make them anew" in refused.text
+    assert [client("GET", f"{infra}/vms/{vm}/instance_id").text for vm in range(3)] == kept
 
 
 def test_machines_are_stopped_started_configured_and_removed(ana: Visitor, client: Client) -> None:

@@ -233,11 +233,16 @@ def test_ours_makes_machines_anew_where_the_settings_say_so(said: str, query: st
     answers = infrastructure()
     answers["GET /healthz"] = Reply(body="ok\n")
     answers["POST /infrastructures/abcd-1"] = Reply(409, {"message": "this would delete front"})
+    answers["DELETE /infrastructures/abcd-1/vms/0"] = Reply(409, {"message": "this would delete worker"})
     with small_im(answers) as server, opened(server, tmp_path, replace=said) as im:
         plan = prepare_scale(im, "abcd-1", {"front": 2}, [])
         with pytest.raises(Conflict, match="would delete front"):
             apply(im, plan, listener=lambda event: None, cancel=threading.Event())
+        plan = prepare_scale(im, "abcd-1", {}, ["0"])
+        with pytest.raises(Conflict, match="would delete worker"):
+            apply(im, plan, listener=lambda event: None, cancel=threading.Event())
     assert server.count(f"POST /infrastructures/abcd-1{query}") == 1
+    assert server.count(f"DELETE /infrastructures/abcd-1/vms/0{query}") == 1
 
 
 def _order(im: Server, cancel: threading.Event | None = None) -> tuple[RunState, list[Event]]:

@@ -10,7 +10,6 @@ import json
 import pathlib
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -58,13 +57,16 @@ class Api(http.server.BaseHTTPRequestHandler):
         elif action == "join" and said["token"] not in state["tokens"]:
             return 401, {}
         elif action == "ready":
-            node = nodes.setdefault(name, {"metadata": {"name": name}, "spec": {}})
+            first = {"metadata": {"name": name, "labels": said["labels"]}, "spec": {"taints": said["taints"]}}
+            node = nodes.setdefault(name, first)
             node["status"] = {
                 "conditions": [{"type": "Ready", "status": "True"}],
                 "nodeInfo": {"kubeletVersion": said["version"]},
             }
         elif action in ("drain", "uncordon", "delete", "down") and name not in nodes:
             return 404, {}
+        elif action == "drain" and (STATE / "full").exists():
+            return 429, {}
         elif action == "delete":
             del nodes[name]
         place.write_text(json.dumps(state))
@@ -75,7 +77,7 @@ class Api(http.server.BaseHTTPRequestHandler):
 
 
 def name_here():
-    return (ETC / "node").read_text()
+    return json.loads((ETC / "node").read_text())["name"]
 
 
 def wait_for(address):
@@ -88,22 +90,37 @@ def wait_for(address):
 
 def enter(url, config):
     """Become a node: what kubeadm leaves for the kubelet."""
-    (ETC / "node").write_text(re.search(r"(?m)^  +name: (\S+)", config)[1])
+    labels = re.search(r"name: node-labels\s+value: (\S*)", config)[1].strip("'")
+    taints = re.findall(r"effect: (\S+)\s+key: (\S+)\s+value: (\S+)", config)
+    node = {
+        "name": re.search(r"(?m)^  +name: (\S+)", config)[1],
+        "labels": dict(one.split("=") for one in labels.split(",") if one),
+        "taints": [{"effect": effect, "key": key, "value": value} for effect, key, value in taints],
+    }
+    (ETC / "node").write_text(json.dumps(node))
     (ETC / "kubelet.conf").write_text(f"{url}\n")
     subprocess.run(["systemctl", "restart", "kubelet"], check=True)
+
+
+def write_credentials(address):
+    (ETC / "admin.conf").touch(mode=0o600)
+    (ETC / "admin.conf").write_text(f"clusters: [{{cluster: {{server: 'https://{address}:6443'}}}}]\n")
 
 
 def kubeadm(words):
     config = next((pathlib.Path(w.partition("=")[2]).read_text() for w in words if w.startswith("--config=")), "")
     if words[0] == "version":
         print(f"v{VERSION}")
+    elif words[:3] == ["config", "images", "list"]:
+        registry = words[3].partition("=")[2]
+        print(f"{registry}/kube-apiserver:v{VERSION}\n{registry}/pause:3.10.1")
     elif words[:3] == ["init", "phase", "upload-certs"]:
         print("[upload-certs] Using certificate key:\n" + "2" * 64)
     elif words[0] == "init":
         STATE.mkdir(parents=True, exist_ok=True)
         subprocess.run(["systemd-run", "--unit=kube-api", "/usr/bin/kubeadm", "stand-in-api"], check=True)
         address = re.search(r"advertiseAddress: (\S+)", config)[1]
-        (ETC / "admin.conf").touch(mode=0o600)
+        write_credentials(address)
         wait_for(address)
         enter(f"http://{address}:6443", config)
     elif words[0] == "token":
@@ -118,24 +135,28 @@ def kubeadm(words):
         (ETC / "kubelet.conf").write_text(url)
         ask("join", {"token": re.search(r"token: (\S+)", config)[1]})
         if "controlPlane:" in config:
-            (ETC / "admin.conf").touch(mode=0o600)
+            write_credentials(url.split("/")[2].split(":")[0])
         enter(url, config)
     elif words[0] == "upgrade":
         ask("upgrade", {"name": name_here(), "version": words[-1] if words[1] == "apply" else "node"})
     elif words[0] == "reset":
         subprocess.run(["systemctl", "stop", "kubelet"], check=True)
-        shutil.rmtree(ETC)
+        for left in ("kubelet.conf", "admin.conf", "node", "network.done"):
+            (ETC / left).unlink(missing_ok=True)
     elif words == ["stand-in-api"]:
         http.server.ThreadingHTTPServer(("0.0.0.0", 6443), Api).serve_forever()
     else:
         sys.exit(f"unknown command {words}")
 
 
-def kubelet():
+def kubelet(words):
+    if words == ["--version"]:
+        print(f"Kubernetes v{VERSION}")
+        return
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     if (ETC / "node").exists():
-        ask("ready", {"name": name_here(), "version": f"v{VERSION}"})
+        ask("ready", {**json.loads((ETC / "node").read_text()), "version": f"v{VERSION}"})
     stop.wait()
     if (ETC / "node").exists():
         with contextlib.suppress(urllib.error.URLError):
@@ -162,7 +183,4 @@ def kubectl(words):
 
 
 PROGRAM = pathlib.Path(sys.argv[0]).name
-if PROGRAM == "kubelet":
-    kubelet()
-else:
-    {"kubeadm": kubeadm, "kubectl": kubectl}[PROGRAM](sys.argv[1:])
+{"kubeadm": kubeadm, "kubectl": kubectl, "kubelet": kubelet}[PROGRAM](sys.argv[1:])

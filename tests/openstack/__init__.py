@@ -1,0 +1,1 @@
+"""Tests on a real OpenStack control plane (tests/rigs/openstack)."""

@@ -53,7 +53,7 @@ test: dev  ## every test that this machine can run, and why it cannot run the ot
 	@$(BIN)/python scripts/run_tests.py --install
 
 test-openstack: dev  ## the tests that need OpenStack's services, which come as Debian packages (minutes)
-	@packages=$$($(BIN)/python -m tests.rigs.openstack.programs packages) && sh scripts/install-packages.sh $$packages
+	@packages=$$($(BIN)/python -m tests.rigs.openstack packages) && sh scripts/install-packages.sh $$packages
 	@env -u CI $(BIN)/python scripts/run_tests.py --only=openstack
 
 quick: dev  ## the tests that need nothing: a minute or two

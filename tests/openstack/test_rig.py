@@ -11,7 +11,7 @@ from tests.rigs.openstack.api import Api, Refused, call
 from tests.rigs.openstack.processes import listening, rig_ids
 from tests.rigs.process import wait_until
 
-pytestmark = [pytest.mark.openstack, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.openstack
 
 
 @pytest.fixture

@@ -18,3 +18,9 @@ def openstack() -> Iterator[OpenStack]:
         pytest.skip(why)
     with started() as cloud:
         yield cloud
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("openstack") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(900))  # the first one starts it, on a computer that may be busy

@@ -1,11 +1,8 @@
 """Debian's packages of OpenStack: which ones, whether they are there, and how their programs are run.
-
-`python -m tests.rigs.openstack.programs` prints what is missing, with the word `packages` all that is needed.
 Libraries and settings only, as far as there are such packages: those with the services would start them at once.
 """
 
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -118,7 +115,3 @@ def broker(places: Places) -> tuple[Program, Mapping[str, str]]:
 def _brokers() -> list[Path]:
     # the command in /usr/sbin runs as root or rabbitmq only
     return sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
-
-
-if __name__ == "__main__":
-    print(" ".join(PACKAGES) if "packages" in sys.argv else missing())

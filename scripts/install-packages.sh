@@ -67,6 +67,9 @@ if command -v systemctl >/dev/null; then
             openipmi) $as_root systemctl disable --quiet openipmi.service 2>/dev/null || true ;;
             slurm-wlm) $as_root systemctl disable --quiet slurmctld.service slurmd.service 2>/dev/null || true ;;
             slurmrestd) $as_root systemctl disable --quiet slurmrestd.service 2>/dev/null || true ;;
+            libvirt-daemon-system)
+                $as_root systemctl disable --quiet libvirtd.service libvirtd.socket libvirtd-ro.socket \
+                    libvirtd-admin.socket virtlogd.socket virtlockd.socket libvirt-guests.service 2>/dev/null || true ;;
             postgresql) $as_root systemctl disable --quiet postgresql.service 2>/dev/null || true ;;
             rabbitmq-server) $as_root systemctl disable --quiet rabbitmq-server.service 2>/dev/null || true ;;
             erlang-base) $as_root systemctl disable --quiet epmd.service epmd.socket 2>/dev/null || true ;;

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MARKERS = (
     "machines",
     "vm",
+    "libvirt",
     "ansible",
     "sshd",
     "ipmi",
@@ -50,6 +51,9 @@ TEST_PACKAGES = (
     "slurmrestd",
     "munge",
     "postgresql",
+    "libvirt-daemon-system",
+    "libvirt-clients",
+    "dnsmasq-base",
     "chromium",
     "fonts-dejavu-core",
     "fonts-inter",
@@ -66,6 +70,12 @@ def _machines() -> str:
     if os.geteuid() != 0:
         return "needs root"
     return _needs("systemd-nspawn", "mmdebstrap", "ip")
+
+
+def _libvirt() -> str:
+    if os.geteuid() != 0:
+        return "needs root"
+    return _needs("libvirtd", "virtlogd", "virsh", "qemu-system-x86_64", "qemu-img", "dnsmasq", "unshare", "nsenter")
 
 
 def _controlplane() -> str:
@@ -125,6 +135,7 @@ def _browser() -> str:
 CONDITIONS: dict[str, Callable[[], str]] = {
     "machines": _machines,
     "vm": lambda: _needs("qemu-system-x86_64", "qemu-img"),
+    "libvirt": _libvirt,
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),

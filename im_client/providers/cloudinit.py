@@ -1,17 +1,18 @@
 """cloud-init's user data: who may log in, and what the template adds."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 
 __all__ = ["account", "merged"]
 
 
-def account(name: str, user: str, authorized_keys: Sequence[str]) -> str:
-    """Return user data (cloud-config) that names the machine and lets keys log in. Holds no secret.
+def account(name: str, user: str, authorized_keys: Sequence[str], further: Mapping[str, object] | None = None) -> str:
+    """Return user data (cloud-config) that names the machine and lets keys log in. Holds no secret of its own.
 
-    The machine makes its own host keys, and writes their public halves on its console.
+    The machine makes its own host keys, unless `further` parts of the configuration bring them, and writes their
+    public halves on its console.
     """
     person: dict[str, object] = {"name": user, "ssh_authorized_keys": list(authorized_keys)}
     if user != "root":
@@ -22,6 +23,7 @@ def account(name: str, user: str, authorized_keys: Sequence[str]) -> str:
         "disable_root": user != "root",
         "users": ["default", person],
         "ssh": {"emit_keys_to_console": True},
+        **(further or {}),
     }
     return f"#cloud-config\n{json.dumps(config)}\n"
 

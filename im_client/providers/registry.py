@@ -46,6 +46,10 @@ def _existing(settings: Mapping[str, Any]) -> Provider:
     return _opened("existing", settings)
 
 
+def _libvirt(settings: Mapping[str, Any]) -> Provider:
+    return _opened("libvirt", settings)
+
+
 def _im(settings: Mapping[str, Any]) -> Provider:
     return _opened("im", settings)
 
@@ -59,6 +63,7 @@ _CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
 _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Provider]]] = {
     "existing": _existing,
     "im": _im,
+    "libvirt": _libvirt,
     "local": _local,
 }
 

@@ -177,6 +177,7 @@ def _fits(image: CloudImage, query: ImageQuery) -> bool:
         return False
     if query.distribution and query.distribution != distribution:
         return False
+    version = _version(version)
     return not query.version or version == query.version or version.startswith(f"{query.version}.")
 
 
@@ -186,7 +187,9 @@ def _same(word: str) -> str:
 
 
 def _version(word: str) -> str:
-    return _CODENAMES.get(word.strip().lower(), word.strip())
+    """Return a release's number; TOSCA's type `version` writes 12 as 12.0."""
+    word = word.strip().lower()
+    return _CODENAMES.get(word, word).removesuffix(".0")
 
 
 def _names(pattern: str, *names: str) -> bool:

@@ -7,7 +7,7 @@ from infracore.errors import InvalidUsage, Misconfigured
 
 
 def test_every_name_opens_a_provider_of_that_name() -> None:
-    assert registry.names() == ("existing", "fake", "im", "local")
+    assert registry.names() == ("existing", "fake", "im", "libvirt", "local")
     assert registry.provider("fake").name == "fake"
 
 

@@ -46,10 +46,6 @@ def _existing(settings: Mapping[str, Any]) -> Provider:
     return _opened("existing", settings)
 
 
-def _fake(settings: Mapping[str, Any]) -> Provider:
-    return _opened("fake", settings)
-
-
 def _libvirt(settings: Mapping[str, Any]) -> Provider:
     return _opened("libvirt", settings)
 
@@ -63,6 +59,7 @@ _CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
     "digitalocean": ("digitalocean",),
     "ec2": ("ec2",),
     "egi": ("egi", "egiis"),
+    "fake": ("fake", "dummy"),
     "gce": ("gce",),
     "linode": ("linode",),
     "openstack": ("openstack",),
@@ -79,7 +76,6 @@ setting `site`."""
 
 _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Provider]]] = {
     "existing": _existing,
-    "fake": _fake,
     "im": _im,
     "libvirt": _libvirt,
     "local": _local,

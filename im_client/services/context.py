@@ -5,14 +5,14 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from im_client.auth.authfile import read_auth_file
 from im_client.auth.credentials import Credential
 from im_client.providers.base import Provider
-from im_client.providers.registry import is_cloud, line_of, names, places
+from im_client.providers.registry import cloud_of, is_cloud, line_of, names, places
 from im_client.providers.registry import provider as make_provider
 from im_client.services.analysis import analyse
 from im_client.services.templates import FileReader
@@ -24,11 +24,13 @@ from im_client.state.store import Store
 from im_client.template.analysis import Analysis, Reader
 from im_client.topology.values import Value
 from infracore.clock import Clock, SystemClock
-from infracore.errors import InvalidUsage, Misconfigured
+from infracore.errors import InvalidUsage, Misconfigured, Unauthorised
 from infracore.secrets import Seal
 
-__all__ = ["Context", "auth_lines", "choose_provider", "open_context", "provider_kind", "provider_settings"]
+__all__ = ["LENT", "Context", "auth_lines", "choose_provider", "open_context", "provider_kind", "provider_settings"]
 
+LENT: Final = "@"
+"""Stands between id and account in the site of a caller's line, `mine@ana`: no other site or id has it."""
 
 _IN_STATE_DIR: Final = frozenset({"existing", "fake", "im"})
 """Providers that keep their own records with ours; `local` has one folder (and one bridge) a computer."""
@@ -52,6 +54,12 @@ class Context:
     """Makes readers for whom local files are not to be read; None: `FileReader`."""
     credentials: Callable[[], Sequence[Credential]] = tuple
     """Return the lines of the auth file for clouds; read when a cloud is first opened."""
+    lent: Mapping[str, Credential] = field(default_factory=dict)
+    """Site -> the line that a caller of a server has lent for one request or operation; see `lending`."""
+    base: "Context | None" = None
+    """The context that lines were lent to: it opens all other providers."""
+    needs_known_clouds: bool = True
+    """Whether a template may only name clouds that are known; a server that offers none has always passed over them."""
     trusts_values: bool = True
     """Whether Ansible may evaluate expressions in inputs; a server's callers are not trusted with it."""
     _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)
@@ -76,11 +84,14 @@ class Context:
         Raises:
             InvalidUsage: no provider, site or line has this name. Misconfigured: a setting is wrong.
         """
-        kind, merged = choose_provider(self.settings, self.credentials, name, settings)
+        if self.base is not None and name not in self.lent:
+            return self.base.provider(name, settings)
+        kind, merged = self._found(name, settings)
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:
-                self._providers[key] = make_provider(kind, merged, self.credentials() if is_cloud(kind) else ())
+                lines = (self.lent[name],) if name in self.lent else self.credentials() if is_cloud(kind) else ()
+                self._providers[key] = make_provider(kind, merged, lines)
             return self._providers[key]
 
     def places(self, name: str) -> tuple[str, ...]:
@@ -89,12 +100,56 @@ class Context:
         Raises:
             NotFound, Transient, Unauthorised, Misconfigured: they cannot be had.
         """
-        if name in names() or name in self.settings.sites:
+        if name in names() or name in self.settings.sites or name in self.lent:
             return (name,)
         line = line_of(name, self.credentials())
         if line is None:
             return (name,)
         return places(name, provider_settings(self.settings, line[0]), self.credentials()) or (name,)
+
+    def lending(self, lines: Mapping[str, Credential]) -> "Context":
+        """Return a context for one caller, where each of these sites is opened with that line and no other.
+
+        What is opened with them is this context's alone, and ends with `close_lent`.
+        """
+        base = self.base or self
+        return replace(base, lent=dict(lines), base=base, _providers={}, _lock=threading.Lock()) if lines else base
+
+    def close_lent(self) -> None:
+        """Close what was opened with lent lines."""
+        if self.base is not None:
+            with self._lock:
+                for provider in self._providers.values():
+                    provider.close()
+                self._providers.clear()
+
+    def site_of(self, name: str) -> str:
+        """Return the site that a template means by a name: a caller's own line before anything unknown."""
+        if name in names() or name in self.settings.sites:
+            return name
+        return next((site for site, line in self.lent.items() if line.id == name), name)
+
+    def kind(self, name: str) -> str:
+        """Return the provider that stands behind a name, a site, or a line of the auth file.
+
+        Raises:
+            InvalidUsage, Misconfigured: as `provider`.
+        """
+        return self._found(name)[0]
+
+    def _found(self, name: str, own: Mapping[str, Value] | None = None) -> tuple[str, dict[str, Value]]:
+        """Return the provider behind a name, and what it is opened with."""
+        if name in self.lent:
+            line = self.lent[name]
+            kind, chosen = line_of(line.id, (line,)) or (cloud_of(line.type) or "", {})
+            return kind, {**provider_settings(self.settings, kind, own), **chosen}
+        if LENT in name:
+            ident, _, account = name.partition(LENT)
+            raise Unauthorised(
+                f"the cloud {ident!r} needs a credential of {account}, which did not come along and is not kept",
+                f"repeat it as {account} with the line id = {ident}, or put the line into the vault",
+            )
+        return choose_provider(self.settings, self.credentials, name, own)
 
     def close(self) -> None:
         """Close the providers, the locks and the store."""

@@ -7,16 +7,17 @@ from typing import Final
 
 from im_client.plan.digest import configured_digest
 from im_client.plan.model import Phase, Spec, Step
+from im_client.plan.reach import has_private_cards
 from im_client.providers.base import Instance, MachineRequest, Provider
 from im_client.providers.settling import Settles
-from im_client.remote.access import HostKey
+from im_client.remote.access import Access, HostKey
 from im_client.remote.hostkeys import new_host_key
-from im_client.remote.wait import wait_reachable
 from im_client.services.configuring import Target
 from im_client.services.context import Context
 from im_client.services.known import Stray, access_of
 from im_client.services.scrubbing import scrub_machine
 from im_client.services.sites import Sites
+from im_client.services.ways import Ways, is_hidden
 from im_client.state.store import InfrastructureRecord, NodeRecord
 from infracore.errors import (
     Cancelled,
@@ -68,6 +69,14 @@ class Machines:
         self._targets: dict[str, Target] = {}
         self._seen: dict[str, Instance] = {}
         """Machines that were seen to run by the step before `ready`, which need not look again."""
+        self._ways = Ways(
+            ctx,
+            sites,
+            cancel=cancel,
+            records=lambda: self.records,
+            access=self._access,
+            learned=lambda name, key: self.save(name, host_key_public=key, host_key_private=None),
+        )
 
     @property
     def records(self) -> Mapping[str, NodeRecord]:
@@ -164,6 +173,14 @@ class Machines:
         with self._lock:
             self._seen[record.name] = machine
 
+    def may_be_hidden(self, step: Step) -> bool:
+        """Whether the machine of a step may have to be reached through another one."""
+        known = self._records.get(step.node)
+        if step.spec is None and known is not None:
+            return is_hidden(known, self._sites)
+        places = step.sites or (known.provider if known is not None else self._infrastructure.provider,)
+        return has_private_cards(step) and not all(self._sites.at(site).limits().direct for site in places)
+
     def is_reachable(self, name: str) -> bool:
         """Whether a recorded machine can be logged in to."""
         return self._at(self.records[name]).limits().reachable
@@ -238,9 +255,7 @@ class Machines:
             if not has_operations and record.phase is not Phase.CONFIGURED:
                 self._nothing_to_configure(name)
             return
-        wait_reachable(
-            access, timeout_s=self._ctx.settings.timeouts.reachable_s, clock=self._ctx.clock, cancel=self._cancel
-        )
+        access = self._ways.wait(record, access)
         with self._lock:
             self._targets[name] = Target(self._records[name], access)
         if not has_operations:
@@ -264,8 +279,23 @@ class Machines:
             return
         access = access_of(self._infrastructure, record, machine)
         if machine.phase is Phase.RUNNING and access is not None:
+            way = self._ways.without_waiting(record, access)
+            if way is None:
+                self._note(name, "nothing leads to it now: it takes no part")
+                return
             with self._lock:
-                self._targets[name] = Target(record, access)
+                self._targets[name] = Target(record, way)
+
+    def _access(self, record: NodeRecord) -> Access | None:
+        """Return how a machine is logged in to directly; None where it does not run or has no address."""
+        if record.provider_id is None:
+            return None
+        try:
+            machine = self._at(record).get(record.provider_id)
+        except NotFound:
+            return None
+        access = access_of(self._infrastructure, record, machine)
+        return access if machine.phase is Phase.RUNNING else None
 
     def delete(self, name: str, *, forget: bool = True) -> None:
         """Remove the machine, wait until it is gone, then forget it."""
@@ -302,7 +332,7 @@ class Machines:
 
     def _intent(self, step: Step, spec: Spec, site: str) -> NodeRecord:
         now = self._ctx.clock.now()
-        key = new_host_key()
+        key = new_host_key() if self._sites.at(site).limits().injects_host_key else None
         record = NodeRecord(
             infrastructure=self._infrastructure.id,
             name=step.node,
@@ -314,8 +344,8 @@ class Machines:
             spec=spec,
             created_at=now,
             updated_at=now,
-            host_key_public=key.public,
-            host_key_private=key.private,
+            host_key_public=key.public if key is not None else None,
+            host_key_private=key.private if key is not None else None,
         )
         with self._lock:
             self._records[step.node] = record

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from im_client.configure.model import AnsibleSettings
+from im_client.topology.model import Choose
 from infracore.errors import Misconfigured
 from infracore.secrets import Secret
 from infracore.settings import Loaded, Option, load, options
@@ -81,6 +82,7 @@ class ServerSettings:
     fetch_hosts: tuple[str, ...] = ("*",)
     foreign_playbooks: bool = False
     refresh_s: float = 10.0
+    expire_s: float = 60.0
     dashboard: bool = True
     catalogue: tuple[str, ...] = ()
     oidc: OidcSettings = OidcSettings()
@@ -110,6 +112,7 @@ class Settings:
     cache_dir: Path = Path()
     provider: str = "local"
     auth_file: Path = Path()
+    placement: Choose = Choose.ORDER
     parallel: int = 20
     lock_wait_s: float = 0.0
     database_url: str = ""
@@ -129,6 +132,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "cache_dir": ("Folder of fetched imports, roles and unpacked archives; may be deleted.", ""),
     "provider": ("Where machines come from if neither the command nor the infrastructure says.", ""),
     "auth_file": ("Auth file of the Infrastructure Manager's form, with the credentials for clouds.", ""),
+    "placement": ("Which of several sites is asked first: `order` or `cheapest`; a template may say otherwise.", ""),
     "parallel": ("Steps that run at once.", "steps"),
     "lock_wait_s": ("How long a command waits for another that changes the same infrastructure.", "s"),
     "database_url": ("PostgreSQL database of the state, for several machines; empty: a file in `state_dir`.", ""),
@@ -153,7 +157,10 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.public_ca_file": ("Certificates (PEM) that vouch for it, where machines do not know them.", ""),
     "server.tls_certificate": ("Certificate chain (PEM); with it the server speaks HTTPS only.", ""),
     "server.tls_key": ("Key of the certificate (PEM).", ""),
-    "server.providers": ("Providers that callers may use; none: the one of the setting `provider`.", ""),
+    "server.providers": (
+        "Providers that callers may use, clouds with credentials of their own; none: that of the setting `provider`.",
+        "",
+    ),
     "server.workers": ("Infrastructures that are changed at once.", "operations"),
     "server.wait_s": ("How long an answer waits for what must be done before it (destroy, stop ...).", "s"),
     "server.most_bytes": ("Largest body of a request.", "bytes"),
@@ -164,6 +171,7 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.fetch_hosts": ("Hosts that templates may import from, as patterns; private addresses never.", ""),
     "server.foreign_playbooks": ("Run playbooks of callers: they can read what this server can.", ""),
     "server.refresh_s": ("How old what a provider said may be when somebody looks.", "s"),
+    "server.expire_s": ("How often is looked for infrastructures whose lease has ended; 0: never.", "s"),
     "server.dashboard": ("Serve the dashboard at `/dashboard`.", ""),
     "server.catalogue": ("Folders of templates that the dashboard offers beside ours.", ""),
     "server.oidc.issuer": ("Issuer of the tokens that are taken; empty: none are.", ""),
@@ -275,6 +283,7 @@ _LEAST: Final[Mapping[str, float]] = {
     "server.most_bytes": 1024,
     "server.parse_s": 1,
     "server.refresh_s": 0,
+    "server.expire_s": 0,
     "remote.request_s": 1,
     "remote.wait_s": 1,
     "remote.poll_s": 0.05,

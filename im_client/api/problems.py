@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from im_client.services.costs import OverBudget
 from im_client.services.server.rights import Forbidden
 from im_client.state.server import Outdated
 from im_client.template.problems import InvalidTemplate
@@ -34,6 +35,7 @@ PROBLEM_TYPE: Final = "application/problem+json"
 _STATUS: Final[tuple[tuple[type[InfraError], int], ...]] = (
     (Forbidden, 403),
     (Unauthorised, 401),
+    (OverBudget, 402),
     (NotFound, 404),
     (Outdated, 412),
     (Locked, 409),

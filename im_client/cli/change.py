@@ -80,7 +80,8 @@ def carry_out(
     else:
         say_rendered(plan_view(prepared))
     is_destroy = prepared.verb is Verb.DESTROY
-    if prepared.plan.is_empty and not prepared.is_new and not prepared.source_changed and not is_destroy:
+    is_recorded = prepared.is_new or prepared.source_changed or prepared.terms_changed
+    if prepared.plan.is_empty and not is_recorded and not is_destroy:
         _say_unchanged(ctx, prepared, as_json=as_json)
         return ExitCode.DONE
     if (not prepared.plan.is_empty or is_destroy) and not ask(question, yes, also=SEE_PLAN):

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from im_client.cli.forecast import forecast_view
 from im_client.cli.values import spec_text
 from im_client.configure.model import Failure
 from im_client.plan.explain import places
@@ -48,7 +49,12 @@ def plan_view(prepared: Prepared | RemotePlan) -> RenderableType:
         return Group(*parts)
     what = "a new infrastructure" if prepared.is_new else "an infrastructure"
     parts += [Text(f"{name}, {what} {where}:", style="bold"), Text("")]
-    parts += [_steps_table(plan.steps), Text(""), Text(_plan_summary(plan), style="bold")]
+    parts += [_steps_table(plan.steps), Text("")]
+    foreseen = (
+        forecast_view(prepared.forecast, prepared.infrastructure.terms) if isinstance(prepared, Prepared) else None
+    )
+    parts += [foreseen, Text("")] if foreseen is not None else []
+    parts.append(Text(_plan_summary(plan), style="bold"))
     return Group(*parts)
 
 

@@ -4,13 +4,15 @@ import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from im_client.configure.model import Failure
 from im_client.plan.model import Plan, Step
 from im_client.services.model import (
     ApplyReport,
+    Cost,
     DoctorReport,
+    Forecast,
     InfrastructureView,
     LogView,
     NodeReport,
@@ -18,26 +20,32 @@ from im_client.services.model import (
     ValidateReport,
 )
 from im_client.services.remote.model import RemotePlan
-from im_client.state.store import NodeRecord, RunRecord, RunState
+from im_client.state.store import NodeRecord, RunRecord, RunState, Terms
 from im_client.template.problems import Problem
 from infracore.events import Event
 from infracore.secrets import Secret
 
 __all__ = [
+    "HOURS_A_MONTH",
     "doctor_shape",
     "event_shape",
+    "forecast_shape",
     "infrastructure_shape",
     "log_shape",
     "plan_shape",
     "problem_shape",
     "report_shape",
     "run_as_seen",
+    "terms_shape",
     "time_shape",
     "validate_shape",
     "value_shape",
 ]
 
 Shape = dict[str, Any]
+
+HOURS_A_MONTH: Final = 730
+"""365 * 24 / 12."""
 
 
 def value_shape(value: object) -> Any:
@@ -115,6 +123,50 @@ def plan_shape(prepared: Prepared | RemotePlan) -> Shape:
         "warnings": list(plan.warnings),
         "problems": [problem_shape(problem) for problem in prepared.warnings],
         "notes": list(prepared.notes),
+        **(_foreseen_shape(prepared) if isinstance(prepared, Prepared) else {}),
+    }
+
+
+def _foreseen_shape(prepared: Prepared) -> Shape:
+    return {"forecast": forecast_shape(prepared.forecast), **terms_shape(prepared.infrastructure.terms)}
+
+
+def forecast_shape(forecast: Forecast) -> Shape:
+    """Return the forecast of `im plan --json`."""
+    return {
+        "choices": [
+            {
+                "site": choice.site,
+                "rank": choice.rank,
+                "machines": list(choice.machines),
+                "size": choice.offer.size,
+                "image": choice.offer.image,
+                "zone": choice.offer.zone,
+                "num_cpus": choice.offer.num_cpus,
+                "mem_bytes": choice.offer.mem_bytes,
+                "disk_bytes": choice.offer.disk_bytes,
+                "num_gpus": choice.offer.num_gpus,
+                "price": value_shape(choice.offer.price),
+                "notes": list(choice.offer.notes),
+            }
+            for choice in forecast.choices
+        ],
+        "made": _cost_shape(forecast.made),
+        "total": _cost_shape(forecast.total),
+        "quotas": {site: value_shape(quota) for site, quota in forecast.quotas.items()},
+    }
+
+
+def terms_shape(terms: Terms) -> Shape:
+    """Return lease and budget."""
+    return {"expires_at": time_shape(terms.expires_at), "budget": value_shape(terms.budget)}
+
+
+def _cost_shape(cost: Cost) -> Shape:
+    return {
+        "per_hour": dict(cost.per_hour),
+        "per_month": {currency: round(amount * HOURS_A_MONTH, 6) for currency, amount in cost.per_hour.items()},
+        "unpriced": list(cost.unpriced),
     }
 
 
@@ -224,6 +276,7 @@ def infrastructure_shape(view: InfrastructureView, *, with_nodes: bool) -> Shape
         "revision": record.revision,
         "machines": {phase.value: count for phase, count in view.counts.items()},
         "busy_with": view.busy_with,
+        **terms_shape(record.terms),
         "last_run": run_shape(run_as_seen(view)),
     }
     if with_nodes:

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from im_client.cli.forecast import budget_text, lease_text
 from im_client.cli.shapes import run_as_seen
 from im_client.cli.values import spec_text, value_text
 from im_client.plan.model import Phase
@@ -41,7 +42,9 @@ _PHASE_STYLES: Mapping[Phase, str] = {
 
 def infrastructure_table(views: Sequence[InfrastructureView], now: float) -> Table:
     """Return one line an infrastructure."""
-    table = bare_table("NAME", "PROVIDER", "MACHINES", "CREATED", "LAST RUN", "ID")
+    leased = any(view.record.terms.expires_at is not None for view in views)
+    ends = ("ENDS",) if leased else ()
+    table = bare_table("NAME", "PROVIDER", "MACHINES", "CREATED", *ends, "LAST RUN", "ID")
     for view in views:
         record = view.record
         table.add_row(
@@ -49,6 +52,7 @@ def infrastructure_table(views: Sequence[InfrastructureView], now: float) -> Tab
             cell(record.provider),
             phases_text(view.counts),
             Text(_ago(now - record.created_at)),
+            *([Text(_ends(record.terms.expires_at, now))] if leased else []),
             cell(_last_run(view)),
             Text(clean(record.id), "dim"),
         )
@@ -77,6 +81,12 @@ def _last_run(view: InfrastructureView) -> str:
     return f"{run.verb}: {run.state.value}" if run else ""
 
 
+def _ends(expires_at: float | None, now: float) -> str:
+    if expires_at is None:
+        return "never"
+    return f"in {format_duration(expires_at - now)}" if expires_at > now else "due"
+
+
 def _ago(seconds: float) -> str:
     for unit, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= unit:
@@ -95,6 +105,10 @@ def show_view(view: InfrastructureView) -> RenderableType:
         ("created", datetime.fromtimestamp(record.created_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")),
         ("last run", _last_run(view) or "none"),
     ]
+    if record.terms.expires_at is not None:
+        facts.append(("lease", lease_text(record.terms.expires_at)))
+    if record.terms.budget is not None:
+        facts.append(("budget", budget_text(record.terms.budget)))
     head = bare_table()
     for key, value in facts:
         head.add_row(Text(key, "bold"), cell(value))

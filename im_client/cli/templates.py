@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from im_client.services.model import DeployRequest
     from im_client.topology.values import Value
 
-__all__ = ["add_option", "input_options", "make_request", "read_inputs", "target_options"]
+__all__ = ["add_option", "input_options", "make_request", "read_inputs", "target_options", "terms_options"]
 
 _Command = Callable[..., Any]
 
@@ -60,6 +60,22 @@ def target_options(command: _Command) -> _Command:
     return click.option("--name", metavar="NAME", help="The infrastructure's name (default: the template's).")(command)
 
 
+def terms_options(command: _Command) -> _Command:
+    """Add `--expire`, `--budget` and `--unknown-prices`."""
+    command = click.option(
+        "--unknown-prices",
+        type=click.Choice(["refuse", "allow"]),
+        default=None,
+        help="With --budget: whether machines whose price nobody tells count as nothing (default: refuse).",
+    )(command)
+    command = click.option(
+        "--budget", metavar="AMOUNT", help="What all machines may cost in an hour: 0.50, '0.50 EUR', or none; recorded."
+    )(command)
+    return click.option("--expire", metavar="TIME", help="Destroy it after 90m, 8h, 7d ..., or never; recorded.")(
+        command
+    )
+
+
 def read_inputs(pairs: tuple[str, ...], files: tuple[Path, ...]) -> "Mapping[str, Value]":
     """Read the inputs that were given.
 
@@ -83,9 +99,20 @@ def make_request(
     provider: str | None,
     settings: tuple[str, ...],
     no_configure: bool,
+    expire: str | None = None,
+    budget: str | None = None,
+    unknown_prices: str | None = None,
 ) -> "DeployRequest":
-    """Return what is asked of the services."""
+    """Return what is asked of the services.
+
+    Raises:
+        InvalidUsage: a word that cannot be read.
+    """
     from im_client.services.model import DeployRequest
+    from im_client.services.terms import parse_budget, parse_lease
+
+    if unknown_prices is not None and budget is None:
+        raise InvalidUsage("--unknown-prices says what counts for a budget", "give one too: --budget AMOUNT")
 
     return DeployRequest(
         template=template,
@@ -95,6 +122,8 @@ def make_request(
         provider=provider,
         provider_settings={key: _setting(word) for key, word in split_pairs(settings, "--set").items()},
         configure=not no_configure,
+        lease_s=None if expire is None else parse_lease(expire),
+        budget=None if budget is None else parse_budget(budget, allows_unknown=unknown_prices == "allow"),
     )
 
 

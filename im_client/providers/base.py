@@ -88,6 +88,8 @@ class Instance:
     """Why it is FAILED, in the provider's words."""
     has_no_room: bool = False
     """Whether it is FAILED because the place has no room for it, as some clouds say only after `create`."""
+    created_at: float | None = None
+    """Seconds since the epoch; None: the place does not tell."""
 
 
 class Provider(Protocol):

@@ -2,23 +2,30 @@
 
 The world is a folder with one small file a machine, so that processes one after another (and one that is killed)
 see the same machines; without a folder it is in memory. Every call costs the same, however many machines there are,
-save for `list_machines`. Nothing can log in to these machines.
+save for `list_machines`. Nothing can log in to these machines, save to those for which an SSH server stands.
 """
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
+from im_client.auth.credentials import Credential
 from im_client.plan.model import Limits, Phase, Spec
 from im_client.providers.base import Finding, Instance, MachineRequest, Progress, Severity
+from im_client.providers.cloud.credentials import the_credential
+from im_client.providers.fake_offers import offer_of
+from im_client.providers.fake_settings import FakeSettings, Fault, Op
 from im_client.providers.fake_world import FolderWorld, Image, Machine, MemoryWorld, World
 from im_client.providers.images import ImageRequest, SavedImage
+from im_client.providers.offers import Offer
 from im_client.providers.quotas import Quota, Share
 from im_client.providers.registry import decode_settings
+from im_client.providers.things import Thing
 from im_client.remote.access import Access
 from infracore.clock import Clock, SystemClock
 from infracore.errors import (
@@ -37,10 +44,6 @@ from infracore.errors import (
 
 __all__ = ["Call", "FakeProvider", "FakeSettings", "Fault", "open_provider"]
 
-Op: TypeAlias = Literal[
-    "prepare", "create", "boot", "get", "list", "start", "stop", "reboot", "resize", "delete", "save"
-]
-
 _ERRORS: Final[Mapping[str, type[InfraError]]] = {
     kind.__name__: kind
     for kind in (
@@ -57,40 +60,6 @@ _ERRORS: Final[Mapping[str, type[InfraError]]] = {
 }
 
 
-class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A failure that is to happen. `boot` fails the machine itself; any other `op` raises."""
-
-    op: Op
-    error: str = "Transient"
-    """The name of a class of `infracore.errors`."""
-    node: str = "*"
-    """Names of the machines that it strikes; shell wildcards."""
-    times: int = 1
-    """How often, counted over all processes of one world."""
-    made: bool = False
-    """For `create`: whether the machine is made all the same, as with an answer that is lost on its way."""
-
-
-class FakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The settings of the provider `fake`."""
-
-    state_dir: str = ""
-    """Folder of the world; empty: in memory, for one process."""
-    delay_s: Mapping[str, float] = {}
-    """Operation -> seconds that a call takes. `boot`: how long a machine is PENDING; `created`: how long `create`
-    goes on once the machine exists."""
-    faults: tuple[Fault, ...] = ()
-    in_place: tuple[str, ...] = ("num_cpus", "mem_bytes", "ports", "tags")
-    in_place_stopped: tuple[str, ...] = ("disk_bytes",)
-    unsupported: tuple[str, ...] = ()
-    reachable: bool = False
-    """Whether to say that its machines can be logged in to."""
-    direct: bool = True
-    """Whether to say that private addresses are reached from here."""
-    capacity: int | None = None
-    """How many machines there is room for; None: any number."""
-
-
 class Call(msgspec.Struct, frozen=True):
     """One call that was made, for tests."""
 
@@ -98,9 +67,18 @@ class Call(msgspec.Struct, frozen=True):
     node: str
 
 
-def open_provider(settings: Mapping[str, Any]) -> "FakeProvider":
-    """Make the provider from its section of the settings. Raises Misconfigured with the path of what is wrong."""
-    return FakeProvider(decode_settings("fake", settings, FakeSettings))
+def open_provider(settings: Mapping[str, Any], credentials: Sequence[Credential] = ()) -> "FakeProvider":
+    """Make the provider from its section of the settings, and the line of the auth file that they name.
+
+    Raises:
+        Misconfigured: with the path of what is wrong. Unauthorised: the line has not the password.
+    """
+    known = decode_settings("fake", settings, FakeSettings)
+    if known.password:
+        line = the_credential(known.credential, credentials, "fake")
+        if line is None or "password" not in line.fields or line.fields["password"].reveal() != known.password:
+            raise Unauthorised("fake does not take this password", "look at its line of the auth file")
+    return FakeProvider(known)
 
 
 class FakeProvider:
@@ -110,6 +88,7 @@ class FakeProvider:
 
     def __init__(self, settings: FakeSettings | None = None, clock: Clock | None = None) -> None:
         self._settings = settings or FakeSettings()
+        self.scrubs_images = self._settings.scrubs_images
         self._clock = clock or SystemClock()
         unknown = sorted({f.error for f in self._settings.faults} - _ERRORS.keys())
         if unknown:
@@ -128,6 +107,7 @@ class FakeProvider:
             unsupported=frozenset(self._settings.unsupported),
             reachable=self._settings.reachable,
             direct=self._settings.direct,
+            injects_host_key=self._settings.injects_host_key,
         )
 
     def check(self) -> Sequence[Finding]:
@@ -145,6 +125,7 @@ class FakeProvider:
             raise _error(fault, request.name)
         with self._room:
             machine = self._world.by_id(_id_of(request.token)) or self._world.add(self._new(request))
+            self._add_things(machine)
         self._pause("created")
         if fault is not None:
             raise _error(fault, request.name)
@@ -189,11 +170,43 @@ class FakeProvider:
     def delete(self, provider_id: str) -> None:
         machine = self._world.by_id(provider_id)
         self._begin("delete", machine.name if machine else "")
+        for kind in self._settings.extras:
+            self._world.remove_thing(f"{provider_id}.{_word(kind)}")
         self._world.remove(provider_id)
 
     def console(self, provider_id: str) -> str:
         machine = self._find(provider_id)
+        if machine.name in self._settings.hosts:
+            return self._settings.hosts[machine.name].console
         return f"{machine.name} is only written down\n" + (f"{machine.fault}\n" if machine.fault else "")
+
+    def offer(self, spec: Spec) -> Offer:
+        self._begin("offer", "")
+        self._refuse(spec)
+        return offer_of(self._settings, spec)
+
+    def things(self, infrastructure: str | None = None) -> Sequence[Thing]:
+        self._begin("things", "")
+        found = [thing for thing in self._world.things() if infrastructure in {None, thing.infrastructure}]
+        return sorted(found, key=lambda thing: (not thing.token, thing.kind, thing.id))
+
+    def remove_thing(self, thing: Thing) -> None:
+        self._begin("remove", thing.name)
+        users = [machine.name for machine in self._world.all() if machine.infrastructure == thing.infrastructure]
+        if thing.used_by and self._world.by_id(thing.used_by) is not None:
+            raise Conflict(f"{thing.name} is used by {thing.used_by}")
+        if not thing.token and users:
+            raise Conflict(f"{thing.name} is used by {', '.join(users)}")
+        self._world.remove_thing(thing.id)
+
+    def release(self, infrastructure: str) -> Sequence[str]:
+        kept = []
+        for thing in self.things(infrastructure):
+            try:
+                self.remove_thing(thing)
+            except InfraError as error:
+                kept.append(f"{thing.kind} {thing.name}: {error.message}")
+        return kept
 
     def save_image(self, request: ImageRequest) -> SavedImage:
         machine = self._find(request.provider_id)
@@ -234,7 +247,7 @@ class FakeProvider:
             return Share(sum(int(machine.got.get(name, 0)) for machine in machines))
 
         return Quota(
-            cpus=used("num_cpus"),
+            cpus=replace(used("num_cpus"), limit=self._settings.most_cpus),
             memory_bytes=used("mem_bytes"),
             machines=Share(len(machines), self._settings.capacity),
             disk_bytes=used("disk_bytes"),
@@ -242,6 +255,14 @@ class FakeProvider:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _add_things(self, machine: Machine) -> None:
+        home = machine.infrastructure
+        for kind in self._settings.shared:
+            self._world.put_thing(Thing(f"{home}.{_word(kind)}", kind, f"im-{home[:8]}", home))
+        for kind in self._settings.extras:
+            ident = f"{machine.id}.{_word(kind)}"
+            self._world.put_thing(Thing(ident, kind, machine.name, home, machine.token, used_by=machine.id))
 
     def _begin(self, op: Op, node: str, *, keep: bool = False) -> Fault | None:
         """Note a call, take its time, and raise the fault that is due (or return it)."""
@@ -282,6 +303,9 @@ class FakeProvider:
         capacity, golden = self._settings.capacity, request.spec.golden_image
         if capacity is not None and len(self._world.all()) >= capacity:
             raise NoCapacity(f"there is room for {capacity} machines, and they are there")
+        most, wanted = self._settings.most_cpus, request.spec.num_cpus or 0
+        if most is not None and wanted + sum(int(m.got.get("num_cpus", 0)) for m in self._world.all()) > most:
+            raise QuotaExceeded(f"the quota allows {most} CPUs")
         if golden is not None and all(image.id != golden for image in self._world.images()):
             raise NotFound(f"there is no image {golden}", "make the plan again")
         number = self._world.next_number()
@@ -300,6 +324,7 @@ class FakeProvider:
             got=_really(request.spec),
             fault=_error(fault, request.name).message if fault else "",
             has_no_room=fault is not None and fault.error in {"NoCapacity", "QuotaExceeded"},
+            created_at=self._clock.now(),
         )
 
     def _instance(self, machine: Machine) -> Instance:
@@ -311,24 +336,40 @@ class FakeProvider:
             phase = Phase.PENDING
         else:
             phase = Phase.RUNNING
-        address = machine.public_address or machine.private_address
+        host = self._settings.hosts.get(machine.name)
+        private, public = machine.private_address, machine.public_address
+        if host is not None:
+            private, public = host.address, host.address if host.public else None
+        address = public or private
+        told = machine.host_key if self._settings.injects_host_key else None
         return Instance(
             provider_id=machine.id,
             name=machine.name,
             token=machine.token,
             infrastructure=machine.infrastructure,
             phase=phase,
-            private_address=machine.private_address,
-            public_address=machine.public_address,
-            access=Access(address=address, user=machine.user, host_key=machine.host_key, become=machine.user != "root"),
+            private_address=private,
+            public_address=public,
+            access=Access(
+                address=address,
+                user=host.user if host is not None else machine.user,
+                port=host.port if host is not None else 22,
+                host_key=told,
+                become=host is None and machine.user != "root",
+            ),
             spec=machine.got,
             fault=machine.fault,
             has_no_room=machine.has_no_room,
+            created_at=machine.created_at or None,
         )
 
 
 def _id_of(token: str) -> str:
     return f"fake-{token}"
+
+
+def _word(kind: str) -> str:
+    return kind.replace(" ", "-")
 
 
 def _address(second: int, number: int) -> str:

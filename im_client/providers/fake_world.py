@@ -1,5 +1,6 @@
 """Where fake machines are written down: one small file each, or memory."""
 
+import contextlib
 import fcntl
 import itertools
 import os
@@ -12,11 +13,13 @@ from typing import Final, Protocol
 
 import msgspec
 
+from im_client.providers.things import Thing
 from infracore.errors import Misconfigured
 
 __all__ = ["FolderWorld", "Image", "Machine", "MemoryWorld", "World"]
 
 _ID: Final = re.compile(r"fake-[A-Za-z0-9._-]{1,128}")
+_THING: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -38,6 +41,7 @@ class Machine(msgspec.Struct, frozen=True):
     stopped: bool = False
     fault: str = ""
     has_no_room: bool = False
+    created_at: float = 0.0
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -78,6 +82,14 @@ class World(Protocol):
         """Absent: succeeds."""
         ...
 
+    def things(self) -> Sequence[Thing]: ...
+
+    def put_thing(self, thing: Thing) -> None: ...
+
+    def remove_thing(self, thing_id: str) -> None:
+        """Absent: succeeds."""
+        ...
+
     def next_number(self) -> int: ...
 
     def count(self, fault: int, times: int) -> bool:
@@ -91,6 +103,7 @@ class MemoryWorld:
     def __init__(self) -> None:
         self._machines: dict[str, Machine] = {}
         self._images: dict[str, Image] = {}
+        self._things: dict[str, Thing] = {}
         self._numbers = itertools.count()
         self._faults: Counter[int] = Counter()
         self._lock = threading.Lock()
@@ -123,6 +136,18 @@ class MemoryWorld:
     def remove_image(self, image_id: str) -> None:
         self._images.pop(image_id, None)
 
+    def things(self) -> Sequence[Thing]:
+        with self._lock:
+            return list(self._things.values())
+
+    def put_thing(self, thing: Thing) -> None:
+        with self._lock:
+            self._things[thing.id] = thing
+
+    def remove_thing(self, thing_id: str) -> None:
+        with self._lock:
+            self._things.pop(thing_id, None)
+
     def next_number(self) -> int:
         with self._lock:
             return next(self._numbers)
@@ -144,10 +169,11 @@ class FolderWorld:
         self._folder = folder
         self._machines = folder / "machines"
         self._images = folder / "images"
+        self._things = folder / "things"
         self._lock = threading.Lock()
         self._fresh = itertools.count()
         try:
-            for place in (self._machines, self._images):
+            for place in (self._machines, self._images, self._things):
                 place.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise Misconfigured(
@@ -189,6 +215,20 @@ class FolderWorld:
         if _ID.fullmatch(image_id):
             (self._images / f"{image_id}.json").unlink(missing_ok=True)
 
+    def things(self) -> Sequence[Thing]:
+        found = []
+        for path in self._things.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                found.append(msgspec.json.decode(path.read_bytes(), type=Thing))
+        return found
+
+    def put_thing(self, thing: Thing) -> None:
+        self._write(thing).replace(self._things / f"{thing.id}.json")
+
+    def remove_thing(self, thing_id: str) -> None:
+        if _THING.fullmatch(thing_id):
+            (self._things / f"{thing_id}.json").unlink(missing_ok=True)
+
     def next_number(self) -> int:
         return self._add_one("next")
 
@@ -198,7 +238,7 @@ class FolderWorld:
     def _path(self, machine_id: str) -> Path:
         return self._machines / f"{machine_id}.json"
 
-    def _write(self, thing: Machine | Image) -> Path:
+    def _write(self, thing: Machine | Image | Thing) -> Path:
         fresh = self._folder / f"fresh.{os.getpid()}.{next(self._fresh)}"
         fresh.write_bytes(msgspec.json.encode(thing))
         return fresh

@@ -6,8 +6,8 @@ Rules for a provider that keeps images:
 - **Consistent.** The machine is stopped, or the provider makes the copy as of one moment. One that can do neither
   with a running machine raises `Conflict`; the caller has it stopped before.
 - **Scrubbed.** What `scrub.PATTERNS` and the request name is not in the image. Where the disk can be mounted
-  (`local`, libvirt) it is removed from the copy; a cloud removes it from the machine before it asks for the snapshot,
-  or from a machine that it starts of the snapshot and saves again.
+  (`local`, libvirt) it is removed from the copy. A cloud cannot look into a disk (`scrubs_images` is False): the caller
+  removes it from the running machine, over ssh, before it is stopped and saved (`services/saving.py`).
 - **Marked as ours**, with what `SavedImage` says, in the image's own metadata or tags: images outlive this computer.
 - `MachineRequest.spec.golden_image` is the `id` of an image; `create` raises `NotFound` where it is gone. All else of
   the request counts as without it: name, addresses, keys and host key are the new machine's.
@@ -62,6 +62,11 @@ class SavedImage:
 @runtime_checkable
 class ImageKeeper(Protocol):
     """A provider that keeps golden images."""
+
+    @property
+    def scrubs_images(self) -> bool:
+        """Whether `save_image` removes what is not to be in an image; if not, the caller has done so before."""
+        ...
 
     def save_image(self, request: ImageRequest) -> SavedImage:
         """Save a machine. Blocks until the machine may be started again; the image may need longer (`is_ready`).

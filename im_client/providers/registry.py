@@ -10,7 +10,7 @@ from im_client.auth.credentials import Credential
 from im_client.providers.base import Provider
 from infracore.errors import InvalidUsage, Misconfigured
 
-__all__ = ["cloud_of", "decode_settings", "is_cloud", "names", "provider"]
+__all__ = ["cloud_of", "decode_settings", "is_cloud", "line_of", "names", "places", "provider"]
 
 _Settings = TypeVar("_Settings")
 
@@ -46,10 +46,6 @@ def _existing(settings: Mapping[str, Any]) -> Provider:
     return _opened("existing", settings)
 
 
-def _fake(settings: Mapping[str, Any]) -> Provider:
-    return _opened("fake", settings)
-
-
 def _libvirt(settings: Mapping[str, Any]) -> Provider:
     return _opened("libvirt", settings)
 
@@ -59,14 +55,27 @@ def _im(settings: Mapping[str, Any]) -> Provider:
 
 
 _CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "cloudstack": ("cloudstack",),
+    "digitalocean": ("digitalocean",),
     "ec2": ("ec2",),
+    "egi": ("egi", "egiis"),
+    "fake": ("fake", "dummy"),
+    "gce": ("gce",),
+    "linode": ("linode",),
+    "openstack": ("openstack",),
+    "vultr": ("vultr",),
 }
 """Cloud -> the types of lines of an auth file that are for it, in lower case. Each is a module of this package with
-`open_provider(settings, credentials)`."""
+`open_provider(settings, credentials)`, or of its package `libcloud`."""
+
+_LIBCLOUD: Final = frozenset({"cloudstack", "digitalocean", "gce", "linode", "vultr"})
+
+_MANY: Final = frozenset({"egiis"})
+"""Types of lines that stand for several places; their clouds' modules have `site_names(settings, credentials)`, and a
+setting `site`."""
 
 _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Provider]]] = {
     "existing": _existing,
-    "fake": _fake,
     "im": _im,
     "libvirt": _libvirt,
     "local": _local,
@@ -88,6 +97,37 @@ def cloud_of(credential_type: str) -> str | None:
     return next((name for name, types in _CLOUDS.items() if credential_type.lower() in types), None)
 
 
+def line_of(name: str, credentials: Sequence[Credential]) -> tuple[str, dict[str, str]] | None:
+    """Return the cloud, and the settings, that a line of the auth file stands for; None: there is no such line.
+
+    A name is the line's id; with a line for several places also `ID.PLACE`.
+    """
+    for line in credentials:
+        cloud = cloud_of(line.type)
+        if cloud is None or not line.id:
+            continue
+        if line.id == name:
+            return cloud, {"credential": name}
+        begins = f"{line.id}."
+        if line.type.lower() in _MANY and name.startswith(begins) and name != begins:
+            return cloud, {"credential": line.id, "site": name.removeprefix(begins)}
+    return None
+
+
+def places(name: str, settings: Mapping[str, Any], credentials: Sequence[Credential]) -> tuple[str, ...]:
+    """Return the names of all places that a line of the auth file stands for, in order; none for one of one place.
+
+    Raises:
+        NotFound, Transient, Unauthorised, Misconfigured: they cannot be had.
+    """
+    line = next((one for one in credentials if one.id == name and one.type.lower() in _MANY), None)
+    if line is None:
+        return ()
+    cloud = cloud_of(line.type)
+    found = _module(str(cloud)).site_names({**settings, "credential": name}, (line,))
+    return tuple(f"{name}.{place}" for place in found)
+
+
 def provider(name: str, settings: Mapping[str, Any] | None = None, credentials: Sequence[Credential] = ()) -> Provider:
     """Open a provider with its section of the settings; a cloud also with the lines of the auth file.
 
@@ -105,13 +145,16 @@ def provider(name: str, settings: Mapping[str, Any] | None = None, credentials: 
 
 
 def _opened_cloud(name: str, settings: Mapping[str, Any], credentials: Sequence[Credential]) -> Provider:
+    mine = tuple(one for one in credentials if one.type.lower() in _CLOUDS[name])
+    made: Provider = _module(name).open_provider(settings, mine)
+    return made
+
+
+def _module(name: str) -> Any:
     try:
-        module = import_module(f"im_client.providers.{name}")
+        return import_module(f"im_client.providers.{'libcloud.' if name in _LIBCLOUD else ''}{name}")
     except ModuleNotFoundError as error:
         raise Misconfigured(
             f"the provider {name} needs more packages ({error.name} is missing)",
             "pip install im-clues[clouds], or in a checkout: make venv",
         ) from error
-    mine = tuple(one for one in credentials if one.type.lower() in _CLOUDS[name])
-    made: Provider = module.open_provider(settings, mine)
-    return made

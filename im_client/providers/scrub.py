@@ -5,17 +5,17 @@ makes anew, and secrets, which belong to a cluster and which its roles put there
 stays: that is what an image is for.
 """
 
-import os
-import stat
+import inspect
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from im_client.providers import scrub_tree
+from im_client.providers.scrub_tree import Scrubbed, scrub_tree_of
 from infracore.errors import InvalidUsage
 
-__all__ = ["PATTERNS", "Scrubbed", "check_patterns", "scrub"]
+__all__ = ["PATTERNS", "SERVERS", "Scrubbed", "check_patterns", "scrub", "scrub_program"]
 
 _MACHINE: Final = (
     "etc/machine-id", "var/lib/dbus/machine-id", "etc/hostname", "etc/hosts", "etc/resolv.conf",
@@ -42,16 +42,10 @@ _SECRETS: Final = (
 PATTERNS: Final = _MACHINE + _SECRETS
 """Relative to the root. `*` stands for a part of one name; a folder goes with all in it. `/**`: all files below, the
 folders stay with their owners, as services want them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scrubbed:
-    """What was done."""
-
-    removed: tuple[str, ...]
-    """Paths that went, folders as one."""
-    private: tuple[str, ...]
-    """Files below /etc, /root, /opt and /srv that only their owner may read and that stay: perhaps a secret."""
+SERVERS: Final = (
+    "var/lib/rancher/k3s/server", "var/lib/etcd", "var/spool/slurmctld/*", "var/lib/clues/*", "var/lib/cluesd/*",
+)  # fmt: skip
+"""What only the server of a cluster has, and what would be lost with it where the machine itself is scrubbed."""
 
 
 def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -70,54 +64,15 @@ def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
 
 
 def scrub(root: Path, further: Sequence[str] = ()) -> Scrubbed:
-    """Remove from a file tree, which may be hostile, all that `PATTERNS` and `further` name; report what is private.
+    """Remove from a file tree, which may be hostile, all that `PATTERNS` and `further` name; report what is private."""
+    return scrub_tree_of(str(root), (*PATTERNS, *further))
 
-    No symbolic link is followed: one that leads out of the tree is looked at as the link that it is.
+
+def scrub_program(patterns: Sequence[str], root: str = "/") -> str:
+    """Return a program for Python 3.6 and later that removes what patterns name from the machine it runs on, as root.
+
+    It leaves other file systems alone, ends with status 3 where the machine has what `SERVERS` names, changing
+    nothing, and prints `{"removed": NUMBER, "private": [...]}`. Without patterns it only looks.
     """
-    patterns = [pattern.split("/") for pattern in (*PATTERNS, *further)]
-    removed: list[str] = []
-    private: list[str] = []
-    with os.scandir(root) as entries:
-        for entry in sorted(entries, key=lambda e: e.name):
-            _visit(entry, (entry.name,), patterns, removed, private)
-    return Scrubbed(tuple(removed), tuple(private))
-
-
-def _visit(
-    entry: "os.DirEntry[str]", words: tuple[str, ...], patterns: list[list[str]], removed: list[str], private: list[str]
-) -> None:
-    path = ("/" + "/".join(words)).encode(errors="replace").decode()  # a name need not be UTF-8
-    is_folder = entry.is_dir(follow_symlinks=False)
-    if any(_is_meant(words, pattern, is_folder=is_folder) for pattern in patterns):
-        _remove(Path(entry.path), is_folder=is_folder)
-        removed.append(path)
-        return
-    if is_folder:
-        with os.scandir(entry.path) as entries:
-            for inner in sorted(entries, key=lambda e: e.name):
-                _visit(inner, (*words, inner.name), patterns, removed, private)
-    elif words[0] in {"etc", "root", "opt", "srv"}:
-        mode = entry.stat(follow_symlinks=False).st_mode
-        if stat.S_ISREG(mode) and not mode & 0o077 and entry.stat(follow_symlinks=False).st_size:
-            private.append(path)
-
-
-def _is_meant(words: tuple[str, ...], pattern: list[str], *, is_folder: bool) -> bool:
-    if pattern[-1] == "**":
-        parents = pattern[:-1]
-        return not is_folder and len(words) > len(parents) and _fits(words[: len(parents)], parents)
-    return len(words) == len(pattern) and _fits(words, pattern)
-
-
-def _fits(words: Sequence[str], pattern: Sequence[str]) -> bool:
-    return all(word == part or fnmatchcase(word, part) for word, part in zip(words, pattern, strict=True))
-
-
-def _remove(path: Path, *, is_folder: bool) -> None:
-    if not is_folder:
-        path.unlink()
-        return
-    with os.scandir(path) as entries:
-        for entry in list(entries):
-            _remove(Path(entry.path), is_folder=entry.is_dir(follow_symlinks=False))
-    path.rmdir()
+    words = ", ".join(json.dumps(word) for word in (list(patterns), SERVERS, root))
+    return f"{inspect.getsource(scrub_tree)}\n\nmain({words})\n"

@@ -8,19 +8,29 @@ import dataclasses
 import os
 import re
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from im_client.remote.access import Access
 from im_client.remote.hostkeys import public_of
 from im_client.remote.shell import open_shell
-from infracore.errors import Conflict, Misconfigured
+from infracore.clock import Clock
+from infracore.errors import Cancelled, Conflict, Misconfigured, TimedOut, Transient
 from infracore.process import run
 
-__all__ = ["first_use", "kept_key", "scan"]
+__all__ = ["console_key", "first_use", "kept_key", "learned_key", "scan"]
 
 _SCAN_S: Final = 10.0
 _KEY: Final = re.compile(r"^\S+ ((?:ssh-ed25519|ecdsa-sha2-nistp\d+|ssh-rsa) \S+)\s*$", re.MULTILINE)
+_CONSOLE: Final = re.compile(
+    r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL | re.MULTILINE
+)
+"""What cloud-init writes at the end of a boot (its module keys_to_console)."""
+_CONSOLE_KEY: Final = re.compile(r"\b(ssh-ed25519|ecdsa-sha2-nistp\d+|ssh-rsa) (AAAA[A-Za-z0-9+/]+={0,3})")
+_FIRST_S: Final = 0.5
+_MOST_S: Final = 5.0
 _LIKED: Final = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
 
 
@@ -52,6 +62,53 @@ def kept_key(access: Access, kept: Path) -> Access | None:
         return None
     _keep(kept, key)
     return dataclasses.replace(access, host_key=key)
+
+
+def learned_key(
+    access: Access, console: Callable[[], str], *, timeout_s: float, clock: Clock, cancel: threading.Event
+) -> str:
+    """Wait until a machine shows a host key, and return it: as its console says, else as it is shown the first time.
+
+    Raises:
+        Conflict: it shows another key than its console told. TimedOut, Cancelled: it showed none.
+    """
+    deadline, pause = clock.monotonic() + timeout_s, _FIRST_S
+    while (shown := _shown(access)) is None:
+        if clock.monotonic() >= deadline:
+            raise TimedOut(
+                f"{access.address}:{access.port} showed no SSH host key within {timeout_s:g} s",
+                "is it running, is the port open, is there a route to it?",
+            )
+        if clock.wait(cancel, pause):
+            raise Cancelled(f"interrupted while waiting for {access.address}")
+        pause = min(pause * 1.5, _MOST_S)
+    told = console_key(console(), shown.split()[0])
+    if told is not None and told != shown:
+        raise Conflict(
+            f"{access.address} shows another SSH host key than its console told: somebody may be in between",
+            "look at the machine's console; to begin anew delete the machine",
+        )
+    return shown
+
+
+def console_key(text: str, kind: str | None = None) -> str | None:
+    """Return the host key that cloud-init wrote on a console when the machine last booted; None where it wrote none.
+
+    `kind` is `ssh-ed25519`, say; without it the best of them is returned.
+    """
+    blocks = _CONSOLE.findall(text)
+    if not blocks:
+        return None
+    found = {name: f"{name} {key}" for name, key in _CONSOLE_KEY.findall(blocks[-1])}
+    return next((found[name] for name in ((kind,) if kind else _LIKED) if name in found), None)
+
+
+def _shown(access: Access) -> str | None:
+    """Do as `scan`; None also where the way to it does not answer at the moment."""
+    try:
+        return scan(access)
+    except (Transient, TimedOut):
+        return None
 
 
 def scan(access: Access) -> str | None:

@@ -31,6 +31,8 @@ __all__ = ["apply"]
 
 _MAKING: Final = frozenset({Action.CREATE, Action.REPLACE, Action.START, Action.UPDATE, Action.REBOOT})
 """Actions after which the machine must answer again."""
+_GATES: Final = 3
+"""So many machines with a public address are waited for, before those that are reached through one of them."""
 _HOOKED: Final = frozenset({Action.DELETE, Action.REPLACE, Action.STOP})
 
 
@@ -71,6 +73,8 @@ def apply(
                 )
             if prepared.source_changed:
                 ctx.store.set_source(record.id, prepared.source, ctx.clock.now())
+            if prepared.terms_changed:
+                ctx.store.set_terms(record.id, record.terms, ctx.clock.now())
         return _Run(ctx, prepared, listener, cancel).run()
 
 
@@ -158,8 +162,10 @@ class _Run:
         hooked = [s for s in steps if s.action in _HOOKED and s.operations]
         if hooked and not self._prepared.skip_hooks:
             tasks.append(Task(id="hooks", phase="hooks", run=lambda _: self._run_hooks(hooked)))
+        gates = self._gates()
         for step in steps:
-            last[step.id] = f"{step.id}/ready" if step.action in _MAKING else step.id
+            waits = step.action in _MAKING and (not gates or not self._machines.may_be_hidden(step))
+            last[step.id] = f"{step.id}/ready" if waits else step.id
         for step in steps:
             after = tuple(last[need] for need in step.needs if need in last)
             needs = ("prepare",) if step.action in _MAKING else ()
@@ -169,9 +175,10 @@ class _Run:
                 Task(id=step.id, node=step.node, phase=step.action.value, needs=needs, after=after, run=self._act(step))
             )
             if step.action in _MAKING:
-                tasks.append(self._ready_task(last[step.id], step, needs=(step.id,)))
+                after = () if last[step.id] != step.id else gates
+                tasks.append(self._ready_task(f"{step.id}/ready", step, needs=(step.id,), after=after))
         tasks += [
-            self._ready_task(f"ready:{step.node}", step)
+            self._ready_task(f"ready:{step.node}", step, after=gates if self._machines.may_be_hidden(step) else ())
             for step in self._prepared.plan.steps
             if step.action is Action.CONFIGURE and step.node not in self._steps
         ]
@@ -188,13 +195,22 @@ class _Run:
             run=lambda _: self._machines.delete_stray(stray),
         )
 
-    def _ready_task(self, task_id: str, step: Step, needs: tuple[str, ...] = ()) -> Task:
+    def _gates(self) -> tuple[str, ...]:
+        """Return the tasks that wait for the first machines through which others are reached; none: nobody waits."""
+        waiting = [s for s in self._prepared.plan.steps if s.action in _MAKING or s.action is Action.CONFIGURE]
+        if not any(self._machines.may_be_hidden(step) for step in waiting):
+            return ()
+        public = [s for s in waiting if s.action in _MAKING and not self._machines.may_be_hidden(s)]
+        return tuple(f"{step.id}/ready" for step in public[:_GATES])
+
+    def _ready_task(self, task_id: str, step: Step, needs: tuple[str, ...] = (), after: tuple[str, ...] = ()) -> Task:
         node, has_operations = step.node, step.group in self._operated
         return Task(
             id=task_id,
             node=node,
             phase="wait",
             needs=needs,
+            after=after,
             run=lambda _: self._machines.ready(node, has_operations=has_operations),
         )
 
@@ -219,7 +235,7 @@ class _Run:
                     self._story.tell(EventKind.NODE_DONE, step.node, "delete")
                 case Action.STOP:
                     self._check_hooks(step)
-                    machines.stop(step.node)
+                    machines.stop(step.node, scrub=self._prepared.scrub)
                     self._story.tell(EventKind.NODE_DONE, step.node, "stop")
                 case Action.REBOOT:
                     machines.reboot(step.node)

@@ -5,14 +5,14 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from im_client.auth.authfile import read_auth_file
 from im_client.auth.credentials import Credential
 from im_client.providers.base import Provider
-from im_client.providers.registry import cloud_of, is_cloud, names
+from im_client.providers.registry import cloud_of, is_cloud, line_of, names, places
 from im_client.providers.registry import provider as make_provider
 from im_client.services.analysis import analyse
 from im_client.services.templates import FileReader
@@ -24,14 +24,18 @@ from im_client.state.store import Store
 from im_client.template.analysis import Analysis, Reader
 from im_client.topology.values import Value
 from infracore.clock import Clock, SystemClock
-from infracore.errors import InvalidUsage, Misconfigured
+from infracore.errors import InvalidUsage, Misconfigured, Unauthorised
 from infracore.secrets import Seal
 
-__all__ = ["Context", "open_context", "provider_kind", "provider_settings"]
+__all__ = ["LENT", "Context", "auth_lines", "choose_provider", "open_context", "provider_kind", "provider_settings"]
 
+LENT: Final = "@"
+"""Stands between id and account in the site of a caller's line, `mine@ana`: no other site or id has it."""
 
 _IN_STATE_DIR: Final = frozenset({"existing", "fake", "im"})
 """Providers that keep their own records with ours; `local` has one folder (and one bridge) a computer."""
+_IN_CACHE_DIR: Final = frozenset({"egi"})
+"""Providers that keep for a while what a service told them."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,12 @@ class Context:
     """Makes readers for whom local files are not to be read; None: `FileReader`."""
     credentials: Callable[[], Sequence[Credential]] = tuple
     """Return the lines of the auth file for clouds; read when a cloud is first opened."""
+    lent: Mapping[str, Credential] = field(default_factory=dict)
+    """Site -> the line that a caller of a server has lent for one request or operation; see `lending`."""
+    base: "Context | None" = None
+    """The context that lines were lent to: it opens all other providers."""
+    needs_known_clouds: bool = True
+    """Whether a template may only name clouds that are known; a server that offers none has always passed over them."""
     trusts_values: bool = True
     """Whether Ansible may evaluate expressions in inputs; a server's callers are not trusted with it."""
     _providers: dict[tuple[str, str], Provider] = field(default_factory=dict)
@@ -74,22 +84,72 @@ class Context:
         Raises:
             InvalidUsage: no provider, site or line has this name. Misconfigured: a setting is wrong.
         """
-        kind, own = self._kind(name)
-        merged = {**provider_settings(self.settings, kind if own else name, settings), **own}
+        if self.base is not None and name not in self.lent:
+            return self.base.provider(name, settings)
+        kind, merged = self._found(name, settings)
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:
-                self._providers[key] = make_provider(kind, merged, self.credentials() if is_cloud(kind) else ())
+                lines = (self.lent[name],) if name in self.lent else self.credentials() if is_cloud(kind) else ()
+                self._providers[key] = make_provider(kind, merged, lines)
             return self._providers[key]
 
-    def _kind(self, name: str) -> tuple[str, Mapping[str, Value]]:
-        """Return the provider behind a name; with the settings that name the credential, where it is one's id."""
-        if name not in names() and name not in self.settings.sites:
-            line = next((one for one in self.credentials() if one.id == name), None)
-            cloud = cloud_of(line.type) if line is not None else None
-            if cloud is not None:
-                return cloud, {"credential": name}
-        return provider_kind(self.settings, name), {}
+    def places(self, name: str) -> tuple[str, ...]:
+        """Return the sites that a name stands for, in order: itself, save for a line of the auth file for several.
+
+        Raises:
+            NotFound, Transient, Unauthorised, Misconfigured: they cannot be had.
+        """
+        if name in names() or name in self.settings.sites or name in self.lent:
+            return (name,)
+        line = line_of(name, self.credentials())
+        if line is None:
+            return (name,)
+        return places(name, provider_settings(self.settings, line[0]), self.credentials()) or (name,)
+
+    def lending(self, lines: Mapping[str, Credential]) -> "Context":
+        """Return a context for one caller, where each of these sites is opened with that line and no other.
+
+        What is opened with them is this context's alone, and ends with `close_lent`.
+        """
+        base = self.base or self
+        return replace(base, lent=dict(lines), base=base, _providers={}, _lock=threading.Lock()) if lines else base
+
+    def close_lent(self) -> None:
+        """Close what was opened with lent lines."""
+        if self.base is not None:
+            with self._lock:
+                for provider in self._providers.values():
+                    provider.close()
+                self._providers.clear()
+
+    def site_of(self, name: str) -> str:
+        """Return the site that a template means by a name: a caller's own line before anything unknown."""
+        if name in names() or name in self.settings.sites:
+            return name
+        return next((site for site, line in self.lent.items() if line.id == name), name)
+
+    def kind(self, name: str) -> str:
+        """Return the provider that stands behind a name, a site, or a line of the auth file.
+
+        Raises:
+            InvalidUsage, Misconfigured: as `provider`.
+        """
+        return self._found(name)[0]
+
+    def _found(self, name: str, own: Mapping[str, Value] | None = None) -> tuple[str, dict[str, Value]]:
+        """Return the provider behind a name, and what it is opened with."""
+        if name in self.lent:
+            line = self.lent[name]
+            kind, chosen = line_of(line.id, (line,)) or (cloud_of(line.type) or "", {})
+            return kind, {**provider_settings(self.settings, kind, own), **chosen}
+        if LENT in name:
+            ident, _, account = name.partition(LENT)
+            raise Unauthorised(
+                f"the cloud {ident!r} needs a credential of {account}, which did not come along and is not kept",
+                f"repeat it as {account} with the line id = {ident}, or put the line into the vault",
+            )
+        return choose_provider(self.settings, self.credentials, name, own)
 
     def close(self) -> None:
         """Close the providers, the locks and the store."""
@@ -97,6 +157,30 @@ class Context:
             provider.close()
         self.locks.close()
         self.store.close()
+
+
+def choose_provider(
+    settings: Settings,
+    credentials: Callable[[], Sequence[Credential]],
+    name: str,
+    own: Mapping[str, Value] | None = None,
+) -> tuple[str, dict[str, Value]]:
+    """Return the provider behind a name, of a provider, a site or a line of the auth file, and what it is opened with.
+
+    Raises:
+        InvalidUsage: no provider, site or line has this name. Misconfigured: a site is set up wrongly.
+    """
+    if name not in names() and name not in settings.sites:
+        line = line_of(name, credentials())
+        if line is not None:
+            return line[0], {**provider_settings(settings, line[0], own), **line[1]}
+    return provider_kind(settings, name), provider_settings(settings, name, own)
+
+
+def auth_lines(settings: Settings) -> Sequence[Credential]:
+    """Read the auth file with credentials for clouds, where the settings name one."""
+    file = settings.auth_file if settings.auth_file != Path() else settings.remote.auth_file
+    return read_auth_file(file) if file != Path() else ()
 
 
 def provider_kind(settings: Settings, name: str) -> str:
@@ -125,6 +209,8 @@ def provider_settings(settings: Settings, name: str, own: Mapping[str, Value] | 
     kind = provider_kind(settings, name)
     site = {key: value for key, value in settings.sites.get(name, {}).items() if key != "provider"}
     merged = {**settings.providers.get(kind, {}), **site, **(own or {})}
+    if kind in _IN_CACHE_DIR:
+        merged.setdefault("cache_dir", str(settings.cache_dir / kind))
     if kind in _IN_STATE_DIR:
         merged.setdefault("state_dir", str(settings.state_dir / "providers" / name))
     return merged
@@ -157,12 +243,6 @@ def open_context(
         )
     seal = Seal.from_file(settings.state_dir / "key")
     store, locks = _open_state(settings, seal)
-    file = settings.auth_file if settings.auth_file != Path() else settings.remote.auth_file
-
-    @functools.cache
-    def credentials() -> Sequence[Credential]:
-        return read_auth_file(file) if file != Path() else ()
-
     context = Context(
         settings=settings,
         store=store,
@@ -170,7 +250,7 @@ def open_context(
         clock=clock or SystemClock(),
         cwd=folder,
         locks=locks,
-        credentials=credentials,
+        credentials=functools.cache(lambda: auth_lines(settings)),
     )
     try:
         yield context

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from im_client.configure.program import find_program, look_at
 from im_client.providers.base import Finding, Severity
-from im_client.providers.registry import provider
-from im_client.services.context import Context, open_context, provider_kind, provider_settings
+from im_client.providers.registry import is_cloud, provider
+from im_client.services.context import Context, auth_lines, choose_provider, open_context
 from im_client.services.model import DoctorReport
 from im_client.settings import Settings, database_url
 from infracore.errors import InfraError
@@ -36,7 +36,8 @@ def doctor(
 
 def _provider(settings: Settings, name: str) -> tuple[Finding, ...]:
     try:
-        found = provider(provider_kind(settings, name), provider_settings(settings, name))
+        kind, own = choose_provider(settings, lambda: auth_lines(settings), name)
+        found = provider(kind, own, auth_lines(settings) if is_cloud(kind) else ())
         try:
             return tuple(found.check())
         finally:

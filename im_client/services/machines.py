@@ -2,20 +2,22 @@
 
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from im_client.plan.digest import configured_digest
 from im_client.plan.model import Phase, Spec, Step
+from im_client.plan.reach import has_private_cards
 from im_client.providers.base import Instance, MachineRequest, Provider
 from im_client.providers.settling import Settles
-from im_client.remote.access import HostKey
+from im_client.remote.access import Access, HostKey
 from im_client.remote.hostkeys import new_host_key
-from im_client.remote.wait import wait_reachable
 from im_client.services.configuring import Target
 from im_client.services.context import Context
 from im_client.services.known import Stray, access_of
+from im_client.services.scrubbing import scrub_machine
 from im_client.services.sites import Sites
+from im_client.services.ways import Ways, is_hidden
 from im_client.state.store import InfrastructureRecord, NodeRecord
 from infracore.errors import (
     Cancelled,
@@ -67,6 +69,14 @@ class Machines:
         self._targets: dict[str, Target] = {}
         self._seen: dict[str, Instance] = {}
         """Machines that were seen to run by the step before `ready`, which need not look again."""
+        self._ways = Ways(
+            ctx,
+            sites,
+            cancel=cancel,
+            records=lambda: self.records,
+            access=self._access,
+            learned=lambda name, key: self.save(name, host_key_public=key, host_key_private=None),
+        )
 
     @property
     def records(self) -> Mapping[str, NodeRecord]:
@@ -163,6 +173,14 @@ class Machines:
         with self._lock:
             self._seen[record.name] = machine
 
+    def may_be_hidden(self, step: Step) -> bool:
+        """Whether the machine of a step may have to be reached through another one."""
+        known = self._records.get(step.node)
+        if step.spec is None and known is not None:
+            return is_hidden(known, self._sites)
+        places = step.sites or (known.provider if known is not None else self._infrastructure.provider,)
+        return has_private_cards(step) and not all(self._sites.at(site).limits().direct for site in places)
+
     def is_reachable(self, name: str) -> bool:
         """Whether a recorded machine can be logged in to."""
         return self._at(self.records[name]).limits().reachable
@@ -177,12 +195,16 @@ class Machines:
         self.create(step, has_operations=has_operations)
 
     def update(self, step: Step) -> None:
-        """Change the machine in place."""
+        """Change the machine in place, and wait while it restarts because of it."""
         record = self._records[step.node]
         if step.spec is None or record.provider_id is None:
             raise Conflict(f"{step.node} has nothing to be changed")
         self._sure()
-        self._at(record).resize(record.provider_id, step.spec)
+        provider = self._at(record)
+        provider.resize(record.provider_id, step.spec)
+        if provider.get(record.provider_id).phase is Phase.PENDING:
+            limit_s = self._ctx.settings.timeouts.create_s
+            self._until(step.node, lambda machine: machine.phase is not Phase.PENDING, "be changed", limit_s)
         self.save(step.node, spec=dataclasses.replace(step.spec, golden_image=record.spec.golden_image))
 
     def start(self, name: str) -> None:
@@ -193,10 +215,19 @@ class Machines:
         provider.start(record.provider_id or "")
         self._until_running(name, self._settled(record))
 
-    def stop(self, name: str) -> None:
-        """Stop a machine and wait until it is off. It must be configured again when it is started."""
+    def stop(self, name: str, *, scrub: Sequence[str] | None = None) -> None:
+        """Stop a machine and wait until it is off. It must be configured again when it is started.
+
+        With `scrub`, what these patterns name is removed from it before; it will show another host key then.
+        """
         record = self._existing(name)
         self._sure()
+        if scrub is not None:
+            instance = self._at(record).get(record.provider_id or "")
+            # one that is stopped and has no host key was scrubbed by a run that was broken off
+            if instance.phase is Phase.RUNNING or record.host_key_public is not None:
+                scrub_machine(access_of(self._infrastructure, record, instance), name, scrub)
+                self.save(name, host_key_public=None, host_key_private=None)
         self._at(record).stop(record.provider_id or "")
         self._until(name, lambda machine: machine.phase is Phase.STOPPED, "stop", self._ctx.settings.timeouts.stop_s)
         self.save(name, phase=Phase.STOPPED, configured_digest=None, operation_digests={})
@@ -224,9 +255,7 @@ class Machines:
             if not has_operations and record.phase is not Phase.CONFIGURED:
                 self._nothing_to_configure(name)
             return
-        wait_reachable(
-            access, timeout_s=self._ctx.settings.timeouts.reachable_s, clock=self._ctx.clock, cancel=self._cancel
-        )
+        access = self._ways.wait(record, access)
         with self._lock:
             self._targets[name] = Target(self._records[name], access)
         if not has_operations:
@@ -250,8 +279,23 @@ class Machines:
             return
         access = access_of(self._infrastructure, record, machine)
         if machine.phase is Phase.RUNNING and access is not None:
+            way = self._ways.without_waiting(record, access)
+            if way is None:
+                self._note(name, "nothing leads to it now: it takes no part")
+                return
             with self._lock:
-                self._targets[name] = Target(record, access)
+                self._targets[name] = Target(record, way)
+
+    def _access(self, record: NodeRecord) -> Access | None:
+        """Return how a machine is logged in to directly; None where it does not run or has no address."""
+        if record.provider_id is None:
+            return None
+        try:
+            machine = self._at(record).get(record.provider_id)
+        except NotFound:
+            return None
+        access = access_of(self._infrastructure, record, machine)
+        return access if machine.phase is Phase.RUNNING else None
 
     def delete(self, name: str, *, forget: bool = True) -> None:
         """Remove the machine, wait until it is gone, then forget it."""
@@ -288,7 +332,7 @@ class Machines:
 
     def _intent(self, step: Step, spec: Spec, site: str) -> NodeRecord:
         now = self._ctx.clock.now()
-        key = new_host_key()
+        key = new_host_key() if self._sites.at(site).limits().injects_host_key else None
         record = NodeRecord(
             infrastructure=self._infrastructure.id,
             name=step.node,
@@ -300,8 +344,8 @@ class Machines:
             spec=spec,
             created_at=now,
             updated_at=now,
-            host_key_public=key.public,
-            host_key_private=key.private,
+            host_key_public=key.public if key is not None else None,
+            host_key_private=key.private if key is not None else None,
         )
         with self._lock:
             self._records[step.node] = record

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from im_client.configure.model import Failure
 from im_client.plan.model import Phase, Plan
 from im_client.providers.base import Finding
+from im_client.providers.offers import Offer
+from im_client.providers.quotas import Quota
 from im_client.remote.access import Access
-from im_client.state.store import InfrastructureRecord, NodeRecord, RunRecord, RunState, Source
+from im_client.state.store import Budget, InfrastructureRecord, NodeRecord, RunRecord, RunState, Source
 from im_client.template.problems import Problem
 from im_client.topology.model import Topology
 from im_client.topology.values import Value
@@ -15,7 +17,10 @@ from infracore.exitcodes import ExitCode
 
 __all__ = [
     "ApplyReport",
+    "Choice",
+    "Cost",
     "DeployRequest",
+    "Forecast",
     "InfrastructureView",
     "LogView",
     "NodeReport",
@@ -58,6 +63,10 @@ class DeployRequest:
     configure: bool = True
     fresh: bool = False
     """Whether a new infrastructure is made in any case: its name gets the beginning of its id."""
+    lease_s: float | None = None
+    """How long it may live from now on; None: as recorded, infinite: for ever."""
+    budget: Budget | None = None
+    """None: as recorded; an infinite one: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,41 @@ class ValidateReport:
     machines: Mapping[str, int]
     inputs: int
     outputs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What machines of one kind would be made of at one of their sites."""
+
+    site: str
+    machines: tuple[str, ...]
+    offer: Offer
+    """Empty where the site does not tell."""
+    rank: int = 0
+    """0: it is asked first; others where those before have no room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What machines cost while they run."""
+
+    per_hour: Mapping[str, float] = field(default_factory=dict)
+    """By currency."""
+    unpriced: tuple[str, ...] = ()
+    """Machines whose price nobody tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a plan would make, and what that would cost."""
+
+    choices: tuple[Choice, ...] = ()
+    made: Cost = Cost()
+    """Of what is made, at the sites that are asked first."""
+    total: Cost = Cost()
+    """Of all machines then, each that is made at the dearest of its sites."""
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
+    """Site -> how much room there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +130,14 @@ class Prepared:
     """What the user should know besides the plan: interrupted runs, a provider that did not answer."""
     configure: bool = True
     source_changed: bool = False
+    terms_changed: bool = False
+    lease_s: float | None = None
+    """As it was asked for now, and `budget`; None: as recorded."""
+    budget: Budget | None = None
     skip_hooks: bool = False
+    scrub: tuple[str, ...] | None = None
+    """Patterns of what is removed from machines before they stop, for images of them; None: nothing is."""
+    forecast: Forecast = Forecast()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ sealed with the key of the state folder, so that a plan is applied by who made i
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from im_client.services.context import Context
 from im_client.services.model import DeployRequest, Prepared, Verb
 from im_client.services.prepare import prepare_deploy
 from im_client.state.codec import decode_source, decode_values, encode_source, encode_values
+from im_client.state.store import Budget
 from infracore.errors import Conflict, InvalidUsage, Misconfigured
 
 __all__ = ["is_plan_file", "prepare_from_plan", "save_plan"]
@@ -35,6 +37,8 @@ def save_plan(ctx: Context, prepared: Prepared, path: Path) -> None:
         "configure": prepared.configure,
         "source": encode_source(prepared.source),
         "provider_settings": encode_values(prepared.infrastructure.provider_settings),
+        "lease_s": prepared.lease_s,
+        "budget": None if prepared.budget is None else asdict(prepared.budget),
     }
     whole = {
         "format": _FORMAT,
@@ -90,6 +94,8 @@ def prepare_from_plan(ctx: Context, path: Path) -> Prepared:
             provider=request["provider"],
             provider_settings=decode_values(request["provider_settings"]),
             configure=request["configure"],
+            lease_s=request.get("lease_s"),
+            budget=Budget(**request["budget"]) if request.get("budget") else None,
         ),
         infrastructure_id=request["infrastructure"],
         source=source,

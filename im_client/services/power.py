@@ -31,11 +31,12 @@ def power(
     listener: Listener,
     cancel: threading.Event,
     wait_s: float = 0.0,
+    scrub: tuple[str, ...] | None = None,
 ) -> ApplyReport:
     """Start, stop or restart machines, the named ones or all, and wait until they are as asked.
 
     Before a machine stops its stop hooks run (Slurm: drain); after it has started it is configured again.
-    Starting a running or stopping a stopped machine is no error.
+    Starting a running or stopping a stopped machine is no error. `scrub`: see `Prepared`.
 
     Raises:
         InvalidUsage: a machine that is not there. Locked: another command is changing the infrastructure.
@@ -65,7 +66,8 @@ def power(
     if verb is Verb.START:
         steps += [s for s in prepared.plan.steps if s.action is Action.CONFIGURE and s.node in names]
     plan = Plan(infrastructure=prepared.plan.infrastructure, revision=prepared.plan.revision, steps=tuple(steps))
-    return apply(ctx, dataclasses.replace(prepared, plan=plan), listener=listener, cancel=cancel, wait_s=wait_s)
+    prepared = dataclasses.replace(prepared, plan=plan, scrub=scrub)
+    return apply(ctx, prepared, listener=listener, cancel=cancel, wait_s=wait_s)
 
 
 def refresh(ctx: Context, infra: str, *, cancel: threading.Event, wait_s: float = 0.0) -> InfrastructureView:

@@ -10,11 +10,14 @@ from im_client.plan.model import Action, Known, Plan
 from im_client.remote.hostkeys import new_key_pair
 from im_client.services.context import Context
 from im_client.services.elastic import WATCHES_ONLY, asks_for_endpoint, settled, with_endpoint
+from im_client.services.foresight import foresee
 from im_client.services.golden import choose_images, require_images
 from im_client.services.known import Observed, facts_of, observe
 from im_client.services.model import DeployRequest, Prepared, Verb
-from im_client.services.sites import Sites, site_names
+from im_client.services.placing import with_clouds
+from im_client.services.sites import Sites, site_names, with_places
 from im_client.services.templates import StoredReader, absolute, settle
+from im_client.services.terms import terms_of
 from im_client.state.store import InfrastructureRecord, RunState, Source
 from im_client.template.analysis import Analysis
 from im_client.template.problems import InvalidTemplate, Level, Problem
@@ -102,7 +105,9 @@ def prepare_deploy(
             record = dataclasses.replace(
                 record, provider_settings={**record.provider_settings, **request.provider_settings}
             )
-    return _prepared(
+    before = record.terms
+    record = dataclasses.replace(record, terms=terms_of(before, request, ctx.clock.now()))
+    prepared = _prepared(
         ctx,
         Verb.DEPLOY,
         record,
@@ -112,7 +117,9 @@ def prepare_deploy(
         warnings=warnings,
         configure=request.configure,
         source_changed=not is_new and wanted != record.source,
+        terms_changed=not is_new and record.terms != before,
     )
+    return dataclasses.replace(prepared, lease_s=request.lease_s, budget=request.budget)
 
 
 def check_name(name: str) -> None:
@@ -321,14 +328,18 @@ def _prepared(
     warnings: tuple[Problem, ...] = (),
     configure: bool = True,
     source_changed: bool = False,
+    terms_changed: bool = False,
     destroy: bool = False,
     skip_hooks: bool = False,
     reconfigure: frozenset[str] | None = None,
     remove: frozenset[str] = frozenset(),
 ) -> Prepared:
+    if verb in {Verb.DEPLOY, Verb.SCALE}:
+        topology = with_places(topology, ctx, record.provider)
     topology = with_endpoint(topology, record.id, source.endpoint)
     nodes = () if is_new else ctx.store.nodes(record.id)
     sites = Sites(ctx, record)
+    topology = topology if destroy else with_clouds(topology, sites)
     limits = sites.limits(site_names(topology, nodes))
     is_reachable = any(site.reachable for site in limits.values())
     notes: list[str] = []
@@ -355,6 +366,9 @@ def _prepared(
         sites=limits,
         images=images,
     )
+    foreseen = foresee(plan, topology, sites, observed, limits)
+    plan = foreseen.plan
+    notes += foreseen.notes
     if verb in {Verb.RECONFIGURE, Verb.START, Verb.STOP, Verb.REBOOT}:
         plan = _only(plan, {Action.CONFIGURE})
     if not configure or not is_reachable:
@@ -375,7 +389,9 @@ def _prepared(
         notes=tuple(notes),
         configure=configure and is_reachable,
         source_changed=source_changed,
+        terms_changed=terms_changed,
         skip_hooks=skip_hooks or not is_reachable,
+        forecast=foreseen.forecast,
     )
 
 

@@ -12,7 +12,7 @@ from im_client.services.sites import Sites
 from infracore.errors import InfraError
 from infracore.units import format_bytes
 
-__all__ = ["Needs", "needs_of", "quota_at", "quota_told", "shortages", "with_room"]
+__all__ = ["Needs", "has_room", "needs_of", "quota_at", "quota_told", "shortages", "with_room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,17 @@ def shortages(ctx: Context, prepared: Prepared) -> tuple[str, ...]:
 
 
 def with_room(ctx: Context, prepared: Prepared) -> Prepared:
-    """Return a plan whose notes also say what there is not enough of."""
-    return replace(prepared, notes=(*prepared.notes, *shortages(ctx, prepared)))
+    """Return a plan that says how much room there is, and whose notes say what there is not enough of."""
+    sites = Sites(ctx, prepared.infrastructure)
+    told = {site: quota_told(sites.at(site)) for site in dict.fromkeys(c.site for c in prepared.forecast.choices)}
+    quotas = {site: quota for site, quota in told.items() if quota is not None}
+    forecast = replace(prepared.forecast, quotas=quotas)
+    return replace(prepared, notes=(*prepared.notes, *shortages(ctx, prepared)), forecast=forecast)
+
+
+def has_room(quota: Quota, specs: Iterable[Spec]) -> bool:
+    """Return whether machines fit into what is left of a quota."""
+    return not any(True for _ in _short("", quota, _added(specs)))
 
 
 def _short(site: str, quota: Quota, needs: Needs) -> Iterable[str]:

@@ -5,20 +5,23 @@ import re
 import threading
 
 from im_client.plan.model import Phase
-from im_client.providers.images import ImageRequest, SavedImage
+from im_client.providers.base import Provider
+from im_client.providers.images import ImageKeeper, ImageRequest, SavedImage
 from im_client.providers.scrub import check_patterns
 from im_client.services.context import Context
 from im_client.services.golden import image_keeper
+from im_client.services.known import access_of
 from im_client.services.model import ApplyReport, Verb
 from im_client.services.power import power
 from im_client.services.prepare import find
 from im_client.services.reading import choose_node
+from im_client.services.scrubbing import check_scrub
 from im_client.services.sites import Sites
 from im_client.state.store import InfrastructureRecord, NodeRecord, RunState
 from infracore.errors import CommandFailed, Conflict, InvalidUsage
 from infracore.events import Event, EventKind, Listener
 
-__all__ = ["SavePlan", "SaveRequest", "check_ready", "check_save", "save_image", "use_image"]
+__all__ = ["SavePlan", "SaveRequest", "check_ready", "check_running", "check_save", "save_image", "use_image"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,8 +73,22 @@ def check_save(ctx: Context, request: SaveRequest) -> SavePlan:
         now=ctx.clock.now(),
         scrub=check_patterns(request.without),
     )
-    is_running = provider.get(image.provider_id).phase is Phase.RUNNING
+    is_running = check_running(keeper, provider, record, node)
     return SavePlan(record, node, image, is_running, request.use)
+
+
+def check_running(keeper: ImageKeeper, provider: Provider, record: InfrastructureRecord, node: NodeRecord) -> bool:
+    """Say whether a machine runs. Where its files are removed over ssh it must, and let itself be scrubbed."""
+    machine = provider.get(node.provider_id or "")
+    is_running = machine.phase is Phase.RUNNING
+    if not keeper.scrubs_images:
+        if not is_running:
+            raise Conflict(
+                f"{node.name} is {machine.phase}: secrets are removed from it over ssh before it is saved",
+                f"run: im start {record.name} {node.name}",
+            )
+        check_scrub(access_of(record, node, machine) if provider.limits().reachable else None, node.name)
+    return is_running
 
 
 def check_ready(record: InfrastructureRecord, node: NodeRecord) -> None:
@@ -86,14 +103,15 @@ def save_image(
     """Save a machine. One that runs is stopped before (its stop hooks run) and started and configured again after.
 
     Raises:
-        CommandFailed: the machine could not be stopped, or not be started again; the message says which.
+        CommandFailed: the machine could not be scrubbed or stopped, or not be started again; the message says which.
         Conflict, NoCapacity, Locked: see `ImageKeeper.save_image`; the machine runs again then.
     """
     record, name = plan.record, plan.node.name
     keeper = image_keeper(Sites(ctx, record).at(plan.node.provider), plan.node.provider)
     again = f"im start {record.name} {name}"
     if plan.is_running:
-        report = power(ctx, record.id, Verb.STOP, [name], listener=listener, cancel=cancel, wait_s=wait_s)
+        scrub = None if keeper.scrubs_images else plan.image.scrub
+        report = power(ctx, record.id, Verb.STOP, [name], listener=listener, cancel=cancel, wait_s=wait_s, scrub=scrub)
         _must_be_done(report, f"{name} could not be stopped", f"nothing was saved; if it is stopped: {again}")
     try:
         with ctx.locks.hold(record.id, "image", wait_s=wait_s, clock=ctx.clock, cancel=cancel, name=record.name):

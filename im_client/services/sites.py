@@ -14,7 +14,7 @@ from im_client.services.context import Context
 from im_client.state.store import InfrastructureRecord, NodeRecord
 from im_client.topology.model import Topology
 
-__all__ = ["Sites", "site_names"]
+__all__ = ["Sites", "site_names", "with_places"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,19 @@ def site_names(topology: Topology | None, nodes: Iterable[NodeRecord]) -> tuple[
     """Return the sites that a topology names or that recorded machines are at."""
     named = [site for group in topology.groups.values() for site in group.placement.sites] if topology else []
     return tuple(dict.fromkeys([node.provider for node in nodes] + named))
+
+
+def with_places(topology: Topology, ctx: Context, own: str) -> Topology:
+    """Return a topology in which each name that stands for several sites is written out, in their order.
+
+    Raises:
+        InfraError: as `Context.places`.
+    """
+    groups = dict(topology.groups)
+    for name, group in topology.groups.items():
+        said = group.placement
+        listed = [one for one in (said.cloud_id, *said.sites) if one] or [own]
+        found = tuple(dict.fromkeys(place for one in listed for place in ctx.places(one)))
+        if found != tuple(dict.fromkeys(listed)):
+            groups[name] = replace(group, placement=replace(said, cloud_id=None, sites=found))
+    return replace(topology, groups=groups)

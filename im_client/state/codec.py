@@ -11,11 +11,12 @@ from typing import Any, Final
 import msgspec
 
 from im_client.plan.model import Spec
-from im_client.state.store import Endpoint, Source
+from im_client.state.store import Budget, Endpoint, Source
 from im_client.topology.values import Attribute, Concat, Join, OperationOutput, Scope, Token, Value
 from infracore.secrets import Secret
 
 __all__ = [
+    "decode_budget",
     "decode_digests",
     "decode_node_part",
     "decode_source",
@@ -119,10 +120,11 @@ def _hook(thing: Any) -> Any:
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_hook)
 _ANY: Final = msgspec.json.Decoder()
 _SPEC: Final = msgspec.json.Decoder(Spec)
+_BUDGET: Final = msgspec.json.Decoder(Budget)
 _DIGESTS: Final = msgspec.json.Decoder(dict[str, str])
 
 
-def encode_plain(thing: Spec | Mapping[str, str]) -> str:
+def encode_plain(thing: Spec | Budget | Mapping[str, str]) -> str:
     """Encode what is free of secrets."""
     return _ENCODER.encode(thing).decode()
 
@@ -130,6 +132,11 @@ def encode_plain(thing: Spec | Mapping[str, str]) -> str:
 def decode_spec(text: str) -> Spec:
     """Decode a spec; a field that this program no longer has is dropped."""
     return _SPEC.decode(text)
+
+
+def decode_budget(text: str) -> Budget:
+    """Decode a budget."""
+    return _BUDGET.decode(text)
 
 
 def decode_digests(text: str) -> dict[str, str]:

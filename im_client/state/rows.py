@@ -6,7 +6,7 @@ from typing import Any, Final
 from im_client.plan.model import Phase
 from im_client.state import codec
 from im_client.state.codec import storable
-from im_client.state.store import EventRecord, InfrastructureRecord, NodeRecord, RunRecord, RunState
+from im_client.state.store import EventRecord, InfrastructureRecord, NodeRecord, RunRecord, RunState, Terms
 from infracore.secrets import Secret
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "INSERT_RUN",
     "PUT_NODE",
     "PUT_PART",
+    "SET_TERMS",
     "event_row",
     "infrastructure_parts",
     "infrastructure_row",
@@ -25,6 +26,7 @@ __all__ = [
     "read_node",
     "read_run",
     "run_row",
+    "terms_row",
 ]
 
 Row = tuple[Any, ...]
@@ -32,6 +34,8 @@ Row = tuple[Any, ...]
 INSERT_INFRASTRUCTURE: Final = """
     INSERT INTO infrastructure (id, name, provider, created_at, updated_at, revision, ssh_public_key)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
+
+SET_TERMS: Final = "UPDATE infrastructure SET expires_at = ?, budget = ? WHERE id = ?"
 
 PUT_PART: Final = """
     INSERT INTO sealed_part (infrastructure, part, sealed) VALUES (?, ?, ?)
@@ -74,6 +78,11 @@ def infrastructure_row(record: InfrastructureRecord) -> Row:
     )
 
 
+def terms_row(terms: Terms) -> Row:
+    """Return the first values of `SET_TERMS`."""
+    return terms.expires_at, None if terms.budget is None else codec.encode_plain(terms.budget)
+
+
 def infrastructure_parts(record: InfrastructureRecord) -> dict[str, str]:
     """Return part -> text to be sealed; empty parts are left out."""
     parts = {"source": codec.encode_source(record.source), "ssh_private_key": record.ssh_private_key.reveal()}
@@ -98,6 +107,7 @@ def read_infrastructure(row: Any, parts: Mapping[str, str]) -> InfrastructureRec
         ssh_private_key=Secret(parts["ssh_private_key"]),
         outputs=codec.decode_values(parts.get("outputs", "{}")),
         provider_settings=codec.decode_values(parts.get("provider_settings", "{}")),
+        terms=Terms(row["expires_at"], None if row["budget"] is None else codec.decode_budget(row["budget"])),
     )
 
 

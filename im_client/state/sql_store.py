@@ -7,7 +7,7 @@ from im_client.plan.model import Phase
 from im_client.state import rows
 from im_client.state.codec import decode_source, encode_source, encode_values, storable
 from im_client.state.database import Connection, Database
-from im_client.state.store import EventRecord, InfrastructureRecord, NodeRecord, RunRecord, RunState, Source
+from im_client.state.store import EventRecord, InfrastructureRecord, NodeRecord, RunRecord, RunState, Source, Terms
 from im_client.topology.values import Value
 from infracore.errors import Conflict, NotFound
 from infracore.secrets import Seal
@@ -66,9 +66,19 @@ class SqlStore:
             found = db.execute("SELECT * FROM infrastructure ORDER BY created_at DESC, rowid DESC").fetchall()
             return tuple(self._read_infrastructure(db, row) for row in found)
 
+    def expired(self, now: float) -> Sequence[str]:
+        with self._database.read() as db:
+            found = db.execute("SELECT id FROM infrastructure WHERE expires_at <= ? ORDER BY expires_at, id", (now,))
+            return tuple(row["id"] for row in found.fetchall())
+
     def set_source(self, infrastructure: str, source: Source, now: float) -> None:
         with self._database.write(infrastructure, on_disk=True, fence=infrastructure) as db:
             self.write_source(db, infrastructure, source, now)
+
+    def set_terms(self, infrastructure: str, terms: Terms, now: float) -> None:
+        with self._database.write(infrastructure, on_disk=True, fence=infrastructure) as db:
+            self._touch(db, infrastructure, now, raise_revision=False)
+            db.execute(rows.SET_TERMS, (*rows.terms_row(terms), infrastructure))
 
     def set_outputs(self, infrastructure: str, outputs: Mapping[str, Value], now: float) -> None:
         with self._database.write(infrastructure, fence=infrastructure) as db:
@@ -161,6 +171,8 @@ class SqlStore:
         db.execute(rows.INSERT_INFRASTRUCTURE, rows.infrastructure_row(record))
         for part, clear in rows.infrastructure_parts(record).items():
             self._put_part(db, record.id, part, clear)
+        if record.terms != Terms():
+            db.execute(rows.SET_TERMS, (*rows.terms_row(record.terms), record.id))
 
     def source_in(self, db: Connection, infrastructure: str) -> Source | None:
         """Return the source inside of a transaction; None where there is no such infrastructure."""

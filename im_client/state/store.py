@@ -16,6 +16,7 @@ from infracore.errors import Transient
 from infracore.secrets import Secret
 
 __all__ = [
+    "Budget",
     "Endpoint",
     "EventRecord",
     "InfrastructureRecord",
@@ -25,6 +26,7 @@ __all__ = [
     "Source",
     "StateLost",
     "Store",
+    "Terms",
 ]
 
 
@@ -68,6 +70,26 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What all machines of an infrastructure may cost together."""
+
+    per_hour: float
+    currency: str = ""
+    """"": the one that all prices are in."""
+    allows_unknown: bool = False
+    """Whether a machine whose price nobody tells counts as nothing; else it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which terms an infrastructure was made."""
+
+    expires_at: float | None = None
+    """When it is destroyed, in seconds since the epoch; None: never."""
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InfrastructureRecord:
     """One infrastructure."""
 
@@ -84,6 +106,7 @@ class InfrastructureRecord:
     outputs: Mapping[str, Value] = field(default_factory=dict)
     provider_settings: Mapping[str, Value] = field(default_factory=dict)
     """Settings of the provider that later commands need again (for `existing`: the hosts file)."""
+    terms: Terms = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +192,15 @@ class Store(Protocol):
         """All, newest first."""
         ...
 
+    def expired(self, now: float) -> Sequence[str]:
+        """Return the ids of infrastructures that should have ended by now, by one query."""
+        ...
+
     def set_source(self, infrastructure: str, source: Source, now: float) -> None: ...
+
+    def set_terms(self, infrastructure: str, terms: Terms, now: float) -> None:
+        """Does not raise the revision: no machine changes by it."""
+        ...
 
     def set_outputs(self, infrastructure: str, outputs: Mapping[str, Value], now: float) -> None:
         """Does not raise the revision: outputs follow from the nodes."""

@@ -10,6 +10,7 @@ from infracore.secrets import Secret
 __all__ = [
     "Artifact",
     "ArtifactKind",
+    "Choose",
     "Group",
     "GroupKind",
     "Hardware",
@@ -126,6 +127,15 @@ class Volume:
     type: str | None = None
 
 
+class Choose(StrEnum):
+    """Which of several sites is asked first."""
+
+    ORDER = "order"
+    """The one that stands first."""
+    CHEAPEST = "cheapest"
+    """Where there is room, the one whose machine costs least; then the one that stands first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """A Placement policy: which cloud (the id of a credential line), which zone, and which sites."""
@@ -135,6 +145,8 @@ class Placement:
     sites: tuple[str, ...] = ()
     """Names of sites (settings) or providers, in order: when one has no room, the next is asked. None: where the
     infrastructure is."""
+    choose: Choose | None = None
+    """None: as the settings say."""
 
 
 class GroupKind(StrEnum):

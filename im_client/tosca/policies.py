@@ -6,7 +6,7 @@ from typing import Final
 
 from im_client.template.findings import Findings, Place, meant
 from im_client.template.problems import Code
-from im_client.topology.model import Placement
+from im_client.topology.model import Choose, Placement
 from im_client.topology.values import Value
 from im_client.tosca.conform import Spot
 from im_client.tosca.functions import Evaluator
@@ -161,11 +161,12 @@ class Policies:
 
     def _place(self, targets: tuple[str, ...], properties: Mapping[str, Value], limits: dict[str, Limits]) -> None:
         cloud, zone = properties.get("cloud_id"), properties.get("availability_zone")
-        listed = properties.get("sites")
+        listed, choose = properties.get("sites"), properties.get("choose")
         placement = Placement(
             cloud if isinstance(cloud, str) and cloud else None,
             zone if isinstance(zone, str) and zone else None,
             tuple(dict.fromkeys(s for s in listed if isinstance(s, str) and s)) if isinstance(listed, tuple) else (),
+            next((one for one in Choose if one == choose), None),
         )
         for target in targets:
             limits[target] = replace(limits.get(target, Limits()), placement=placement)

@@ -29,7 +29,9 @@ def _modules(kind: str) -> list[object]:
 def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """Open one provider for a module of tests."""
     module = import_module(f"tests.contracts.harness_{request.param}")
-    with module.harness(tmp_path_factory.mktemp(request.param)) as opened:
+    fixture = getattr(module, "FIXTURE", "")
+    needs = (request.getfixturevalue(fixture),) if fixture else ()
+    with module.harness(tmp_path_factory.mktemp(request.param), *needs) as opened:
         yield opened
 
 

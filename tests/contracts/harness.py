@@ -42,7 +42,8 @@ class Harness(Protocol):
     """One provider, ready for use, and what it can do.
 
     Write `tests/contracts/harness_NAME.py` with `harness(folder: Path) -> AbstractContextManager[Harness]` and
-    `MARKERS`, the names of the pytest markers that its tests carry (if any): it is found by itself.
+    `MARKERS`, the names of the pytest markers that its tests carry (if any): it is found by itself. With `FIXTURE`, the
+    name of a fixture, `harness` gets that one's value too.
     Leaving the context removes every machine.
     """
 

@@ -23,15 +23,16 @@ INFRASTRUCTURE = "contract"
 def provider(harness: Harness) -> Iterator[Provider]:
     """A provider without machines, before and after."""
     opened = harness.provider()
-    _empty(opened)  # the original Infrastructure Manager may have a deleted machine again
+    _empty(harness, opened)  # the original Infrastructure Manager may have a deleted machine again
     yield opened
-    _empty(opened)
+    _empty(harness, opened)
     opened.close()
 
 
-def _empty(provider: Provider) -> None:
+def _empty(harness: Harness, provider: Provider) -> None:
     for machine in provider.list_machines(INFRASTRUCTURE):
         provider.delete(machine.provider_id)
+    _until(harness, lambda: not provider.list_machines(INFRASTRUCTURE), "the machines are gone")
 
 
 def _request(harness: Harness, name: str, token: str | None = None) -> MachineRequest:
@@ -165,6 +166,7 @@ def test_machines_asked_for_at_once_are_distinct(harness: Harness, provider: Pro
     assert len({machine.provider_id for machine in made}) == len(requests)
     listed = provider.list_machines(INFRASTRUCTURE)
     assert sorted(machine.token for machine in listed) == sorted(request.token for request in requests)
+    listed = [_reach(harness, provider, machine, Phase.RUNNING) for machine in made]
     addresses = [(m.private_address, m.access.port if m.access else 0) for m in listed]
     assert len(set(addresses)) == len(requests) or not harness.has_addresses
 
@@ -222,9 +224,9 @@ def test_a_machine_counts_where_a_provider_knows_how_much_room_there_is(harness:
         pytest.skip(f"{harness.name} has no quotas")
     before = provider.quotas().machines.used or 0
     machine = provider.create(_request(harness, harness.names(1)[0]))
-    assert provider.quotas().machines.used == before + 1
+    _until(harness, lambda: provider.quotas().machines.used == before + 1, "one more is used")
     provider.delete(machine.provider_id)
-    assert provider.quotas().machines.used == before
+    _until(harness, lambda: provider.quotas().machines.used == before, "as many are used as before")
 
 
 # Golden images, where a provider keeps them: `im_client/providers/images.py`.
@@ -245,7 +247,10 @@ def test_a_saved_machine_is_one_that_others_start_from(harness: Harness, provide
     _reach(harness, provider, first, Phase.STOPPED)
     saved = provider.save_image(_image(first, "contract"))
     try:
-        assert [image.id for image in harness.provider().list_images()] == [saved.id]  # type: ignore[attr-defined]
+        other = harness.provider()
+        assert isinstance(other, ImageKeeper)
+        _until(harness, lambda: [image.is_ready for image in other.list_images()] == [True], "the image is ready")
+        assert [image.id for image in other.list_images()] == [saved.id]
         assert (saved.name, saved.group, saved.machine) == ("contract", "workers", names[0])
         assert provider.check_image(saved.id) == ""
         with pytest.raises(Conflict):
@@ -260,8 +265,7 @@ def test_a_saved_machine_is_one_that_others_start_from(harness: Harness, provide
             provider.delete_image(saved.id)
         provider.delete(second.provider_id)
     finally:
-        for machine in provider.list_machines(INFRASTRUCTURE):
-            provider.delete(machine.provider_id)
+        _empty(harness, provider)
         provider.delete_image(saved.id)
     provider.delete_image(saved.id)
     assert provider.list_images() == []

@@ -16,7 +16,7 @@ from im_client.services.server.callers import Caller
 from im_client.services.server.clouds import known_clouds, provider_of_cloud
 from im_client.services.server.house import House
 from im_client.services.server.images import delete_image, list_images
-from im_client.services.server.vault import with_vault
+from im_client.services.server.lending import known_caller, of_caller
 from infracore.errors import Unsupported
 
 __all__ = ["router"]
@@ -50,7 +50,7 @@ class CloudsShape(BaseModel):
 async def clouds(request: Request, house: HouseDep, caller: CallerDep) -> Response:
     """List the caller's clouds: the lines of the header and vault that this server offers; without one, its own."""
     choose(request, (JSON,))
-    found = await in_thread(lambda: known_clouds(house.ctx, with_vault(house.vault, caller)))
+    found = await in_thread(lambda: known_clouds(of_caller(house, caller).ctx, known_caller(house, caller)))
     return json_answer({"clouds": [{"id": one, "provider": provider} for one, provider in found.items()]})
 
 
@@ -69,7 +69,8 @@ async def images(
     wanted = _filters(filters or "")
 
     def find() -> list[dict[str, str]]:
-        found = list_images(house, caller, _site(house, caller, cloud))
+        lent, site = _site(house, caller, cloud)
+        found = list_images(lent, caller, site)
         return [{"uri": one.address, "name": one.title} for one in found]
 
     found = await in_thread(find)
@@ -94,7 +95,12 @@ async def remove(
     name: Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="The last part of the image's uri.")],
 ) -> Response:
     """Delete an image of the caller's own that no VM stands on."""
-    await in_thread(lambda: delete_image(house, caller, _site(house, caller, cloud), name))
+
+    def delete() -> None:
+        lent, site = _site(house, caller, cloud)
+        delete_image(lent, caller, site, name)
+
+    await in_thread(delete)
     return Response("", 200, {}, TEXT)
 
 
@@ -104,8 +110,11 @@ async def quotas(request: Request, house: HouseDep, caller: CallerDep, cloud: Cl
     choose(request, (JSON,))
 
     def find() -> dict[str, Any]:
-        site = _site(house, caller, cloud)
-        quota = quota_at(house.ctx.provider(site))
+        lent, site = _site(house, caller, cloud)
+        try:
+            quota = quota_at(lent.ctx.provider(site))
+        finally:
+            lent.ctx.close_lent()
         if quota is None:
             raise Unsupported(f"the provider {site!r} has no quotas")
         return _quotas(quota)
@@ -113,8 +122,10 @@ async def quotas(request: Request, house: HouseDep, caller: CallerDep, cloud: Cl
     return json_answer({"quotas": await in_thread(find)})
 
 
-def _site(house: House, caller: Caller, cloud: str) -> str:
-    return provider_of_cloud(house.ctx, with_vault(house.vault, caller), cloud)
+def _site(house: House, caller: Caller, cloud: str) -> tuple[House, str]:
+    """Return the house as the caller sees it, and the site that they mean."""
+    lent = of_caller(house, caller)
+    return lent, provider_of_cloud(lent.ctx, known_caller(house, caller), cloud)
 
 
 def _quotas(quota: Quota) -> dict[str, Any]:

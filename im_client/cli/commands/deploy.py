@@ -6,7 +6,7 @@ import click
 
 from im_client.cli.change import SEE_PLAN, carry_out, wait_option
 from im_client.cli.session import opened, stream_option, yes_option
-from im_client.cli.templates import add_option, input_options, make_request, target_options
+from im_client.cli.templates import add_option, input_options, make_request, target_options, terms_options
 from infracore.cli.console import needs_answer
 from infracore.cli.lazy import ExampleCommand
 from infracore.errors import InvalidUsage
@@ -32,12 +32,17 @@ __all__ = ["command"]
             "With an add-on and an input, without a question. The same command again resumes or updates.",
         ),
         ("im deploy demo.plan -y --json", "Do a plan that was kept, and print events as JSON lines."),
+        (
+            "im deploy cluster.yaml --name demo --expire 8h --budget 0.50",
+            "For eight hours, and only if all machines together cost no more than that in an hour.",
+        ),
     ),
 )
 @click.argument("target", metavar="TEMPLATE|PLANFILE")
 @add_option
 @input_options
 @target_options
+@terms_options
 @yes_option
 @wait_option
 @stream_option
@@ -84,4 +89,8 @@ def _again(target: str, name: str, given: dict[str, Any]) -> str:
         words += ["--provider", given["provider"]]
     if given["no_configure"]:
         words.append("--no-configure")
+    if given["budget"]:
+        words += ["--budget", given["budget"]]
+    if given["unknown_prices"]:
+        words += ["--unknown-prices", given["unknown_prices"]]
     return shlex.join(words)

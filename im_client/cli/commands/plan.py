@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from im_client.cli.session import json_option, opened
-from im_client.cli.templates import add_option, input_options, make_request, target_options
+from im_client.cli.templates import add_option, input_options, make_request, target_options, terms_options
 from infracore.cli.console import print_data, print_json, say
 from infracore.cli.lazy import ExampleCommand
 from infracore.errors import InvalidUsage
@@ -32,6 +32,7 @@ __all__ = ["command"]
 @add_option
 @input_options
 @target_options
+@terms_options
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Keep the plan for `im deploy FILE`.")
 @click.option("--destroy", is_flag=True, help="Plan the end of an infrastructure; TEMPLATE is its name.")
 @click.option("--detailed-exitcode", is_flag=True, help="End with 3 where the plan is not empty.")

@@ -73,6 +73,8 @@ def deploy_(*, target: str, yes: bool, wait_s: float | None, as_json: bool, **gi
 def _deployment(session: Session, target: str, given: dict[str, Any]) -> RemotePlan:
     if is_plan_file(session.cwd / target):
         raise InvalidUsage(f"{target} is a plan for this computer, not for a server", "deploy the template")
+    if given["expire"] or given["budget"] or given["unknown_prices"]:
+        raise InvalidUsage("a lease and a budget are given where the server is", "leave --expire and --budget out")
     makes_values = session.server.kind is Kind.OURS
     composed = compose(session.settings, session.cwd, make_request(target, **given), makes_values=makes_values)
     return changing.prepare_deploy(session.server, composed, named=given["name"] is not None)

@@ -64,7 +64,8 @@ def choose_size(sizes: Sequence[Size], spec: Spec, image: CloudImage, price: Cal
 
     def waste(size: Size) -> tuple[object, ...]:
         spare = size.num_cpus / (spec.num_cpus or 1) + size.mem_bytes / (spec.mem_bytes or 2**30)
-        return (size.num_gpus, costs[size] if known else 0.0, spare, size.disk_bytes, size.name)
+        is_small = 0 < size.disk_bytes < max(spec.disk_bytes or 0, image.min_disk_bytes)
+        return (size.num_gpus, costs[size] if known else 0.0, spare, is_small, size.disk_bytes, size.name)
 
     return min(fits, key=waste)
 
@@ -150,7 +151,7 @@ def _lacking(size: Size, spec: Spec, image: CloudImage) -> list[str]:
     memory = max(spec.mem_bytes or 0, image.min_mem_bytes)
     if size.mem_bytes < memory:
         lacks.append(f"{format_bytes(size.mem_bytes)} of memory, not {format_bytes(memory)}")
-    if 0 < size.disk_bytes < disk:
+    if 0 < size.disk_bytes < disk and not size.grows:
         lacks.append(f"a root disk of {format_bytes(size.disk_bytes)}, not {format_bytes(disk)}")
     if size.num_gpus < spec.num_gpus:
         lacks.append(f"{size.num_gpus} GPUs, not {spec.num_gpus}")

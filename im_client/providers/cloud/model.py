@@ -18,6 +18,8 @@ class Size:
     mem_bytes: int
     disk_bytes: int = 0
     """Of its own root disk; 0: any, as the image or a volume says."""
+    grows: bool = False
+    """Whether its root disk can be made larger: such a machine starts from a volume."""
     num_gpus: int = 0
     gpu_vendor: str = ""
     gpu_model: str = ""

@@ -3,7 +3,7 @@
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Final, TypeVar
 
@@ -17,6 +17,7 @@ from im_client.providers.cloud.choose import (
     image_query,
     rules_of,
 )
+from im_client.providers.cloud.kept import Kept
 from im_client.providers.cloud.looks import Looks
 from im_client.providers.cloud.model import CloudImage, ImageQuery, Order, Server, Size
 from im_client.providers.cloud.settings import CloudSettings
@@ -41,31 +42,9 @@ from infracore.retry import Backoff, retrying
 __all__ = ["CloudProvider"]
 
 _T = TypeVar("_T")
-_KEPT_S: Final = 300.0
-"""How long sizes and images are kept."""
 _GONE_S: Final = 120.0
 """How long is waited until a thing that was removed is gone, or is free to be removed."""
 _USERS: Final = {"debian": "debian", "ubuntu": "ubuntu", "centos": "centos", "rocky": "rocky", "fedora": "fedora"}
-
-
-@dataclass
-class _Kept:
-    """Answers that hold for a while."""
-
-    clock: Clock
-    _found: dict[object, tuple[float, object]] = field(default_factory=dict)
-    _locks: dict[object, threading.Lock] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def get(self, key: object, ask: Callable[[], _T]) -> _T:
-        """Return the kept answer, or ask: once, however many want it."""
-        with self._lock:
-            alone = self._locks.setdefault(key, threading.Lock())
-        with alone:
-            found = self._found.get(key)
-            if found is None or self.clock.monotonic() - found[0] > _KEPT_S:
-                found = self._found[key] = (self.clock.monotonic(), ask())
-            return found[1]  # type: ignore[return-value]  # what this key was asked for
 
 
 class CloudProvider:
@@ -80,7 +59,7 @@ class CloudProvider:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._never = threading.Event()
-        self._kept = _Kept(self._clock)
+        self._kept = Kept(self._clock)
         self._lock = threading.Lock()
         self._homes: dict[str, str] = {}
         """Id of a machine -> its infrastructure, so that looks can be shared."""
@@ -233,6 +212,7 @@ class CloudProvider:
 
     def _order(self, request: MachineRequest) -> Order:
         spec = request.spec
+        rules = rules_of(spec.ports)
         image, size = self._choose(spec)
         user = spec.user or image.user or self._settings.user or _USERS.get(image.distribution, "") or "cloudadm"
         keys = request.authorized_keys
@@ -245,7 +225,7 @@ class CloudProvider:
             spec=spec,
             image=image,
             size=size,
-            rules=rules_of(spec.ports),
+            rules=rules,
             user_data=merged(account(request.name, user, keys), request.user_data),
             public_key=keys[0],
             user=user,

@@ -56,6 +56,7 @@ class NspawnProvider(LocalProvider):
     """systemd-nspawn machines."""
 
     kind = "nspawn"
+    scrubs_images = True
 
     def __init__(self, settings: LocalSettings) -> None:
         super().__init__(settings)

@@ -16,6 +16,7 @@ from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.clouds import chosen_provider
 from im_client.services.server.house import House
+from im_client.services.server.lending import known_caller, of_caller
 from im_client.services.server.merging import merge_templates
 from im_client.services.server.operations import Ticket
 from im_client.services.server.refusals import (
@@ -28,7 +29,6 @@ from im_client.services.server.refusals import (
     is_of_caller,
     made_by,
 )
-from im_client.services.server.vault import with_vault
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, TokenRecord
 from im_client.state.store import Endpoint, InfrastructureRecord, Source
 from im_client.topology.values import Value
@@ -98,6 +98,7 @@ def preview(house: House, caller: Caller, body: Body) -> Prepared:
     Raises:
         InvalidTemplate, Unsupported, InvalidUsage, Unauthorised: as `create`.
     """
+    house = of_caller(house, caller)
     infra = new_infrastructure_id()
     return _prepare_sent(house, caller, body, infra, house.endpoints.offer(infra, None)[0])
 
@@ -109,6 +110,7 @@ def create(house: House, caller: Caller, body: Body) -> Accepted:
         InvalidTemplate: with all problems. Unsupported: it asks for what this server, or the provider, does not do.
         Unauthorised: no credential for a provider of this server.
     """
+    house = of_caller(house, caller)
     infra = new_infrastructure_id()
     endpoint, token = house.endpoints.offer(infra, None)
     return create_from(house, caller, _prepare_sent(house, caller, body, infra, endpoint), token)
@@ -161,6 +163,7 @@ def update(
         InvalidTemplate, Unsupported, InvalidUsage: the new template, or what it makes of the old one.
         Conflict: somebody else was quicker; another machine than `only_vm` would change; one would be made anew.
     """
+    house = of_caller(house, caller)
     with house.operations.guard(infra):
         record = house.ctx.store.infrastructure(infra)
         numbers = house.records.vm_numbers(infra)
@@ -224,6 +227,7 @@ def remove(
         NotFound: there is no such VM. InvalidUsage: the template wants the machine to be there.
         Conflict: one is not there yet; or, unless `replace`, another would be made anew.
     """
+    house = of_caller(house, caller)
     with house.operations.guard(infra):
         record = house.ctx.store.infrastructure(infra)
         names = named_vms(house, infra, vms)
@@ -273,6 +277,7 @@ def scale(
         InvalidUsage: a group that is not there, a number outside of its limits. Conflict: somebody else was quicker,
             or a machine that is there would be made anew.
     """
+    house = of_caller(house, caller)
     with house.operations.guard(infra):
         record = house.ctx.store.infrastructure(infra)
         numbers = house.records.vm_numbers(infra)
@@ -314,6 +319,7 @@ def reconfigure(
     Raises:
         NotFound: there is no such VM; nothing is changed then.
     """
+    house = of_caller(house, caller)
     kind = OperationKind.RECONFIGURE
     names = named_vms(house, infra, vms)
     if body is not None:
@@ -355,6 +361,7 @@ def power(
     Raises:
         NotFound: there is no such VM.
     """
+    house = of_caller(house, caller)
     if kind not in _POWER:
         raise InvalidUsage(f"{kind} does not start or stop anything")
     return _simple(house, caller, infra, kind, named_vms(house, infra, vms), if_version=if_version)
@@ -370,6 +377,7 @@ def destroy(
     Raises:
         Outdated: the client saw another version; nothing is cancelled then.
     """
+    house = of_caller(house, caller)
     with house.operations.guard(infra):
         house.ctx.store.infrastructure(infra)
         check_version(house, infra, if_version)
@@ -419,7 +427,7 @@ def _prepare_sent(house: House, caller: Caller, body: Body, infra: str, endpoint
 
 def prepare_new(house: House, caller: Caller, infra: str, source: Source, name: str | None) -> Prepared:
     """Plan a new infrastructure of what a caller may ask for. Raises as `create`."""
-    caller = with_vault(house.vault, caller)
+    caller = known_caller(house, caller)
     prepared = prepare_deploy(
         house.ctx,
         DeployRequest(
@@ -502,10 +510,12 @@ def new_operation(
     configure: bool = True,
     skip_hooks: bool = False,
 ) -> OperationRecord:
-    """Return an operation that a caller asks for now."""
+    """Return an operation that a caller asks for now; what they lend for it is kept until it has ended."""
     now = house.ctx.clock.now()
+    ident = new_run_id(now)
+    house.purse.put(ident, house.ctx, lambda operation: _is_over(house, operation))
     return OperationRecord(
-        id=new_run_id(now),
+        id=ident,
         infrastructure=infra,
         kind=kind,
         account=caller.name,
@@ -514,3 +524,11 @@ def new_operation(
         configure=configure,
         skip_hooks=skip_hooks,
     )
+
+
+def _is_over(house: House, operation: str) -> bool:
+    """Return whether an operation has ended, or never began."""
+    try:
+        return house.operations.find(operation).state.is_end
+    except NotFound:
+        return True

@@ -13,6 +13,7 @@ from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.changes import Accepted, create_from, prepare_new
 from im_client.services.server.house import House
+from im_client.services.server.lending import of_caller
 from im_client.services.server.merging import merge_templates
 from im_client.services.server.refusals import is_of_caller
 from im_client.state.store import Endpoint, Source
@@ -35,6 +36,7 @@ class Wanted:
 
 def preview_clone(house: House, caller: Caller, infra: str, wanted: Wanted) -> Prepared:
     """Plan it and record nothing. Raises as `clone`."""
+    house = of_caller(house, caller)
     new = new_infrastructure_id()
     return _prepare(house, caller, infra, wanted, new=new, endpoint=house.endpoints.offer(new, None)[0])
 
@@ -49,6 +51,7 @@ def clone(house: House, caller: Caller, infra: str, wanted: Wanted) -> Accepted:
         InvalidUsage: a name or input that cannot be. Unsupported: it was deployed on the server's own computer.
         InvalidTemplate, Unauthorised, QuotaExceeded: as `changes.create`.
     """
+    house = of_caller(house, caller)
     new = new_infrastructure_id()
     endpoint, token = house.endpoints.offer(new, None)
     return create_from(house, caller, _prepare(house, caller, infra, wanted, new=new, endpoint=endpoint), token)

@@ -11,11 +11,14 @@ from im_client.services.context import Context, open_context
 from im_client.services.server.accounts import Accounts
 from im_client.services.server.bodies import GuardedReader
 from im_client.services.server.callers import Callers
+from im_client.services.server.clouds import needs_line, offered
 from im_client.services.server.endpoints import Endpoints, open_endpoints
+from im_client.services.server.expiring import Expirer
 from im_client.services.server.loading import Loader
 from im_client.services.server.offload import Analyser
 from im_client.services.server.operations import Operations, OwnOperations
 from im_client.services.server.perform import Performer
+from im_client.services.server.purse import Purse
 from im_client.services.server.refreshing import Refresher
 from im_client.services.server.vault import Vault, open_vault
 from im_client.state.server import ServerStore
@@ -42,6 +45,7 @@ class House:
     refresher: Refresher
     topologies: "Topologies"
     vault: Vault | None
+    purse: Purse
     endpoints: Endpoints
     loader: Loader
     began_at: float
@@ -123,6 +127,7 @@ def serving(plain: Context) -> Context:
         analyse=Analyser(limit_s=server.parse_s),
         make_reader=make_reader,
         trusts_values=server.foreign_playbooks,
+        needs_known_clouds=any(needs_line(site) for site in offered(plain)),
     )
 
 
@@ -141,7 +146,7 @@ def open_house(
             raise Misconfigured("server.tls_certificate and server.tls_key must be set together")
         ctx = serving(plain)
         loader = Loader()
-        with _operations(ctx, loader) as (records, operations):
+        with _operations(ctx, loader) as (records, operations, purse):
             accounts = Accounts(records, ctx.clock)
             endpoints = open_endpoints(server, records, ctx.clock)
             oidc = None
@@ -151,7 +156,7 @@ def open_house(
                 oidc = Oidc(server.oidc, ctx.clock.monotonic)
             make_ready("im_client", "infracore")  # what is loaded so far; the loader does the rest
             refresher = Refresher(ctx, operations, server.refresh_s)
-            vault = open_vault(ctx.settings, records)
+            expirer = Expirer(ctx, operations, server.expire_s)
             house = House(
                 ctx=ctx,
                 records=records,
@@ -160,27 +165,32 @@ def open_house(
                 operations=operations,
                 refresher=refresher,
                 topologies=Topologies(),
-                vault=vault,
+                vault=purse.vault,
+                purse=purse,
                 endpoints=endpoints,
                 loader=loader,
                 began_at=ctx.clock.now(),
             )
             try:
                 operations.resume()
+                expirer.start()
                 yield house
             finally:
+                expirer.close()
                 refresher.close()
                 operations.close()
 
 
 @contextmanager
-def _operations(ctx: Context, loader: Loader) -> Iterator[tuple[ServerStore, Operations]]:
+def _operations(ctx: Context, loader: Loader) -> Iterator[tuple[ServerStore, Operations, Purse]]:
     """Open what carries changes out: this process, or workers anywhere where the state is in PostgreSQL."""
     if isinstance(ctx.store, SqliteStore):
         own = SqlServerStore(ctx.store)
-        yield own, OwnOperations(own, Performer(ctx, own, loader), ctx.clock, ctx.settings.server.workers)
+        purse = Purse(ctx.clock, own, open_vault(ctx.settings, own), reaches_operations=True)
+        yield own, OwnOperations(own, Performer(ctx, own, loader, purse), ctx.clock, ctx.settings.server.workers), purse
         return
     from im_client.services.server.sharing import open_shared
 
-    with open_shared(ctx) as opened:
-        yield opened
+    with open_shared(ctx) as (records, operations):
+        vault = open_vault(ctx.settings, records)
+        yield records, operations, Purse(ctx.clock, records, vault, reaches_operations=False)

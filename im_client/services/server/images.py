@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from im_client.providers.images import ImageKeeper
 from im_client.services.golden import image_keeper
 from im_client.services.server.callers import Caller
+from im_client.services.server.clouds import needs_line, offered
 from im_client.services.server.house import House
 from im_client.services.server.rights import Forbidden
 from im_client.state.server import ImageRecord, Role
@@ -44,7 +45,8 @@ def list_images(house: House, caller: Caller, site: str) -> Sequence[Seen]:
 def usable_images(house: House, caller: Caller) -> frozenset[str]:
     """Return the names and addresses of all images that the caller's templates may name."""
     found: set[str] = set()
-    for site in house.ctx.settings.server.providers or (house.ctx.settings.provider,):
+    lent = tuple(house.ctx.lent)
+    for site in (*(site for site in offered(house.ctx) if not needs_line(site)), *lent):
         keeper = house.ctx.provider(site)
         if isinstance(keeper, ImageKeeper):
             for one in _seen(house, caller, site, keeper):

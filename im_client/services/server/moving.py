@@ -27,6 +27,7 @@ from im_client.services.server.strangers import refuse_where_run
 from im_client.services.server.strict_json import decode_strictly
 from im_client.services.sites import Sites
 from im_client.state.codec import (
+    decode_budget,
     decode_digests,
     decode_node_part,
     decode_source,
@@ -38,7 +39,7 @@ from im_client.state.codec import (
     encode_values,
 )
 from im_client.state.server import Acceptance, OperationKind, OperationRecord, OperationState
-from im_client.state.store import InfrastructureRecord, NodeRecord, Source
+from im_client.state.store import InfrastructureRecord, NodeRecord, Source, Terms
 from im_client.topology.scale import scale
 from infracore.errors import Conflict, InvalidUsage, Unauthorised
 from infracore.ids import new_run_id
@@ -92,6 +93,8 @@ class _Whole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ssh_public_key: _PublicKey
     ssh_private_key: str
     nodes: tuple[_Node, ...]
+    expires_at: _Time | None = None
+    budget: str | None = None
 
 
 def export_infrastructure(
@@ -120,6 +123,8 @@ def export_infrastructure(
             ssh_public_key=record.ssh_public_key,
             ssh_private_key=record.ssh_private_key.reveal(),
             nodes=tuple(_node(node, numbers[node.name]) for node in house.ctx.store.nodes(infra)),
+            expires_at=record.terms.expires_at,
+            budget=None if record.terms.budget is None else encode_plain(record.terms.budget),
         )
         made: dict[str, Any] = json.loads(msgspec.json.encode(whole))
         if forget:
@@ -156,6 +161,7 @@ def import_infrastructure(house: House, caller: Caller, text: str) -> str:
             ssh_public_key=whole.ssh_public_key,
             ssh_private_key=Secret(whole.ssh_private_key),
             outputs=decode_values(whole.outputs),
+            terms=Terms(whole.expires_at, None if whole.budget is None else decode_budget(whole.budget)),
         )
         nodes = [_record(whole.id, node) for node in whole.nodes]
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -6,6 +6,7 @@ from typing import Final
 from im_client.services.context import Context
 from im_client.services.model import ApplyReport, Prepared, Verb
 from im_client.services.server.loading import Loader
+from im_client.services.server.purse import Purse
 from im_client.services.server.statistics import facts_of_infrastructure
 from im_client.state.server import FormerRecord, OperationKind, OperationRecord, ServerStore
 from im_client.state.store import RunState
@@ -27,8 +28,9 @@ _POWER: Final = {
 class Performer:
     """Performs operations; see `im_client.services.server.operations.Perform`."""
 
-    def __init__(self, ctx: Context, records: ServerStore, loader: Loader) -> None:
+    def __init__(self, ctx: Context, records: ServerStore, loader: Loader, purse: Purse) -> None:
         self._ctx = ctx
+        self._purse = purse
         self._loader = loader
         self._records = records
 
@@ -37,33 +39,39 @@ class Performer:
     ) -> ApplyReport | None:
         """Carry one out, again where the record moved on between its plan and its lock."""
         self._loader.ready()
-        for left in reversed(range(_TRIES)):
-            try:
-                report = self._once(operation, prepared, listener, cancel)
-                break
-            except Locked:
-                raise
-            except Conflict:
-                prepared = None
-                if left == 0:
+        with self._purse.open(operation, self._ctx) as ctx:
+            for left in reversed(range(_TRIES)):
+                try:
+                    report = self._once(ctx, operation, prepared, listener, cancel)
+                    break
+                except Locked:
                     raise
+                except Conflict:
+                    prepared = None
+                    if left == 0:
+                        raise
         self._forget_what_never_came(operation.infrastructure)
         return report
 
     def _once(
-        self, operation: OperationRecord, prepared: Prepared | None, listener: Listener, cancel: threading.Event
+        self,
+        ctx: Context,
+        operation: OperationRecord,
+        prepared: Prepared | None,
+        listener: Listener,
+        cancel: threading.Event,
     ) -> ApplyReport | None:
         from im_client.services.apply import apply  # late: all that changes machines is loaded when one is changed
         from im_client.services.power import power
         from im_client.services.prepare import prepare_reconfigure, prepare_recorded
         from im_client.services.server.perform_snapshot import drop_images, take_snapshot
 
-        ctx, infra = self._ctx, operation.infrastructure
+        infra = operation.infrastructure
         if operation.kind in _POWER:
             verb, nodes = _POWER[operation.kind], self._there(operation)
             return power(ctx, infra, verb, nodes, listener=listener, cancel=cancel, wait_s=_LOCK_WAIT_S)
         if operation.kind is OperationKind.DESTROY:
-            report = self._destroy(operation, listener, cancel)
+            report = self._destroy(ctx, operation, listener, cancel)
             if report is None or report.state is RunState.DONE:
                 drop_images(ctx, self._records, infra)
             return report
@@ -77,11 +85,13 @@ class Performer:
             )
         return apply(ctx, prepared, listener=listener, cancel=cancel, wait_s=_LOCK_WAIT_S)
 
-    def _destroy(self, operation: OperationRecord, listener: Listener, cancel: threading.Event) -> ApplyReport | None:
+    def _destroy(
+        self, ctx: Context, operation: OperationRecord, listener: Listener, cancel: threading.Event
+    ) -> ApplyReport | None:
         from im_client.services.apply import apply
         from im_client.services.prepare import prepare_destroy
 
-        ctx, infra = self._ctx, operation.infrastructure
+        infra = operation.infrastructure
         try:
             facts = facts_of_infrastructure(ctx.store.infrastructure(infra), ctx.store.nodes(infra))
         except NotFound:  # destroyed by the operation before, or by this one just before the server was killed

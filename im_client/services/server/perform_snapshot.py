@@ -14,7 +14,7 @@ from im_client.services.context import Context
 from im_client.services.golden import image_keeper
 from im_client.services.model import ApplyReport, NodeReport, Verb
 from im_client.services.power import power
-from im_client.services.saving import SavePlan, check_ready, save_image
+from im_client.services.saving import SavePlan, check_ready, check_running, save_image
 from im_client.services.sites import Sites
 from im_client.state.server import ImageRecord, OperationRecord, ServerStore
 from im_client.state.store import InfrastructureRecord, NodeRecord, RunState
@@ -52,7 +52,7 @@ def take_snapshot(
     restart = image.restart
     if restart is None:
         check_ready(record, node)
-        restart = provider.get(node.provider_id or "").phase is Phase.RUNNING
+        restart = check_running(keeper, provider, record, node)
         records.set_restart(operation.id, restart)
     if not _is_there(keeper, image):
         plan = SavePlan(record, node, _request(ctx, record, node, image), is_running=restart, use=False)

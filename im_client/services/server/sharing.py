@@ -10,7 +10,9 @@ from im_client.services.server.house import serving
 from im_client.services.server.loading import Loader
 from im_client.services.server.operations import Operations
 from im_client.services.server.perform import Performer
+from im_client.services.server.purse import Purse
 from im_client.services.server.shared import SharedOperations
+from im_client.services.server.vault import open_vault
 from im_client.services.server.worker import Worker
 from im_client.state.leases import PostgresLocks
 from im_client.state.postgres import PostgresStore, conninfo_of
@@ -71,7 +73,8 @@ def run_worker(
     loader.ready()
     make_ready("im_client", "infracore")
     records = PostgresServerStore(store)
-    perform = Performer(replace(ctx, locks=ctx.locks.inside()), records, loader)
+    purse = Purse(ctx.clock, records, open_vault(ctx.settings, records), reaches_operations=False)
+    perform = Performer(replace(ctx, locks=ctx.locks.inside()), records, loader, purse)
     watch = Watch(store.postgres, "worker", ctx.settings.lease_s)
     jobs = ThreadPoolExecutor(concurrency, thread_name_prefix="job")
     steps = ThreadPoolExecutor(concurrency, thread_name_prefix="operation")

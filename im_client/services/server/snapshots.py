@@ -9,6 +9,7 @@ from im_client.services.server.callers import Caller
 from im_client.services.server.changes import Accepted, named_vms, new_operation
 from im_client.services.server.house import House
 from im_client.services.server.images import forget_never_made
+from im_client.services.server.lending import of_caller
 from im_client.services.sites import Sites
 from im_client.state.server import Acceptance, ImageRecord, OperationKind
 from im_client.topology.golden import golden_address
@@ -37,6 +38,7 @@ def snapshot(
         Conflict: the machine is not configured, or the caller has an image of this title.
         QuotaExceeded: the caller has too many images.
     """
+    house = of_caller(house, caller)
     with house.operations.guard(infra):
         name = named_vms(house, infra, [vm])[0]
         record = house.ctx.store.infrastructure(infra)

@@ -11,6 +11,7 @@ from typing import Final
 
 from im_client.services.context import Context
 from im_client.services.expressions import JINJA
+from im_client.services.server.clouds import needs_line, offered
 from im_client.services.server.reserved import is_file_of_this_computer, is_reserved
 from im_client.services.sites import Sites, site_names
 from im_client.state.store import InfrastructureRecord
@@ -35,11 +36,11 @@ def refuse_where_run(
     Raises:
         Unsupported: as `refuse_foreign`; or the template names a site or a golden image that is not the caller's.
     """
-    offered = ctx.settings.server.providers or (ctx.settings.provider,)
+    here = offered(ctx)
     named = site_names(topology, ())
     for site in named:
-        if site not in (record.provider, *offered):
-            raise Unsupported(f"this server offers no site {site[:40]!r}", f"it has: {', '.join(offered)}")
+        if site not in ctx.lent and (site not in (record.provider, *here) or needs_line(site)):
+            raise Unsupported(f"this server offers no site {site[:40]!r}", f"it has: {', '.join(here)}")
     golden = {group.golden_image: group.name for group in topology.groups.values() if group.golden_image}
     allowed = images() if golden else ()
     for image, group in golden.items():

@@ -2,12 +2,13 @@
 
 import pytest
 
+from im_client.auth.authfile import parse_auth
 from im_client.providers import registry
 from infracore.errors import InvalidUsage, Misconfigured
 
 
 def test_every_name_opens_a_provider_of_that_name() -> None:
-    assert registry.names() == ("ec2", "existing", "fake", "im", "libvirt", "local")
+    assert {"egi", "existing", "fake", "gce", "im", "libvirt", "local", "openstack"} <= set(registry.names())
     assert registry.provider("fake").name == "fake"
 
 
@@ -33,3 +34,15 @@ def test_a_wrong_setting_is_named(settings: dict[str, object], word: str) -> Non
     with pytest.raises(Misconfigured) as caught:
         registry.provider("local", settings)
     assert word in caught.value.message
+
+
+def test_a_line_is_named_by_its_id_and_one_for_several_places_also_with_the_place() -> None:
+    lines = parse_auth(
+        "id = one; type = EGI; x = y\nid = all; type = EGIIS; x = y\nid = im; type = InfrastructureManager"
+    )
+    assert registry.line_of("one", lines) == ("egi", {"credential": "one"})
+    assert registry.line_of("all", lines) == ("egi", {"credential": "all"})
+    assert registry.line_of("all.CESGA-CLOUD", lines) == ("egi", {"credential": "all", "site": "CESGA-CLOUD"})
+    for name in ("one.CESGA", "all.", "im", "none", ""):
+        assert registry.line_of(name, lines) is None
+    assert registry.places("one", {}, lines) == ()

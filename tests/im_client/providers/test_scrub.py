@@ -1,10 +1,13 @@
 """What does not go into a golden image, from trees that a hostile machine may have made."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from im_client.providers.scrub import check_patterns, scrub
+from im_client.providers.scrub import PATTERNS, check_patterns, scrub, scrub_program
 from infracore.errors import InvalidUsage
 
 
@@ -80,3 +83,44 @@ def test_private_files_that_stay_are_named_and_further_patterns_take_them(tmp_pa
 def test_a_pattern_that_is_no_path_of_a_machine_is_refused(pattern: str) -> None:
     with pytest.raises(InvalidUsage):
         check_patterns([pattern])
+
+
+def run_program(root: Path, *patterns: str) -> subprocess.CompletedProcess[str]:
+    program = scrub_program(patterns, str(root))
+    return subprocess.run(
+        [sys.executable, "-I", "-"], input=program, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_machine_scrubs_itself_by_a_program_that_needs_nothing_of_ours(tmp_path: Path) -> None:
+    for name in ("etc/machine-id", "etc/keep", "root/.ssh/id", "home/ana/.ssh/id", "opt/own.key"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+        (tmp_path / name).chmod(0o600)
+    done = run_program(tmp_path, *PATTERNS)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"removed": 3, "private": ["/etc/keep", "/opt/own.key"]}
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == [
+        "etc/keep",
+        "opt/own.key",
+    ]
+
+
+def test_the_server_of_a_cluster_does_not_scrub_itself(tmp_path: Path) -> None:
+    state = tmp_path / "var/lib/rancher/k3s/server/db"
+    state.mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/machine-id").write_text("x")
+    for patterns in (PATTERNS, ()):
+        done = run_program(tmp_path, *patterns)
+        assert done.returncode == 3
+        assert "var/lib/rancher/k3s/server" in done.stderr
+    assert (tmp_path / "etc/machine-id").exists()
+    assert state.exists()
+
+
+def test_a_look_whether_a_machine_may_scrub_itself_removes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/machine-id").write_text("x")
+    assert run_program(tmp_path).returncode == 0
+    assert (tmp_path / "etc/machine-id").exists()

@@ -116,3 +116,14 @@ def test_the_address_of_a_golden_image_counts_as_its_name(ctx: Context, image: s
     assert dict(step.images) == ({"fake": "fake-site-web"} if is_used else {})
     assert step.spec is not None
     assert step.spec.image == (image if image.startswith("ost") else None)
+
+
+def test_a_machine_that_cannot_be_logged_in_to_is_not_saved_where_it_must_be_scrubbed_over_ssh(ctx: Context) -> None:
+    ctx.provider("fake").scrubs_images = False  # type: ignore[attr-defined]
+    with pytest.raises(Unsupported, match="removed by root, over ssh"):
+        check_save(ctx, SaveRequest("site", "web-1", "x"))
+    machine = ctx.provider("fake").list_machines()[0]
+    ctx.provider("fake").stop(machine.provider_id)
+    with pytest.raises(Conflict, match="secrets are removed from it over ssh"):
+        check_save(ctx, SaveRequest("site", "web-1", "x"))
+    assert show(ctx, "site").nodes[0].phase is Phase.CONFIGURED

@@ -7,7 +7,7 @@ import pytest
 
 from im_client.plan.model import Phase, Spec
 from im_client.state.sql_store import SqlStore
-from im_client.state.store import RunState, Source
+from im_client.state.store import Budget, RunState, Source, Terms
 from infracore.errors import Conflict, NotFound
 from infracore.secrets import Secret
 from tests.im_client.state.conftest import Opener
@@ -71,6 +71,18 @@ def test_outputs_replace_the_old_and_leave_the_revision(filled: SqlStore) -> Non
     assert filled.infrastructure(ID) == infrastructure(outputs={"url": "http://x"}, updated_at=1500.0)
 
 
+@pytest.mark.parametrize("terms", [Terms(2e9), Terms(None, Budget(0.5)), Terms(2e9, Budget(1.0, "EUR", True))])
+def test_terms_are_read_as_they_were_added_or_set_and_leave_the_revision(store: SqlStore, terms: Terms) -> None:
+    store.add_infrastructure(infrastructure(terms=terms))
+    assert store.infrastructure(ID) == infrastructure(terms=terms)
+    store.set_terms(ID, Terms(), 1500.0)
+    assert store.infrastructure(ID) == infrastructure(updated_at=1500.0)
+    store.set_terms(ID, terms, 1600.0)
+    assert list(store.expired(1.9e9)) == []
+    assert list(store.expired(2e9)) == ([ID] if terms.expires_at else [])
+    assert store.infrastructure(ID) == infrastructure(terms=terms, updated_at=1600.0)
+
+
 def test_a_node_is_read_as_it_was_put(filled: SqlStore) -> None:
     filled.put_node(node())
     assert filled.nodes(ID) == (node(),)
@@ -111,13 +123,14 @@ def test_nodes_are_counted_by_phase(filled: SqlStore) -> None:
     assert filled.node_counts() == {ID: {Phase.RUNNING: 3, Phase.FAILED: 1}}
 
 
-@pytest.mark.parametrize("write", ["put_node", "set_source", "set_outputs", "start_run"])
+@pytest.mark.parametrize("write", ["put_node", "set_source", "set_outputs", "set_terms", "start_run"])
 def test_writing_to_an_infrastructure_that_is_gone_is_refused(store: SqlStore, write: str) -> None:
     with pytest.raises(NotFound, match="any more"):
         {
             "put_node": lambda: store.put_node(node()),
             "set_source": lambda: store.set_source(ID, Source("x"), 1.0),
             "set_outputs": lambda: store.set_outputs(ID, {}, 1.0),
+            "set_terms": lambda: store.set_terms(ID, Terms(1.0), 1.0),
             "start_run": lambda: store.start_run(run()),
         }[write]()
 

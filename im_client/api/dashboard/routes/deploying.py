@@ -21,6 +21,7 @@ from im_client.services.room import Needs, needs_of, quota_told, shortages
 from im_client.services.server import changes
 from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.catalogue import Offer
+from im_client.services.server.lending import of_caller
 from im_client.services.server.reserved import is_file_of_this_computer
 from im_client.services.server.rights import may_create, require_creator
 from im_client.services.server.sessions import Draft
@@ -191,7 +192,8 @@ def _preview(visit: Visit) -> Response:
         return visit.go(f"/infrastructures/{draft.infrastructure}")
     prepared = draft.prepared or _prepare(visit, draft)
     record = prepared.infrastructure
-    provider = visit.house.ctx.provider(record.provider, record.provider_settings)
+    ctx = of_caller(visit.house, visit.caller).ctx
+    provider = ctx.provider(record.provider, record.provider_settings)
     needs = needs_of(prepared.plan)
     return visit.render(
         "preview.html",
@@ -204,7 +206,7 @@ def _preview(visit: Visit) -> Response:
         rows=_rows(prepared.plan),
         needs=needs,
         shares=_shares(quota_told(provider), needs),
-        shortages=shortages(visit.house.ctx, prepared),
+        shortages=shortages(ctx, prepared),
         limits=provider.limits(),
         drawing=draw(prepared.topology),
     )

@@ -1,0 +1,31 @@
+"""The house as one caller sees it: with the clouds that they have credentials for."""
+
+import dataclasses
+
+from im_client.providers.registry import is_cloud
+from im_client.services.server.callers import Caller
+from im_client.services.server.clouds import lent_lines, offered
+from im_client.services.server.house import House
+from im_client.services.server.vault import with_vault
+
+__all__ = ["known_caller", "of_caller"]
+
+
+def known_caller(house: House, caller: Caller) -> Caller:
+    """Return the caller with all lines that may be used: those that came along, and those of the vault.
+
+    Where workers carry changes out on other machines, what came along does not reach them.
+    """
+    caller = caller if house.purse.reaches_operations else dataclasses.replace(caller, credentials=())
+    return with_vault(house.vault, caller)
+
+
+def of_caller(house: House, caller: Caller) -> House:
+    """Return the house as one caller sees it: their own clouds are among the sites."""
+    if house.ctx.lent or not any(is_cloud(site) for site in offered(house.ctx)):
+        return house
+    if caller.is_own and caller.infrastructure is not None:
+        lines = house.purse.of_owners(caller.infrastructure, house.ctx)
+    else:
+        lines = lent_lines(house.ctx, caller.name, known_caller(house, caller).credentials)
+    return dataclasses.replace(house, ctx=house.ctx.lending(lines)) if lines else house

@@ -1,6 +1,7 @@
 """The adapter: one project in one region of an OpenStack cloud."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from im_client.plan.model import Limits, Phase, Spec
@@ -164,8 +165,8 @@ class OpenStackCloud:
             return server
         cards = order.spec.interfaces
         wanted = next((card.fixed_address for card in cards if card.public and card.fixed_address), "") or ""
-        self._addresses.give(server, pool, wanted, self._networks.view())
-        return self.server(server.id)
+        address = self._addresses.give(server, pool, wanted, self._networks.view())
+        return replace(server, public_addresses=(address,))  # what Nova says of it late, if it is asked now
 
     def server(self, server_id: str) -> Server:
         nova = self._nova(server_id)

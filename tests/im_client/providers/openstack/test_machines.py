@@ -68,6 +68,28 @@ def test_nothing_is_left_of_an_infrastructure(cloud: SmallCloud, opened: Opened)
     assert cloud.left() == before
 
 
+def test_a_machine_with_a_floating_address_takes_as_many_requests_as_the_reference_says(
+    cloud: SmallCloud, provider: KeepingProvider
+) -> None:
+    first = request(PUBLIC)
+    provider.settle(provider.create(first).provider_id, first)  # it looked at all that is shared
+    before, wanted = len(cloud.asked), request(PUBLIC, name="web-2")
+    made = provider.create(wanted)
+    provider.settle(made.provider_id, wanted)
+    addresses = "network/v2.0/floatingips"
+    assert cloud.asked[before:] == [
+        "POST /compute/v2.1/servers",
+        f"GET /compute/v2.1/servers/{made.provider_id}",
+        f"GET /{addresses}",
+        f"GET /{addresses}",
+        "GET /network/v2.0/ports",
+        f"POST /{addresses}",
+    ]
+    before = len(cloud.asked)
+    provider.delete(made.provider_id)
+    assert [asked.split()[0] for asked in cloud.asked[before:]] == ["GET", "DELETE", "DELETE"]
+
+
 def test_a_machine_gets_one_floating_address_whatever_is_repeated(cloud: SmallCloud, provider: KeepingProvider) -> None:
     wanted = request(PUBLIC)
     made = provider.create(wanted)

@@ -62,6 +62,7 @@ class Asked:
     def __init__(self, sites: Sites) -> None:
         self._sites = sites
         self._told: dict[tuple[str, str], Offer | InfraError] = {}
+        self._silent: dict[str, InfraError] = {}
 
     def offer(self, site: str, spec: Spec) -> Offer:
         """Return what a machine would be made of; empty where the site does not tell.
@@ -69,13 +70,18 @@ class Asked:
         Raises:
             NotFound, Unsupported: it cannot be made there. InfraError: the site cannot be asked.
         """
+        if site in self._silent:  # and for as long as all tries took, which need not be waited for again
+            raise self._silent[site]
         key = (site, kind_of(spec))
         if key not in self._told:
             provider = self._sites.at(site)
             try:
                 self._told[key] = provider.offer(spec) if isinstance(provider, Offers) else Offer()
-            except InfraError as error:
+            except _CANNOT as error:
                 self._told[key] = error
+            except InfraError as error:
+                self._silent[site] = error
+                raise
         found = self._told[key]
         if isinstance(found, InfraError):
             raise found
@@ -122,7 +128,8 @@ def place(plan: Plan, topology: Topology, sites: Sites, asked: Asked) -> Placed:
         if steps[0].sites:
             ordered.update((step.id, tuple(order)) for step in steps)
     if errors:
-        raise errors[0] if len(errors) == 1 else Several(errors)
+        several = list({id(error): error for error in errors}.values())  # a site that cannot be asked says it once
+        raise several[0] if len(several) == 1 else Several(several)
     steps_now = tuple(
         dataclasses.replace(step, sites=ordered[step.id], images=_kept(step.images, ordered[step.id]))
         if step.id in ordered and ordered[step.id] != step.sites

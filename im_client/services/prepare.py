@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from im_client.plan.build import build
-from im_client.plan.model import Action, Known, Plan
+from im_client.plan.model import Action, Known, Phase, Plan
 from im_client.remote.hostkeys import new_key_pair
 from im_client.services.context import Context
 from im_client.services.elastic import WATCHES_ONLY, asks_for_endpoint, settled, with_endpoint
@@ -402,8 +402,10 @@ def _only(plan: Plan, actions: Collection[Action]) -> Plan:
 def _hookless(plan: Plan, topology: Topology, observed: Observed) -> list[str]:
     """Say of which machines the stop and delete hooks cannot run."""
     hooked = {o.group for o in topology.operations if o.phase is not OperationPhase.CONFIGURE}
+    phases = {name: node.phase for name, node in observed.known.nodes.items()}
     return [
-        f"the stop and delete hooks of {step.node} do not run: it is {observed.known.nodes[step.node].phase}"
+        f"the stop and delete hooks of {step.node} do not run: it is "
+        f"{'not configured' if phases[step.node] is Phase.RUNNING else phases[step.node]}"
         for step in plan.steps
         if step.action in {Action.DELETE, Action.REPLACE} and not step.operations and step.group in hooked
     ]

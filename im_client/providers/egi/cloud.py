@@ -15,6 +15,7 @@ from im_client.providers.egi.settings import EgiSettings
 from im_client.providers.egi.sites import SiteImage, find_image
 from im_client.providers.openstack.cloud import OpenStackCloud
 from im_client.providers.openstack.session import region
+from im_client.providers.openstack.sizes_images import find_images
 from im_client.providers.things import Thing
 from infracore.clock import Clock
 from infracore.errors import InfraError, NotFound, TimedOut, Transient
@@ -78,7 +79,7 @@ class EgiCloud(OpenStackCloud):
     def images(self, query: ImageQuery) -> Sequence[CloudImage]:
         """List images of the site; one that it has under another name is looked for as the registry calls it."""
         # Glance takes what stands before a colon for an operator: such names are looked for among all
-        found = super().images(replace(query, name=query.name.replace(":", "?")))
+        found = find_images(self._api, replace(query, name=query.name.replace(":", "?")))
         if ":" in query.name:
             found = [image for image in found if image.name == query.name]
         if found or not query.name:
@@ -93,11 +94,11 @@ class EgiCloud(OpenStackCloud):
             known = find_image(self.account.information.images(where.site, self.account.vo), name)
         except InfraError as error:  # the site's own images may tell as well
             known, failure = None, error
-        found = super().images(ImageQuery(name=known.id)) if known is not None else ()
+        found = find_images(self._api, ImageQuery(name=known.id)) if known is not None else ()
         if not found:
             raw = self._api.all("image", "/images", "images", {"status": "active", "limit": 500})
             known = find_image([image_in_glance(one) for one in raw], name)
-            found = super().images(ImageQuery(name=known.id)) if known is not None else ()
+            found = find_images(self._api, ImageQuery(name=known.id)) if known is not None else ()
         if not found and failure is not None:
             raise failure
         return found

@@ -1,6 +1,7 @@
 """Requests to the services of one cloud: openstacksdk logs in and finds them; answers are JSON, errors are ours."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ _VERSIONS: Final[Mapping[str, str]] = {"compute": "2", "network": "2", "image": 
 _MICROVERSIONS: Final[Mapping[str, str]] = {"compute": "2.67"}
 """Of Nova: flavors within machines (2.47), ids of snapshots (2.45), types of volumes (2.67). OpenStack Stein, 2019."""
 _MOST_PAGES: Final = 200
+_UNREACHED: Final = re.compile(r"(Unable to establish connection to \S+): .*\[Errno -?\d+\] ([^'\")]+)")
+"""What keystoneauth says where nothing listens, with all that requests, urllib3 and the socket say in one another."""
 _SDK_HINT: Final = "the cloud is busy or broken, or the way to it is: try again later"
 
 
@@ -215,4 +218,7 @@ def decode(content: bytes, kind: type[_T], what: str, place: str) -> _T:
 
 
 def _plain(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    text = " ".join(str(error).split())
+    if found := _UNREACHED.match(text):
+        text = f"{found[1]}: {found[2]}"
+    return text[:300]

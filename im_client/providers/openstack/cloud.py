@@ -103,7 +103,8 @@ class OpenStackCloud:
         ]
 
     def images(self, query: ImageQuery) -> Sequence[CloudImage]:
-        return find_images(self._api, query)
+        """List those that may fit; where none has the name, all, so that the refusal can say which there are."""
+        return find_images(self._api, query) or (find_images(self._api, ImageQuery()) if query.name else ())
 
     def layout(self, spec: Spec, infrastructure: str | None) -> Layout:
         choice = self._choice(spec, infrastructure)

@@ -75,8 +75,8 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def is_no_room(words: str) -> bool:
-    """Say whether a machine's fault is that no host has room for it."""
-    return _NO_ROOM.search(words) is not None
+    """Say whether a machine's fault is that no host has room for it, or that those made at the same time took its quota."""
+    return _NO_ROOM.search(words) is not None or _QUOTA.search(words) is not None
 
 
 def _said(body: bytes) -> tuple[str, str]:

@@ -152,6 +152,19 @@ def test_a_site_that_cannot_be_asked_is_left_out_and_is_the_error_where_it_is_th
             plan(ctx, sites=("campus",))
 
 
+@pytest.mark.parametrize(("error", "kind"), [("Unauthorised", Unauthorised), ("TimedOut", TimedOut)])
+def test_a_site_that_cannot_be_asked_is_asked_once_however_many_kinds_of_machines_there_are(
+    folder: Path, error: str, kind: type[InfraError]
+) -> None:
+    front = "    front: {type: tosca.nodes.indigo.Compute}\n  policies:\n"
+    (folder / "t.yaml").write_text(TEMPLATE.replace("  policies:\n", front))
+    with opened(folder, sites__cloud__faults=f"[{{op: offer, error: {error}, times: 9}}]") as ctx:
+        with pytest.raises(kind):  # and not Several
+            plan(ctx, sites=("cloud",))
+        asked = [call.op for call in ctx.provider("cloud").calls]  # type: ignore[attr-defined]
+        assert asked.count("offer") == 1
+
+
 @pytest.mark.parametrize(
     ("more", "order"),
     [

@@ -154,8 +154,10 @@ def test_no_floating_address_left_is_no_capacity(cloud: SmallCloud, provider: Ke
 def test_a_region_that_is_down_is_told_in_time(opened: Opened, cloud: SmallCloud) -> None:
     provider = opened(attempts=2)
     cloud.url = "http://127.0.0.1:9"  # what the catalogue says from now on: nobody listens there
-    with pytest.raises(TimedOut, match="GET compute"):
+    with pytest.raises(TimedOut, match="GET compute") as caught:
         provider.prepare(lambda _: None)
+    assert "Connection refused (tried 2 times)" in caught.value.message
+    assert "HTTPConnection" not in caught.value.message
 
 
 def test_a_region_that_is_not_there_is_a_wrong_setting(opened: Opened) -> None:

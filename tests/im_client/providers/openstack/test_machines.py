@@ -214,8 +214,11 @@ def test_images_of_all_pages_are_seen_and_what_was_saved_of_machines_is_not(
     assert last in provider.offer(Spec(image=f"ost://cloud.example.org/{last}")).image
     with pytest.raises(Unsupported, match="not one of"):
         provider.offer(Spec(image="aws://eu/ami-1"))
-    with pytest.raises(NotFound, match="there is no image"):
-        provider.offer(Spec(image="00000000-0000-0000-0000-000000000000"))
+    for name in ("00000000-0000-0000-0000-000000000000", "debain-12", "no*"):
+        with pytest.raises(NotFound, match="there is no image") as caught:
+            provider.offer(Spec(image=name))
+        assert "debian-12" in caught.value.hint
+        assert "of ana" not in caught.value.hint
 
 
 def test_a_machine_is_resized_and_the_next_look_confirms_it(cloud: SmallCloud, provider: KeepingProvider) -> None:
@@ -239,6 +242,7 @@ def test_a_machine_is_resized_and_the_next_look_confirms_it(cloud: SmallCloud, p
     [
         ("No valid host was found. There are not enough hosts available.", True),
         ("Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures", True),
+        ("Quota exceeded for instances: Requested 1, but already used 2 of 2 instances", True),
         ("the disk is on fire", False),
     ],
 )

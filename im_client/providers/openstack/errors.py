@@ -75,7 +75,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def is_no_room(words: str) -> bool:
-    """Say whether a machine's fault is that no host has room for it, or that those made at the same time took its quota."""
+    """Say whether a machine's fault is that no host has room for it, or that others took its quota meanwhile."""
     return _NO_ROOM.search(words) is not None or _QUOTA.search(words) is not None
 
 

@@ -1,4 +1,4 @@
-"""An `im` that is set up for a real control plane, and what the cloud has, asked by openstacksdk as its administrator."""
+"""An `im` that is set up for a real control plane, and what that has: openstacksdk asks, as the administrator."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -26,6 +26,8 @@ def rig(openstack: OpenStack, tmp_path: Path) -> Iterator[Site]:
         before = made.things()
         assert not before["server"] | before["volume"]
         yield made
+        for left in made.im.json("list")["infrastructures"]:  # of a test that failed
+            made.im("destroy", left["name"], "-y")
         assert made.things() == before
 
 
@@ -106,10 +108,11 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
 def test_an_exhausted_quota_is_foreseen_and_told_and_what_was_made_is_destroyed(rig: Site) -> None:
     before = rig.things()
     words = [SLURM, "--name", "slurm", "--provider", "small", "--no-configure", "-i", "worker_count=3"]
-    text = said(rig, "deploy", *words, "-y", status=ExitCode.PARTLY_DONE)
+    # one after the other: of those that come at once, Nova may give room to fewer than there is
+    text = said(rig, "-o", "parallel=1", "deploy", *words, "-y", status=ExitCode.PARTLY_DONE)
     assert "small has room for 2 machines, and this makes 4" in text
     assert "Quota exceeded for instances" in text
-    assert "give the group another site" in text or "use another cloud" in text
+    assert "ask for more quota" in text
     running = [one for one in rig.im.machines("slurm").values() if one["phase"] == "running"]
     assert len(running) == 2
     rig.im("destroy", "slurm", "-y")

@@ -1,10 +1,12 @@
 """One connection to one account: sends, and knows neither machines nor our words. The only home of boto3."""
 
 import functools
+import os
 import threading
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from im_client.providers.cloud.lent import Lent
 from im_client.providers.ec2.account import Account
 from im_client.providers.ec2.errors import code_of, translated
 
@@ -84,6 +86,10 @@ class Client:
         account = self._account
         core = botocore.session.get_session()
         core.register_component("data_loader", _loader())
+        if account.lent is not None:  # what AWS's configuration says is this computer's
+            for name in ("config_file", "credentials_file"):
+                core.set_config_variable(name, os.devnull)
+            core.set_config_variable("profile", "default")
         session = boto3.session.Session(
             aws_access_key_id=account.key or None,
             aws_secret_access_key=account.secret.reveal() if account.secret is not None else None,
@@ -98,8 +104,17 @@ class Client:
             max_pool_connections=_CONNECTIONS,
             parameter_validation=True,
             user_agent_extra="im-clues",
+            ignore_configured_endpoint_urls=account.lent is not None or None,
         )
-        return session.client("ec2", endpoint_url=account.endpoint or None, config=config)
+        opened = session.client("ec2", endpoint_url=account.endpoint or None, config=config)
+        if account.lent is not None and account.is_of_line:
+            opened.meta.events.register("before-send.ec2", functools.partial(_look, account.lent))
+        return opened
+
+
+def _look(lent: Lent, request: Any, **_: object) -> None:
+    """Look where a request goes. Raises as `Lent.check`."""
+    lent.check(request.url)
 
 
 @functools.cache

@@ -91,7 +91,7 @@ class OpenStackCloud:
 
     def sizes(self) -> Sequence[Size]:
         """List flavors. One without a disk is of use only where machines may start from volumes."""
-        may_boot_volume = self._settings.boot_volume != "never" and "block-storage" not in self._api.login()[1]
+        may_boot_volume = self._settings.boot_volume != "never" and self._has_volumes()
         raw = self._api.all("compute", "/flavors/detail", "flavors")
         flavors = [self._api.typed(one, Flavor, "a flavor") for one in raw]
         is_always = self._settings.boot_volume == "always"
@@ -101,10 +101,18 @@ class OpenStackCloud:
             if flavor.disk or may_boot_volume
         ]
 
+    def _has_volumes(self) -> bool:
+        return "block-storage" not in self._api.login()[1]
+
     def images(self, query: ImageQuery) -> Sequence[CloudImage]:
         return find_images(self._api, query)
 
     def layout(self, spec: Spec, infrastructure: str | None) -> Layout:
+        if spec.volumes and not self._has_volumes():
+            raise Unsupported(
+                f"{self.place} has no block storage for this account: machines have no volumes",
+                "leave the volumes out, or use another cloud",
+            )
         choice = self._choice(spec, infrastructure)
         return Layout(
             networks=tuple(card.shown for card in choice.cards),

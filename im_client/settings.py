@@ -171,8 +171,8 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.parse_s": ("How long one large template may be read.", "s"),
     "server.fetch_hosts": ("Hosts that templates may import from, as patterns; private addresses never.", ""),
     "server.cloud_hosts": (
-        "Hosts that callers' credentials for clouds may lead to, as patterns; others than public ones only where a whole"
-        " name, an address or a network (`10.1.0.0/16`) says so.",
+        "Hosts that callers' lines for clouds may lead to, as patterns; to private addresses only by a whole name,"
+        " an address or a network (`10.1.0.0/16`).",
         "",
     ),
     "server.foreign_playbooks": ("Run playbooks of callers: they can read what this server can.", ""),

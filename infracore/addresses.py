@@ -14,7 +14,7 @@ _METADATA: Final = frozenset({ipaddress.ip_address("168.63.129.16")})
 """Public by their numbers, and answered by the host of a virtual machine: Azure's."""
 
 
-def addresses_of(host: str, port: int) -> tuple[str, ...]:
+def addresses_of(host: str, port: int) -> list[str]:
     """Return the addresses that a name has now. Asks the resolver.
 
     Raises:
@@ -24,7 +24,7 @@ def addresses_of(host: str, port: int) -> tuple[str, ...]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise Transient(f"{host} is not known: {error}") from error
-    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not addresses:
         raise Transient(f"{host} has no address")
     return addresses

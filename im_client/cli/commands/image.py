@@ -113,18 +113,20 @@ def save_command(
 )
 @json_option
 def list_command(as_json: bool) -> None:
-    """List the golden images, site by site, the newest first."""
+    """List the golden images, site by site, the newest first; of a site that cannot be asked is said why."""
     from im_client.services.golden import known_images
 
     with opened() as ctx:
-        found = known_images(ctx)
+        known = known_images(ctx)
+    for site, error in known.silent.items():
+        say(f"{clean(site)} could not be asked: {clean(error.message)}")
     if as_json:
-        print_json({"images": [_shape(one.site, one.image) for one in found]})
-    elif found:
+        print_json({"images": [_shape(one.site, one.image) for one in known.images]})
+    elif known.images:
         from im_client.cli.images import images_table
 
-        print_data(images_table(found))
-    else:
+        print_data(images_table(known.images))
+    elif not known.silent:
         say("there is no golden image; im image save makes one")
 
 

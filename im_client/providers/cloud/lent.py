@@ -110,7 +110,7 @@ def _looking(pool: Any, lent: Lent) -> Any:
             raise
         return made
 
-    connection = type("Looking", (pool.ConnectionCls,), {"_new_conn": connected})
+    connection: Any = type("Looking", (pool.ConnectionCls,), {"_new_conn": connected})
     return type("Looking", (pool,), {"ConnectionCls": connection})
 
 

@@ -25,9 +25,7 @@ from infracore.clock import Clock, SystemClock
 __all__ = ["open_provider", "site_names"]
 
 
-def open_provider(
-    settings: Mapping[str, Any], credentials: Sequence[Credential], lent: Lent | None = None
-) -> Provider:
+def open_provider(settings: Mapping[str, Any], credentials: Sequence[Credential], lent: Lent | None = None) -> Provider:
     """Open the provider at one site: of a line of type EGIIS, without the setting `site`, at the first. No I/O.
 
     Raises:

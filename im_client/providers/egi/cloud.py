@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from im_client.auth.asking import safe_url
 from im_client.plan.model import Phase, Spec
 from im_client.providers.base import Finding, Severity
-from im_client.providers.cloud.model import CloudImage, ImageQuery, Layout, Order, Server
 from im_client.providers.cloud.lent import Lent
+from im_client.providers.cloud.model import CloudImage, ImageQuery, Layout, Order, Server
 from im_client.providers.egi.account import Account
 from im_client.providers.egi.dns import Mark
 from im_client.providers.egi.settings import EgiSettings

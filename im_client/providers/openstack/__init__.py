@@ -25,9 +25,7 @@ from infracore.errors import Misconfigured, Unauthorised
 __all__ = ["open_provider"]
 
 
-def open_provider(
-    settings: Mapping[str, Any], credentials: Sequence[Credential], lent: Lent | None = None
-) -> Provider:
+def open_provider(settings: Mapping[str, Any], credentials: Sequence[Credential], lent: Lent | None = None) -> Provider:
     """Open the provider; no cloud is asked yet. Of a lent line neither `cloud` nor `token_file` is read.
 
     Raises:

@@ -101,6 +101,14 @@ class OpenStackCloud:
             if flavor.disk or may_boot_volume
         ]
 
+    def _refuse_volumes(self, spec: Spec) -> None:
+        """Refuse volumes where there is no block storage. Raises Unsupported."""
+        if spec.volumes and not self._has_volumes():
+            raise Unsupported(
+                f"{self.place} has no block storage for this account: machines have no volumes",
+                "leave the volumes out, or use another cloud",
+            )
+
     def _has_volumes(self) -> bool:
         return "block-storage" not in self._api.login()[1]
 
@@ -108,11 +116,7 @@ class OpenStackCloud:
         return find_images(self._api, query)
 
     def layout(self, spec: Spec, infrastructure: str | None) -> Layout:
-        if spec.volumes and not self._has_volumes():
-            raise Unsupported(
-                f"{self.place} has no block storage for this account: machines have no volumes",
-                "leave the volumes out, or use another cloud",
-            )
+        self._refuse_volumes(spec)
         choice = self._choice(spec, infrastructure)
         return Layout(
             networks=tuple(card.shown for card in choice.cards),
@@ -134,6 +138,7 @@ class OpenStackCloud:
 
     def create(self, order: Order) -> Server:
         """One request, and before it those for what its infrastructure shares, once."""
+        self._refuse_volumes(order.spec)
         try:
             return self._create(order)
         except (NotFound, Unsupported, Conflict):

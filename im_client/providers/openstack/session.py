@@ -73,7 +73,9 @@ def connect_by_line(
     if kind == "token" and settings.token_file:
         wants.remove("password")
     if lent is not None and not said.get("password"):
-        raise Unauthorised(f"the line {name} has no password", "send it with what logs in: no other login is used for it")
+        raise Unauthorised(
+            f"the line {name} has no password", "send it with what logs in: no other login is used for it"
+        )
     if missing := [key for key in wants if not said.get(key)]:
         raise Misconfigured(f"the line {name} of the auth file has no {' and no '.join(missing)}")
     if lent is not None:

@@ -58,6 +58,9 @@ class SmallCloud:
         self.faults: list[Fault] = []
         self.tokens: set[str] = set()
         self.logins = 0
+        self.has_volumes = True
+        self.elsewhere = ""
+        """Address that the catalog has for Nova in place of its own."""
         self.closing = threading.Event()
         self.url = ""
         self.things: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in _COLLECTIONS}
@@ -137,10 +140,16 @@ class SmallCloud:
             self.tokens.add(token)
             self.logins += 1
         places = {"compute": "compute/v2.1", "network": "network/v2.0", "image": "image/v2"}
-        places["block-storage"] = f"volume/v3/{PROJECT}"
+        if self.has_volumes:
+            places["block-storage"] = f"volume/v3/{PROJECT}"
         region = {"interface": "public", "region": "One", "region_id": "One"}
+        where = {"compute": self.elsewhere} if self.elsewhere else {}
         catalog = [
-            {"type": kind, "name": kind, "endpoints": [{**region, "url": f"{self.url}/{path}", "id": path}]}
+            {
+                "type": kind,
+                "name": kind,
+                "endpoints": [{**region, "url": where.get(kind, f"{self.url}/{path}"), "id": path}],
+            }
             for kind, path in places.items()
         ]
         answer = {
@@ -199,6 +208,11 @@ class SmallCloud:
 
     def _image(self, method: str, parts: list[str], query: _Query, body: Any) -> tuple[int, Any]:
         wanted = {k: v for k, v in query.items() if k in {"name", "status", "owner", "image_type"}}
+        operator, colon, name = wanted.get("name", [""])[0].partition(":")
+        if colon and operator != "eq":
+            return 400, {"message": f"Unable to filter by unknown operator '{operator}'."}
+        if colon:
+            wanted["name"] = [name]
         if len(parts) == 1:
             found = [one for one in self.images.values() if all(str(one.get(k)) in v for k, v in wanted.items())]
             limit = min(int(query.get("limit", ["25"])[0]), 2)  # pages of two, whatever is asked for

@@ -49,7 +49,8 @@ def account_of(
     """Put settings, line and environment together.
 
     Raises:
-        Unauthorised: the line lacks a key, or a lent one's host is not allowed. Misconfigured: the endpoint is no address.
+        Unauthorised: the line lacks a key, or a lent one's host is not allowed.
+        Misconfigured: the endpoint is no address.
     """
     fields = credential.fields if credential is not None else {}
 
@@ -58,9 +59,10 @@ def account_of(
 
     if lent is not None:
         environ = {}
+    name = (credential.id if credential is not None else "") or "of EC2"
     if (credential is not None or lent is not None) and not (said("username") and said("password")):
         raise Unauthorised(
-            f"the line {(credential.id if credential is not None else '') or 'of EC2'} of the auth file lacks username or password",
+            f"the line {name} of the auth file lacks username or password",
             "id = ec2; type = EC2; username = ACCESS_KEY; password = SECRET_KEY",
         )
     endpoint = settings.endpoint or said("host")

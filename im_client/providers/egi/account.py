@@ -100,10 +100,11 @@ def open_account(
 
 def refuse_without_token(credential: Credential | None) -> None:
     """Refuse a caller's line that brings no token: nothing of this computer's takes its place. Raises Unauthorised."""
-    if credential is None or not (credential.fields.get("token") or credential.fields.get("refresh_token")):
+    said = credential.fields if credential is not None else {}
+    if not (said.get("token") or said.get("refresh_token")):
+        name = (credential.id if credential is not None else "") or "EGI"
         raise Unauthorised(
-            f"the line {(credential.id if credential is not None else '') or 'EGI'} has neither token nor refresh_token",
-            "send one with it: no other login is used for it",
+            f"the line {name} has neither token nor refresh_token", "send one with it: no other login is used for it"
         )
 
 

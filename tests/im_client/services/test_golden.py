@@ -149,6 +149,8 @@ def test_a_place_that_cannot_be_asked_hides_no_images_of_others(tmp_path: Path) 
 
 def test_when_the_only_place_cannot_be_asked_its_reason_is_the_answer(tmp_path: Path) -> None:
     environ = {"IM_STATE_DIR": str(tmp_path / "state"), "IM_PROVIDER": "fake", "HOME": str(tmp_path)}
-    with open_context(environ=environ, cwd=tmp_path, overrides={"providers.fake.password": "sesame"}) as ctx:
-        with pytest.raises(Unauthorised, match="password"):
-            known_images(ctx)
+    with (
+        open_context(environ=environ, cwd=tmp_path, overrides={"providers.fake.password": "sesame"}) as ctx,
+        pytest.raises(Unauthorised, match="password"),
+    ):
+        known_images(ctx)

@@ -15,6 +15,15 @@ __all__ = ["Client"]
 _CONNECTIONS: Final = 64
 """How many are kept open: more than steps run at once."""
 
+_NOT_OURS: Final = {
+    "profile": (None, None, None, None),
+    "region": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+"""Variables of botocore whose values are not looked for in AWS's configuration and environment: those are this
+computer's."""
+
 
 class Client:
     """Opened with the first call. Safe under threads; one answer takes `request_s` at the most."""
@@ -84,12 +93,8 @@ class Client:
         from botocore.config import Config
 
         account = self._account
-        core = botocore.session.get_session()
+        core = botocore.session.Session(_NOT_OURS if account.lent is not None else None)
         core.register_component("data_loader", _loader())
-        if account.lent is not None:  # what AWS's configuration says is this computer's
-            for name in ("config_file", "credentials_file"):
-                core.set_config_variable(name, os.devnull)
-            core.set_config_variable("profile", "default")
         session = boto3.session.Session(
             aws_access_key_id=account.key or None,
             aws_secret_access_key=account.secret.reveal() if account.secret is not None else None,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import requests
 
 from im_client.providers.cloud.lent import Lent
 from im_client.providers.registry import provider as open_provider
@@ -56,3 +57,29 @@ def test_a_path_in_a_line_is_not_read(kind: str, cloud: SmallApi, tmp_path: Path
     mine = (credential(kind, cloud, password=str(tmp_path / "key.json")),)
     with pytest.raises(Misconfigured, match="no private key"):
         open_provider(kind, settings(kind, cloud), mine, Lent())
+
+
+@pytest.mark.parametrize("kind", ["digitalocean", "linode", "vultr"])
+def test_a_clouds_own_host_is_no_lines_and_needs_no_pattern(
+    kind: str, cloud: SmallApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def resolve(host: str, port: int) -> list[str]:
+        looked.append(host)
+        return ["::1"]
+
+    monkeypatch.setattr("im_client.providers.cloud.lent.addresses_of", resolve)
+    own = settings(kind, cloud, **OF_THE_LINE)
+    lent = open_provider(kind, own, (credential(kind, cloud),), Lent(("*.example.org",)))
+    with lent._cloud._pool.driver() as driver:  # type: ignore[attr-defined]
+        wire = driver.connection
+        wire.connect()
+        session = wire.connection.session
+        with pytest.raises(Unauthorised, match="none of the hosts"):
+            session.get("https://elsewhere.example.com/")
+        session.proxies = {"https": cloud.url}  # which leads nowhere: nobody outside is asked
+        with pytest.raises(requests.exceptions.ProxyError):
+            session.get(f"https://{wire.host}/")
+    assert looked == ["elsewhere.example.com"]
+    lent.close()  # type: ignore[attr-defined]

@@ -45,7 +45,7 @@ def test_the_setting_allows_hosts_and_networks(tmp_path: Path, hosts: str) -> No
 def test_hosts_that_the_setting_does_not_name_are_refused(tmp_path: Path) -> None:
     hosts = {"server.cloud_hosts": "['*.example.org']"}
     with (
-        lending(tmp_path, line("https://1.1.1.1:5000"), **allowed) as ctx,
+        lending(tmp_path, line("https://1.1.1.1:5000"), **hosts) as ctx,
         pytest.raises(Unauthorised, match="none of"),
     ):
         ctx.provider(SITE)

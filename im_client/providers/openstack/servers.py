@@ -67,6 +67,7 @@ class NovaServer(msgspec.Struct, frozen=True):
     addresses: Mapping[str, Sequence[_Address]] = {}
     flavor: _Flavor = _Flavor()
     image: Mapping[str, Any] | str | None = None
+    created: str = ""
     fault: _Fault | None = None
     task: str | None = msgspec.field(name="OS-EXT-STS:task_state", default=None)
 
@@ -95,6 +96,7 @@ def server_of(nova: NovaServer, floating: str = "") -> Server:
         size=nova.flavor.original_name,
         fault=fault,
         has_no_room=is_no_room(fault),
+        created_at=made_at(nova.created) or None,
         marks=marks,
     )
 

@@ -42,6 +42,8 @@ class Moto:
             "groups": sum(g["GroupName"] != "default" for g in ec2.describe_security_groups()["SecurityGroups"]),
             "keys": len(ec2.describe_key_pairs()["KeyPairs"]),
             "vpcs": sum(not v["IsDefault"] for v in ec2.describe_vpcs()["Vpcs"]),
+            "images": len(ec2.describe_images(Owners=["self"])["Images"]) - 1,
+            "snapshots": len(ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]) - 1,
             "gateways": len(ec2.describe_internet_gateways()["InternetGateways"]),
         }
         return {kind: count for kind, count in found.items() if count}

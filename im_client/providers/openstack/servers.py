@@ -14,6 +14,7 @@ from im_client.providers.openstack.errors import is_no_room
 from im_client.providers.openstack.marks import IMAGE_MARK, POOL_MARK, tags
 from im_client.providers.openstack.networks import Choice
 from im_client.providers.openstack.settings import OpenStackSettings
+from im_client.providers.openstack.sizes_images import made_at
 from im_client.providers.openstack.volumes import disks
 from infracore.errors import Unsupported
 

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -273,6 +274,7 @@ class SmallCloud:
             **new,
             "id": made,
             "status": "ACTIVE",
+            "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             "addresses": {
                 self.things["networks"][network]["name"]: [{"addr": address, "OS-EXT-IPS:type": "fixed"}]
                 for network, address in cards

@@ -225,9 +225,7 @@ class Machines:
         self._sure()
         if scrub is not None:
             instance = self._at(record).get(record.provider_id or "")
-            self.save(
-                name, host_key_public=None, host_key_private=None, configured_digest=None, operation_digests={}
-            )
+            self.save(name, host_key_public=None, host_key_private=None, configured_digest=None, operation_digests={})
             scrub_machine(access_of(self._infrastructure, record, instance), name, scrub)
         self._at(record).stop(record.provider_id or "")
         self._until(name, lambda machine: machine.phase is Phase.STOPPED, "stop", self._ctx.settings.timeouts.stop_s)

@@ -157,9 +157,7 @@ def _make_anew(ctx: Context, plan: SavePlan, *, listener: Listener, cancel: thre
     """
     record, name = plan.record, plan.node.name
     listener(Event(ctx.clock.now(), EventKind.NOTE, name, "save", "an earlier save was broken off: it is begun anew"))
-    report = power(
-        ctx, record.id, Verb.STOP, [name], listener=listener, cancel=cancel, wait_s=wait_s, has_hooks=False
-    )
+    report = power(ctx, record.id, Verb.STOP, [name], listener=listener, cancel=cancel, wait_s=wait_s, has_hooks=False)
     _must_be_done(report, f"{name} could not be stopped", "run the same command again")
     report = power(ctx, record.id, Verb.START, [name], listener=listener, cancel=cancel, wait_s=wait_s)
     _must_be_done(report, f"{name} does not run again", f"nothing was saved; run: im start {record.name} {name}")

@@ -55,6 +55,10 @@ class Moto:
         made = self.client.register_image(Name=IMAGE, Architecture="x86_64", RootDeviceName="/dev/xvda")
         self._here.amis[made["ImageId"]].architecture = "x86_64"  # moto 5.2 forgets it
 
+    def lose(self, snapshot: str) -> None:
+        """Let a snapshot be gone, though an image needs it."""
+        self._here.snapshots.pop(snapshot)
+
     @property
     def _here(self) -> Any:
         from moto.core import DEFAULT_ACCOUNT_ID

@@ -1,6 +1,6 @@
 """What carries our mark and is no machine: addresses, volumes, security groups, key pairs, networks.
 
-Golden images are none of these: they stay when their infrastructure goes. A snapshot is marked when its image is deleted.
+Golden images are none of these: they stay when their infrastructure goes. Their snapshots are marked as they go.
 
 One request says what kinds there are (a tag may outlive its thing), one a kind what there really is.
 """

@@ -1,4 +1,4 @@
-"""A real machine is scrubbed over ssh, as one at a cloud is: the provider `fake` is the cloud, systemd-nspawn the machine.
+"""A real machine is scrubbed over ssh, as one at a cloud is: `fake` is the cloud, systemd-nspawn the machine.
 
 What a cloud does when it stops and starts a machine the test does itself, when it is told that it is time for it.
 cloud-init's part, making a scrubbed machine a new one, is played by a unit on the machine.
@@ -79,7 +79,13 @@ _SECRETS = (
     "var/log/app/app.log",
     "var/lib/rancher/k3s/agent/client.key",
 )
-_TOOLS = ("usr/local/bin/tool", "opt/tool/data", "etc/app/app.conf", "home/ada/work", "var/lib/rancher/k3s/agent/images")
+_TOOLS = (
+    "usr/local/bin/tool",
+    "opt/tool/data",
+    "etc/app/app.conf",
+    "home/ada/work",
+    "var/lib/rancher/k3s/agent/images",
+)
 _IDENTITY = ("etc/machine-id", "etc/ssh/ssh_host_ed25519_key", "root/.ssh/authorized_keys")
 _SAVE = """
 import json, sys, threading

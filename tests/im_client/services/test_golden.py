@@ -18,7 +18,7 @@ from im_client.services.prepare import prepare_deploy, prepare_scale
 from im_client.services.reading import show
 from im_client.services.saving import SaveRequest, check_save, save_image
 from im_client.state.store import RunState
-from infracore.errors import Conflict, InfraError, NotFound, Unsupported
+from infracore.errors import Conflict, InfraError, InvalidUsage, NotFound, Unsupported
 
 TEMPLATE = """\
 tosca_definitions_version: tosca_simple_yaml_1_3
@@ -126,4 +126,17 @@ def test_a_machine_that_cannot_be_logged_in_to_is_not_saved_where_it_must_be_scr
     ctx.provider("fake").stop(machine.provider_id)
     with pytest.raises(Conflict, match="secrets are removed from it over ssh"):
         check_save(ctx, SaveRequest("site", "web-1", "x"))
+    assert show(ctx, "site").nodes[0].phase is Phase.CONFIGURED
+
+
+def test_only_who_is_told_saves_a_machine_with_its_secrets(ctx: Context) -> None:
+    with pytest.raises(InvalidUsage, match="removes secrets from images by itself"):
+        check_save(ctx, SaveRequest("site", "web-1", "x", unscrubbed=True))
+    ctx.provider("fake").scrubs_images = False  # type: ignore[attr-defined]
+    with pytest.raises(Unsupported, match="it cannot be logged in to") as caught:
+        check_save(ctx, SaveRequest("site", "web-1", "x"))
+    assert "--unscrubbed" in caught.value.hint
+    plan = check_save(ctx, SaveRequest("site", "web-1", "x", unscrubbed=True))
+    save_image(ctx, plan, listener=lambda _: None, cancel=threading.Event())
+    assert [one.image.name for one in known_images(ctx)] == ["x"]
     assert show(ctx, "site").nodes[0].phase is Phase.CONFIGURED

@@ -64,6 +64,8 @@ class SmallCloud:
         self.things: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in _COLLECTIONS}
         self.servers: dict[str, dict[str, Any]] = {}
         self.images: dict[str, dict[str, Any]] = {}
+        self.snapshots: set[str] = set()
+        """Of volumes."""
         self.keypairs: dict[str, dict[str, Any]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
         self.flavors = [flavor("m1.small", 1, 2048, 20), flavor("m1.large", 4, 8192, 80), flavor("c1.bare", 2, 4096, 0)]
@@ -217,6 +219,9 @@ class SmallCloud:
     def _volume(self, method: str, parts: list[str], query: _Query, body: Any) -> tuple[int, Any]:
         if parts == ["limits"]:
             return 200, {"limits": {"absolute": {"totalGigabytesUsed": 30, "maxTotalVolumeGigabytes": -1}}}
+        if method == "DELETE" and parts[0] == "snapshots" and parts[1] in self.snapshots:
+            self.snapshots.remove(parts[1])
+            return 202, None
         return 404, {"itemNotFound": {"code": 404, "message": "not there"}}
 
     def _compute(self, method: str, parts: list[str], query: _Query, body: Any) -> tuple[int, Any]:

@@ -40,7 +40,8 @@ def image_keeper(provider: Provider, site: str) -> ImageKeeper:
     """
     if not isinstance(provider, ImageKeeper):
         raise Unsupported(
-            f"{site} keeps no images of machines", "systemd-nspawn machines of the provider local can be saved"
+            f"{site} keeps no images of machines",
+            "systemd-nspawn machines of the provider local can be saved, and those of libvirt, OpenStack and EC2",
         )
     return provider
 

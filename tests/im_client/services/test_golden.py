@@ -18,7 +18,7 @@ from im_client.services.prepare import prepare_deploy, prepare_scale
 from im_client.services.reading import show
 from im_client.services.saving import SaveRequest, check_save, save_image
 from im_client.state.store import RunState
-from infracore.errors import Conflict, InfraError, NotFound, Unauthorised, Unsupported
+from infracore.errors import Conflict, InfraError, InvalidUsage, NotFound, Unauthorised, Unsupported
 
 TEMPLATE = """\
 tosca_definitions_version: tosca_simple_yaml_1_3
@@ -154,3 +154,16 @@ def test_when_the_only_place_cannot_be_asked_its_reason_is_the_answer(tmp_path: 
         pytest.raises(Unauthorised, match="password"),
     ):
         known_images(ctx)
+
+
+def test_only_who_is_told_saves_a_machine_with_its_secrets(ctx: Context) -> None:
+    with pytest.raises(InvalidUsage, match="removes secrets from images by itself"):
+        check_save(ctx, SaveRequest("site", "web-1", "x", unscrubbed=True))
+    ctx.provider("fake").scrubs_images = False  # type: ignore[attr-defined]
+    with pytest.raises(Unsupported, match="it cannot be logged in to") as caught:
+        check_save(ctx, SaveRequest("site", "web-1", "x"))
+    assert "--unscrubbed" in caught.value.hint
+    plan = check_save(ctx, SaveRequest("site", "web-1", "x", unscrubbed=True))
+    save_image(ctx, plan, listener=lambda _: None, cancel=threading.Event())
+    assert [one.image.name for one in known_images(ctx).images] == ["x"]
+    assert show(ctx, "site").nodes[0].phase is Phase.CONFIGURED

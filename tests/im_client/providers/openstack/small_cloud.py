@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -66,6 +67,8 @@ class SmallCloud:
         self.things: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in _COLLECTIONS}
         self.servers: dict[str, dict[str, Any]] = {}
         self.images: dict[str, dict[str, Any]] = {}
+        self.snapshots: set[str] = set()
+        """Of volumes."""
         self.keypairs: dict[str, dict[str, Any]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
         self.flavors = [flavor("m1.small", 1, 2048, 20), flavor("m1.large", 4, 8192, 80), flavor("c1.bare", 2, 4096, 0)]
@@ -230,6 +233,9 @@ class SmallCloud:
     def _volume(self, method: str, parts: list[str], query: _Query, body: Any) -> tuple[int, Any]:
         if parts == ["limits"]:
             return 200, {"limits": {"absolute": {"totalGigabytesUsed": 30, "maxTotalVolumeGigabytes": -1}}}
+        if method == "DELETE" and parts[0] == "snapshots" and parts[1] in self.snapshots:
+            self.snapshots.remove(parts[1])
+            return 202, None
         return 404, {"itemNotFound": {"code": 404, "message": "not there"}}
 
     def _compute(self, method: str, parts: list[str], query: _Query, body: Any) -> tuple[int, Any]:
@@ -287,6 +293,7 @@ class SmallCloud:
             **new,
             "id": made,
             "status": "ACTIVE",
+            "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             "addresses": {
                 self.things["networks"][network]["name"]: [{"addr": address, "OS-EXT-IPS:type": "fixed"}]
                 for network, address in cards

@@ -80,6 +80,7 @@ class ServerSettings:
     offer_images: bool = False
     parse_s: float = 60.0
     fetch_hosts: tuple[str, ...] = ("*",)
+    cloud_hosts: tuple[str, ...] = ("*",)
     foreign_playbooks: bool = False
     refresh_s: float = 10.0
     expire_s: float = 60.0
@@ -169,6 +170,11 @@ DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "server.offer_images": ("Let callers see and use the golden images that `im image save` made here.", ""),
     "server.parse_s": ("How long one large template may be read.", "s"),
     "server.fetch_hosts": ("Hosts that templates may import from, as patterns; private addresses never.", ""),
+    "server.cloud_hosts": (
+        "Hosts that callers' lines for clouds may lead to, as patterns; to private addresses only by a whole name,"
+        " an address or a network (`10.1.0.0/16`).",
+        "",
+    ),
     "server.foreign_playbooks": ("Run playbooks of callers: they can read what this server can.", ""),
     "server.refresh_s": ("How old what a provider said may be when somebody looks.", "s"),
     "server.expire_s": ("How often is looked for infrastructures whose lease has ended; 0: never.", "s"),

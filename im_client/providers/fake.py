@@ -18,6 +18,7 @@ from im_client.auth.credentials import Credential
 from im_client.plan.model import Limits, Phase, Spec
 from im_client.providers.base import Finding, Instance, MachineRequest, Progress, Severity
 from im_client.providers.cloud.credentials import the_credential
+from im_client.providers.cloud.lent import Lent
 from im_client.providers.fake_offers import offer_of
 from im_client.providers.fake_settings import FakeSettings, Fault, Op
 from im_client.providers.fake_world import FolderWorld, Image, Machine, MemoryWorld, World
@@ -67,12 +68,15 @@ class Call(msgspec.Struct, frozen=True):
     node: str
 
 
-def open_provider(settings: Mapping[str, Any], credentials: Sequence[Credential] = ()) -> "FakeProvider":
+def open_provider(
+    settings: Mapping[str, Any], credentials: Sequence[Credential] = (), lent: Lent | None = None
+) -> "FakeProvider":
     """Make the provider from its section of the settings, and the line of the auth file that they name.
 
     Raises:
         Misconfigured: with the path of what is wrong. Unauthorised: the line has not the password.
     """
+    del lent  # there is nothing that could complete a line, and it leads nowhere
     known = decode_settings("fake", settings, FakeSettings)
     if known.password:
         line = the_credential(known.credential, credentials, "fake")

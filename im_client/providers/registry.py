@@ -8,6 +8,7 @@ import msgspec
 
 from im_client.auth.credentials import Credential
 from im_client.providers.base import Provider
+from im_client.providers.cloud.lent import Lent
 from infracore.errors import InvalidUsage, Misconfigured
 
 __all__ = ["cloud_of", "decode_settings", "is_cloud", "line_of", "names", "places", "provider"]
@@ -66,7 +67,7 @@ _CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
     "vultr": ("vultr",),
 }
 """Cloud -> the types of lines of an auth file that are for it, in lower case. Each is a module of this package with
-`open_provider(settings, credentials)`, or of its package `libcloud`."""
+`open_provider(settings, credentials, lent)`, or of its package `libcloud`."""
 
 _LIBCLOUD: Final = frozenset({"cloudstack", "digitalocean", "gce", "linode", "vultr"})
 
@@ -128,25 +129,35 @@ def places(name: str, settings: Mapping[str, Any], credentials: Sequence[Credent
     return tuple(f"{name}.{place}" for place in found)
 
 
-def provider(name: str, settings: Mapping[str, Any] | None = None, credentials: Sequence[Credential] = ()) -> Provider:
+def provider(
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    credentials: Sequence[Credential] = (),
+    lent: Lent | None = None,
+) -> Provider:
     """Open a provider with its section of the settings; a cloud also with the lines of the auth file.
+
+    `lent` says that the lines are a caller's: no secret of this computer completes them (environment, files, login of
+    the machine), and they lead where it allows.
 
     Raises:
         InvalidUsage: there is no provider of that name.
         Misconfigured: an unknown setting, or one of the wrong type; a cloud's library is missing.
-        Unauthorised: a cloud has no credentials.
+        Unauthorised: a cloud has no credentials, or lent ones lead where they may not.
     """
     if name in _CLOUDS:
-        return _opened_cloud(name, settings or {}, credentials)
+        return _opened_cloud(name, settings or {}, credentials, lent)
     maker = _MAKERS.get(name)
     if maker is None:
         raise InvalidUsage(f"there is no provider {name!r}", f"known: {', '.join(names())}")
     return maker(settings or {})
 
 
-def _opened_cloud(name: str, settings: Mapping[str, Any], credentials: Sequence[Credential]) -> Provider:
+def _opened_cloud(
+    name: str, settings: Mapping[str, Any], credentials: Sequence[Credential], lent: Lent | None
+) -> Provider:
     mine = tuple(one for one in credentials if one.type.lower() in _CLOUDS[name])
-    made: Provider = _module(name).open_provider(settings, mine)
+    made: Provider = _module(name).open_provider(settings, mine, lent)
     return made
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from im_client.auth.authfile import read_auth_file
 from im_client.auth.credentials import Credential
 from im_client.providers.base import Provider
+from im_client.providers.cloud.lent import Lent
 from im_client.providers.registry import cloud_of, is_cloud, line_of, names, places
 from im_client.providers.registry import provider as make_provider
 from im_client.services.analysis import analyse
@@ -90,9 +91,13 @@ class Context:
         key = (name, repr(sorted(merged.items())))
         with self._lock:
             if key not in self._providers:
-                lines = (self.lent[name],) if name in self.lent else self.credentials() if is_cloud(kind) else ()
-                self._providers[key] = make_provider(kind, merged, lines)
+                self._providers[key] = self._open(name, kind, merged)
             return self._providers[key]
+
+    def _open(self, name: str, kind: str, settings: Mapping[str, Value]) -> Provider:
+        if name in self.lent:
+            return make_provider(kind, settings, (self.lent[name],), Lent(self.settings.server.cloud_hosts))
+        return make_provider(kind, settings, self.credentials() if is_cloud(kind) else ())
 
     def places(self, name: str) -> tuple[str, ...]:
         """Return the sites that a name stands for, in order: itself, save for a line of the auth file for several.

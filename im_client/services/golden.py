@@ -1,7 +1,6 @@
 """Golden images: which there are, and which one a group's machines start from. `services.saving` makes them."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 from im_client.providers.base import Provider
@@ -10,9 +9,9 @@ from im_client.services.context import Context
 from im_client.services.sites import Sites
 from im_client.topology.golden import golden_parts
 from im_client.topology.model import Group, Topology
-from infracore.errors import Conflict, InvalidUsage, Misconfigured, NotFound, Unsupported
+from infracore.errors import Conflict, InfraError, InvalidUsage, Misconfigured, NotFound, Unsupported
 
-__all__ = ["SiteImage", "choose_images", "find_image", "image_keeper", "known_images", "require_images"]
+__all__ = ["KnownImages", "SiteImage", "choose_images", "find_image", "image_keeper", "known_images", "require_images"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,15 @@ class SiteImage:
     keeper: ImageKeeper
 
 
+@dataclass(frozen=True, slots=True)
+class KnownImages:
+    """The images of all places that could be asked."""
+
+    images: tuple[SiteImage, ...]
+    silent: Mapping[str, InfraError]
+    """Site that could not be asked -> why."""
+
+
 def image_keeper(provider: Provider, site: str) -> ImageKeeper:
     """Return a provider as one that keeps images.
 
@@ -32,42 +40,61 @@ def image_keeper(provider: Provider, site: str) -> ImageKeeper:
     """
     if not isinstance(provider, ImageKeeper):
         raise Unsupported(
-            f"{site} keeps no images of machines", "systemd-nspawn machines of the provider local can be saved"
+            f"{site} keeps no images of machines",
+            "systemd-nspawn machines of the provider local can be saved, and those of libvirt, OpenStack and EC2",
         )
     return provider
 
 
-def known_images(ctx: Context) -> tuple[SiteImage, ...]:
+def known_images(ctx: Context) -> KnownImages:
     """Return the images of the provider of the settings, of all sites, and of those that infrastructures are at.
 
     Those of one site stand together, the newest first. Sites that keep none are left out.
+
+    Raises:
+        InfraError: the only place cannot be asked.
     """
     places: dict[Provider, str] = {}
+    silent: dict[str, InfraError] = {}
     for name in (ctx.settings.provider, *ctx.settings.sites):
-        places.setdefault(ctx.provider(name), name)
+        try:
+            places.setdefault(ctx.provider(name), name)
+        except InfraError as error:
+            silent[name] = error
     for record in ctx.store.infrastructures():
-        with suppress(InvalidUsage, Misconfigured):  # a site that is not in the settings any more
+        try:
             places.setdefault(Sites(ctx, record).at(record.provider), record.provider)
-    return tuple(
-        SiteImage(site, image, provider)
-        for provider, site in places.items()
-        if isinstance(provider, ImageKeeper)
-        for image in provider.list_images()
-    )
+        except (InvalidUsage, Misconfigured):  # a site that is not in the settings any more
+            continue
+        except InfraError as error:
+            silent.setdefault(record.provider, error)
+    found: list[SiteImage] = []
+    for provider, site in places.items():
+        if isinstance(provider, ImageKeeper):
+            try:
+                found += [SiteImage(site, image, provider) for image in provider.list_images()]
+            except InfraError as error:
+                silent[site] = error
+    if len({*places.values(), *silent}) == 1 and silent:
+        raise next(iter(silent.values()))
+    return KnownImages(tuple(found), silent)
 
 
 def find_image(ctx: Context, name: str, site: str | None = None) -> SiteImage:
     """Return the image of a name or id.
 
     Raises:
-        NotFound: there is none. Conflict: several sites have one of this name.
+        NotFound: there is none at any place that could be asked. Conflict: several sites have one of this name.
     """
-    everything = known_images(ctx)
-    found = [one for one in everything if name in {one.image.name, one.image.id} and site in {None, one.site}]
+    known = known_images(ctx)
+    if site is not None and site in known.silent:
+        raise known.silent[site]
+    found = [one for one in known.images if name in {one.image.name, one.image.id} and site in {None, one.site}]
     if not found:
-        there = ", ".join(one.image.name for one in everything)
+        there = ", ".join(one.image.name for one in known.images)
+        unasked = f"; not asked: {', '.join(known.silent)}" if known.silent else ""
         raise NotFound(
-            f"there is no golden image {name!r}", f"there are: {there}" if there else "im image save makes one"
+            f"there is no golden image {name!r}{unasked}", f"there are: {there}" if there else "im image save makes one"
         )
     if len(found) > 1:
         sites = ", ".join(one.site for one in found)

@@ -218,16 +218,15 @@ class Machines:
     def stop(self, name: str, *, scrub: Sequence[str] | None = None) -> None:
         """Stop a machine and wait until it is off. It must be configured again when it is started.
 
-        With `scrub`, what these patterns name is removed from it before; it will show another host key then.
+        With `scrub`, what these patterns name is removed from it before; it will show another host key then. That is
+        recorded first: a run that is broken off leaves a machine whose host key nobody knows (`saving.save_image`).
         """
         record = self._existing(name)
         self._sure()
         if scrub is not None:
             instance = self._at(record).get(record.provider_id or "")
-            # one that is stopped and has no host key was scrubbed by a run that was broken off
-            if instance.phase is Phase.RUNNING or record.host_key_public is not None:
-                scrub_machine(access_of(self._infrastructure, record, instance), name, scrub)
-                self.save(name, host_key_public=None, host_key_private=None)
+            self.save(name, host_key_public=None, host_key_private=None, configured_digest=None, operation_digests={})
+            scrub_machine(access_of(self._infrastructure, record, instance), name, scrub)
         self._at(record).stop(record.provider_id or "")
         self._until(name, lambda machine: machine.phase is Phase.STOPPED, "stop", self._ctx.settings.timeouts.stop_s)
         self.save(name, phase=Phase.STOPPED, configured_digest=None, operation_digests={})

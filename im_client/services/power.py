@@ -32,11 +32,13 @@ def power(
     cancel: threading.Event,
     wait_s: float = 0.0,
     scrub: tuple[str, ...] | None = None,
+    has_hooks: bool = True,
 ) -> ApplyReport:
     """Start, stop or restart machines, the named ones or all, and wait until they are as asked.
 
     Before a machine stops its stop hooks run (Slurm: drain); after it has started it is configured again.
     Starting a running or stopping a stopped machine is no error. `scrub`: see `Prepared`.
+    Without `has_hooks` no stop hooks run.
 
     Raises:
         InvalidUsage: a machine that is not there. Locked: another command is changing the infrastructure.
@@ -59,7 +61,7 @@ def power(
             group=records[name].group,
             index=records[name].index,
             reason=Reason(ReasonCode.ASKED, "asked for"),
-            operations=hooks.get(records[name].group, ()) if verb is Verb.STOP else (),
+            operations=hooks.get(records[name].group, ()) if verb is Verb.STOP and has_hooks else (),
         )
         for name in names
     ]

@@ -36,6 +36,8 @@ class SaveRequest:
     """Paths that do not go into the image, beside those that never do."""
     use: bool = False
     """Whether the group's new machines start from it from now on."""
+    unscrubbed: bool = False
+    """Whether to save secrets and identity too, where a provider does not remove them by itself."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class SavePlan:
     image: ImageRequest
     is_running: bool
     use: bool
+    unscrubbed: bool = False
 
 
 def check_save(ctx: Context, request: SaveRequest) -> SavePlan:
@@ -73,21 +76,30 @@ def check_save(ctx: Context, request: SaveRequest) -> SavePlan:
         now=ctx.clock.now(),
         scrub=check_patterns(request.without),
     )
-    is_running = check_running(keeper, provider, record, node)
-    return SavePlan(record, node, image, is_running, request.use)
+    if request.unscrubbed and keeper.scrubs_images:
+        raise InvalidUsage(f"{node.provider} removes secrets from images by itself", "leave --unscrubbed out")
+    if request.unscrubbed:
+        is_running = provider.get(image.provider_id).phase is Phase.RUNNING
+    else:
+        is_running = check_running(keeper, provider, record, node)
+    return SavePlan(record, node, image, is_running, request.use, request.unscrubbed)
 
 
 def check_running(keeper: ImageKeeper, provider: Provider, record: InfrastructureRecord, node: NodeRecord) -> bool:
-    """Say whether a machine runs. Where its files are removed over ssh it must, and let itself be scrubbed."""
+    """Say whether a machine runs. Where its files are removed over ssh it must, and let itself be scrubbed.
+
+    One whose saving was broken off counts as running: `save_image` starts it anew.
+    """
     machine = provider.get(node.provider_id or "")
     is_running = machine.phase is Phase.RUNNING
-    if not keeper.scrubs_images:
-        if not is_running:
-            raise Conflict(
-                f"{node.name} is {machine.phase}: secrets are removed from it over ssh before it is saved",
-                f"run: im start {record.name} {node.name}",
-            )
-        check_scrub(access_of(record, node, machine) if provider.limits().reachable else None, node.name)
+    if keeper.scrubs_images or _is_broken_off(provider, record, node):
+        return is_running or not keeper.scrubs_images
+    if not is_running:
+        raise Conflict(
+            f"{node.name} is {machine.phase}: secrets are removed from it over ssh before it is saved",
+            f"run: im start {record.name} {node.name}",
+        )
+    check_scrub(access_of(record, node, machine) if provider.limits().reachable else None, node.name)
     return is_running
 
 
@@ -107,10 +119,13 @@ def save_image(
         Conflict, NoCapacity, Locked: see `ImageKeeper.save_image`; the machine runs again then.
     """
     record, name = plan.record, plan.node.name
-    keeper = image_keeper(Sites(ctx, record).at(plan.node.provider), plan.node.provider)
+    provider = Sites(ctx, record).at(plan.node.provider)
+    keeper = image_keeper(provider, plan.node.provider)
     again = f"im start {record.name} {name}"
     if plan.is_running:
-        scrub = None if keeper.scrubs_images else plan.image.scrub
+        scrub = None if keeper.scrubs_images or plan.unscrubbed else plan.image.scrub
+        if scrub is not None and _is_broken_off(provider, record, plan.node):
+            _make_anew(ctx, plan, listener=listener, cancel=cancel, wait_s=wait_s)
         report = power(ctx, record.id, Verb.STOP, [name], listener=listener, cancel=cancel, wait_s=wait_s, scrub=scrub)
         _must_be_done(report, f"{name} could not be stopped", f"nothing was saved; if it is stopped: {again}")
     try:
@@ -125,6 +140,27 @@ def save_image(
     if plan.is_running:
         _must_be_done(report, f"the image {saved.name} is saved, but {name} does not run again", f"run: {again}")
     return saved
+
+
+def _is_broken_off(provider: Provider, record: InfrastructureRecord, node: NodeRecord) -> bool:
+    """Say whether a machine was being scrubbed when that was broken off: nobody knows the host key it will show."""
+    access = access_of(record, node, provider.get(node.provider_id or ""))
+    is_known = access is None or access.host_key is not None or access.known_hosts_file is not None
+    return provider.limits().reachable and not is_known
+
+
+def _make_anew(ctx: Context, plan: SavePlan, *, listener: Listener, cancel: threading.Event, wait_s: float) -> None:
+    """Restart a machine that is scrubbed in part, and may let nobody in: it makes its keys anew, and is configured.
+
+    Its stop hooks have run before it was scrubbed. It is stopped and started, since one that restarts may still show
+    its old host key.
+    """
+    record, name = plan.record, plan.node.name
+    listener(Event(ctx.clock.now(), EventKind.NOTE, name, "save", "an earlier save was broken off: it is begun anew"))
+    report = power(ctx, record.id, Verb.STOP, [name], listener=listener, cancel=cancel, wait_s=wait_s, has_hooks=False)
+    _must_be_done(report, f"{name} could not be stopped", "run the same command again")
+    report = power(ctx, record.id, Verb.START, [name], listener=listener, cancel=cancel, wait_s=wait_s)
+    _must_be_done(report, f"{name} does not run again", f"nothing was saved; run: im start {record.name} {name}")
 
 
 def use_image(

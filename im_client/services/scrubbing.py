@@ -36,9 +36,10 @@ def scrub_machine(access: Access | None, name: str, further: Sequence[str]) -> N
 
 def _run(access: Access | None, name: str, patterns: Sequence[str], limit_s: float) -> None:
     if access is None or access.become_password is not None:
+        why = "and it cannot be logged in to" if access is None else "and its account needs a password for sudo"
         raise Unsupported(
-            f"{name} cannot be saved: its files are removed by root, over ssh, before it is stopped",
-            "its account needs sudo without a password",
+            f"{name} cannot be saved: secrets are removed by root, over ssh, before it is stopped, {why}",
+            "to save it with its secrets and identity: im image save --unscrubbed",
         )
     words = f"{'sudo -n ' if access.become else ''}{access.python} -"
     with open_shell(access) as shell:

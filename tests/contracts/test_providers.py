@@ -12,11 +12,13 @@ from im_client.plan.model import Phase
 from im_client.providers.base import Instance, MachineRequest, Provider
 from im_client.providers.images import ImageKeeper, ImageRequest
 from im_client.providers.quotas import Quotas
+from im_client.providers.things import Keeps
 from infracore.errors import Conflict, NotFound, Unsupported
 from infracore.ids import new_token
 from tests.contracts.harness import Harness, new_key_pair
 
 INFRASTRUCTURE = "contract"
+_TELL_AGES = {"cloudstack", "digitalocean", "ec2", "fake", "gce", "linode", "openstack", "vultr"}
 
 
 @pytest.fixture
@@ -72,6 +74,15 @@ def test_a_created_machine_comes_to_run_with_address_and_access(harness: Harness
     assert machine.private_address or machine.public_address
     assert machine.access is not None
     assert machine.access.private_key is None or harness.brings_keys
+
+
+def test_a_machine_says_when_it_was_made(harness: Harness, provider: Provider) -> None:
+    made = provider.create(_request(harness, harness.names(1)[0]))
+    (machine,) = provider.list_machines(INFRASTRUCTURE)
+    assert machine.provider_id == made.provider_id
+    if harness.name in _TELL_AGES:
+        assert machine.created_at is not None
+    assert machine.created_at is None or abs(machine.created_at - time.time()) < 600
 
 
 def test_the_same_token_gives_the_same_machine(harness: Harness, provider: Provider) -> None:
@@ -264,11 +275,19 @@ def test_a_saved_machine_is_one_that_others_start_from(harness: Harness, provide
         with pytest.raises(Conflict, match=names[1]):
             provider.delete_image(saved.id)
         provider.delete(second.provider_id)
+        _empty(harness, provider)
+        if isinstance(provider, Keeps):  # it is no orphan, and stays when its infrastructure goes
+            assert provider.release(INFRASTRUCTURE) == []
+            assert provider.things() == []
+            assert provider.check_image(saved.id) == ""
+            assert [image.id for image in provider.list_images()] == [saved.id]
     finally:
         _empty(harness, provider)
         provider.delete_image(saved.id)
     provider.delete_image(saved.id)
     assert provider.list_images() == []
+    if isinstance(provider, Keeps):
+        assert provider.things() == []
     request = _request(harness, names[1])
     with pytest.raises(NotFound):
         provider.create(dataclasses.replace(request, spec=dataclasses.replace(request.spec, golden_image=saved.id)))

@@ -42,6 +42,8 @@ class Moto:
             "groups": sum(g["GroupName"] != "default" for g in ec2.describe_security_groups()["SecurityGroups"]),
             "keys": len(ec2.describe_key_pairs()["KeyPairs"]),
             "vpcs": sum(not v["IsDefault"] for v in ec2.describe_vpcs()["Vpcs"]),
+            "images": len(ec2.describe_images(Owners=["self"])["Images"]) - 1,
+            "snapshots": len(ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]) - 1,
             "gateways": len(ec2.describe_internet_gateways()["InternetGateways"]),
         }
         return {kind: count for kind, count in found.items() if count}
@@ -52,6 +54,10 @@ class Moto:
             assert json.load(answer)["status"] == "ok"
         made = self.client.register_image(Name=IMAGE, Architecture="x86_64", RootDeviceName="/dev/xvda")
         self._here.amis[made["ImageId"]].architecture = "x86_64"  # moto 5.2 forgets it
+
+    def lose(self, snapshot: str) -> None:
+        """Let a snapshot be gone, though an image needs it."""
+        self._here.snapshots.pop(snapshot)
 
     @property
     def _here(self) -> Any:

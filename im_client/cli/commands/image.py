@@ -53,6 +53,9 @@ def command() -> None:
 )
 @click.option("--without", multiple=True, metavar="PATH", help="What more is left out; * stands for a part of a name.")
 @click.option("--use", is_flag=True, help="Let new machines of this kind start from it from now on.")
+@click.option(
+    "--unscrubbed", is_flag=True, help="Save secrets and identity too, at a cloud whose machine nobody can log in to."
+)
 @yes_option
 @wait_option
 @json_option
@@ -63,6 +66,7 @@ def save_command(
     name: str | None,
     without: tuple[str, ...],
     use: bool,
+    unscrubbed: bool,
     yes: bool,
     wait_s: float | None,
     as_json: bool,
@@ -80,9 +84,11 @@ def save_command(
 
     needs_answer(yes)
     with opened() as ctx:
-        plan = check_save(ctx, SaveRequest(infra, machine, name, without, use))
+        plan = check_save(ctx, SaveRequest(infra, machine, name, without, use, unscrubbed))
         stops = "stop it, save it, start it again" if plan.is_running else "save it, stopped as it is"
         say(f"{plan.node.name} of {plan.record.name} becomes the golden image {plan.image.name}: {stops}")
+        if unscrubbed:
+            say("its secrets and keys are in the image: whoever may start machines from it can read them")
         if not ask("Do this?", yes):
             say("nothing was changed")
             return ExitCode.FAILED
@@ -113,18 +119,20 @@ def save_command(
 )
 @json_option
 def list_command(as_json: bool) -> None:
-    """List the golden images, site by site, the newest first."""
+    """List the golden images, site by site, the newest first; of a site that cannot be asked is said why."""
     from im_client.services.golden import known_images
 
     with opened() as ctx:
-        found = known_images(ctx)
+        known = known_images(ctx)
+    for site, error in known.silent.items():
+        say(f"{clean(site)} could not be asked: {clean(error.message)}")
     if as_json:
-        print_json({"images": [_shape(one.site, one.image) for one in found]})
-    elif found:
+        print_json({"images": [_shape(one.site, one.image) for one in known.images]})
+    elif known.images:
         from im_client.cli.images import images_table
 
-        print_data(images_table(found))
-    else:
+        print_data(images_table(known.images))
+    elif not known.silent:
         say("there is no golden image; im image save makes one")
 
 

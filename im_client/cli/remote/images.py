@@ -27,6 +27,7 @@ def image_save_(
     name: str | None,
     without: tuple[str, ...],
     use: bool,
+    unscrubbed: bool,
     yes: bool,
     wait_s: float | None,
     as_json: bool,
@@ -35,6 +36,8 @@ def image_save_(
     refuse_wait(wait_s)
     if without:
         raise Unsupported("a server decides itself what is left out of an image", "leave --without out")
+    if unscrubbed:
+        raise Unsupported("a server decides itself what is left out of an image", "leave --unscrubbed out")
     if use:
         raise Unsupported(
             "a server's machines start from the image that their template names",

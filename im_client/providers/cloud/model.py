@@ -121,5 +121,7 @@ class Server:
     size: str = ""
     fault: str = ""
     has_no_room: bool = False
+    created_at: float | None = None
+    """Seconds since the epoch; None: the cloud does not tell."""
     marks: Mapping[str, str] = field(default_factory=dict)
     """Its tags or metadata, ours and others."""

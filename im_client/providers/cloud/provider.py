@@ -325,6 +325,7 @@ class CloudProvider:
             spec=got,
             fault=server.fault,
             has_no_room=server.has_no_room,
+            created_at=server.created_at,
         )
 
     def _call(self, call: Callable[[], _T]) -> _T:

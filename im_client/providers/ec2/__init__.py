@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 from im_client.auth.credentials import Credential
 
 if TYPE_CHECKING:
+    from im_client.providers.cloud.lent import Lent
     from im_client.providers.ec2.provider import Ec2Provider
 
 __all__ = ["open_provider"]
 
 
-def open_provider(settings: Mapping[str, Any], credentials: Sequence[Credential] = ()) -> "Ec2Provider":
+def open_provider(
+    settings: Mapping[str, Any], credentials: Sequence[Credential] = (), lent: "Lent | None" = None
+) -> "Ec2Provider":
     """Make the provider from its section of the settings and the lines of the auth file. Sends nothing.
 
     Raises:
@@ -35,5 +38,5 @@ def open_provider(settings: Mapping[str, Any], credentials: Sequence[Credential]
     if find_spec("boto3") is None:
         raise ModuleNotFoundError("boto3 is not installed", name="boto3")
     found = decode_settings("ec2", settings, Ec2Settings)
-    account = account_of(found, the_credential(found.credential, credentials, "EC2"))
+    account = account_of(found, the_credential(found.credential, credentials, "EC2"), lent=lent)
     return Ec2Provider(Ec2(found, account), found)

@@ -1,10 +1,12 @@
 """One connection to one account: sends, and knows neither machines nor our words. The only home of boto3."""
 
 import functools
+import os
 import threading
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from im_client.providers.cloud.lent import Lent
 from im_client.providers.ec2.account import Account
 from im_client.providers.ec2.errors import code_of, translated
 
@@ -12,6 +14,15 @@ __all__ = ["Client"]
 
 _CONNECTIONS: Final = 64
 """How many are kept open: more than steps run at once."""
+
+_NOT_OURS: Final = {
+    "profile": (None, None, None, None),
+    "region": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+"""Variables of botocore whose values are not looked for in AWS's configuration and environment: those are this
+computer's."""
 
 
 class Client:
@@ -82,7 +93,7 @@ class Client:
         from botocore.config import Config
 
         account = self._account
-        core = botocore.session.get_session()
+        core = botocore.session.Session(_NOT_OURS if account.lent is not None else None)
         core.register_component("data_loader", _loader())
         session = boto3.session.Session(
             aws_access_key_id=account.key or None,
@@ -98,8 +109,17 @@ class Client:
             max_pool_connections=_CONNECTIONS,
             parameter_validation=True,
             user_agent_extra="im-clues",
+            ignore_configured_endpoint_urls=account.lent is not None or None,
         )
-        return session.client("ec2", endpoint_url=account.endpoint or None, config=config)
+        opened = session.client("ec2", endpoint_url=account.endpoint or None, config=config)
+        if account.lent is not None and account.is_of_line:
+            opened.meta.events.register("before-send.ec2", functools.partial(_look, account.lent))
+        return opened
+
+
+def _look(lent: Lent, request: Any, **_: object) -> None:
+    """Look where a request goes. Raises as `Lent.check`."""
+    lent.check(request.url)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""One account at one region of EC2, as `cloud.base.Cloud`."""
+"""One account at one region of EC2, as `cloud.base.Cloud` and `cloud.keeper.ImageCloud`."""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +13,7 @@ from im_client.providers.cloud.model import CloudImage, ImageQuery, Layout, Orde
 from im_client.providers.ec2 import addresses, market, things
 from im_client.providers.ec2.account import Account
 from im_client.providers.ec2.client import Client
+from im_client.providers.ec2.golden import Golden
 from im_client.providers.ec2.images import images
 from im_client.providers.ec2.marks import machine_marks, marked
 from im_client.providers.ec2.network import Card, Cards, Subnet, choose_cards, subnet_of
@@ -20,6 +21,7 @@ from im_client.providers.ec2.servers import card_of, device_of, is_gone, request
 from im_client.providers.ec2.settings import Ec2Settings
 from im_client.providers.ec2.shared import Shared
 from im_client.providers.ec2.sizes import Sizes
+from im_client.providers.images import ImageRequest, SavedImage
 from im_client.providers.offers import Price
 from im_client.providers.quotas import Quota
 from im_client.providers.things import Thing
@@ -39,7 +41,7 @@ _STOPPED_S: Final = 180.0
 
 
 class Ec2:
-    """See `Cloud`. Safe under threads."""
+    """See `Cloud` and `ImageCloud`. Safe under threads."""
 
     kind = "ec2"
     schemes = frozenset({"aws", "ec2"})
@@ -51,6 +53,7 @@ class Ec2:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._shared = Shared(self.client)
+        self._golden = Golden(self.client)
         self._lock = threading.Lock()
         self._never = threading.Event()
         self._subnets: tuple[Subnet, ...] | None = None
@@ -227,6 +230,18 @@ class Ec2:
     def remove(self, thing: Thing) -> None:
         self._shared.forget(thing.infrastructure)
         things.remove(self.client, thing)
+
+    def save_image(self, request: ImageRequest) -> SavedImage:
+        return self._golden.save(self.server(request.provider_id), request)
+
+    def list_images(self) -> Sequence[SavedImage]:
+        return self._golden.list()
+
+    def check_image(self, image_id: str) -> str:
+        return self._golden.check(image_id)
+
+    def delete_image(self, image_id: str) -> None:
+        self._golden.delete(image_id, self.servers(None))
 
     def quotas(self) -> Quota:
         return market.quotas(self.client)

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from im_client.providers.cloud.base import USER_MARK
 from im_client.providers.cloud.choose import system_of
 from im_client.providers.cloud.model import CloudImage, ImageQuery
 from im_client.providers.ec2.client import Client
+from im_client.providers.ec2.marks import tags_of
 from im_client.providers.ec2.settings import Ec2Settings
 
 __all__ = ["image_of", "images", "root_of"]
@@ -55,7 +57,7 @@ def image_of(told: Mapping[str, Any]) -> CloudImage:
         distribution=distribution,
         version=version,
         architecture=told.get("Architecture", ""),
-        user=official[2] if official and told.get("OwnerId") == official[0] else "",
+        user=official[2] if official and told.get("OwnerId") == official[0] else tags_of(told).get(USER_MARK, ""),
         min_disk_bytes=root_of(told)[1],
     )
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from im_client.plan.model import Spec
 from im_client.providers.base import Progress
 from im_client.providers.cloud.choose import choose_size
+from im_client.providers.cloud.keeper import KeepingProvider
 from im_client.providers.cloud.model import CloudImage, Server, Size
-from im_client.providers.cloud.provider import CloudProvider
 from im_client.providers.ec2.cloud import Ec2
 from im_client.providers.ec2.settings import Ec2Settings
 from infracore.clock import Clock
@@ -15,8 +15,8 @@ from infracore.errors import NotFound
 __all__ = ["Ec2Provider"]
 
 
-class Ec2Provider(CloudProvider):
-    """See `CloudProvider`. Safe under threads."""
+class Ec2Provider(KeepingProvider):
+    """See `CloudProvider` and `KeepingProvider`. Safe under threads."""
 
     looks_at_once = 16  # EC2 allows 100 at once and 20 a second ("Request throttling", EC2 API reference)
 

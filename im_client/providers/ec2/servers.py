@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from im_client.plan.model import Phase
@@ -125,6 +126,7 @@ def server_of(told: Mapping[str, Any], sizes: Mapping[str, Size]) -> Server:
         size=told.get("InstanceType", ""),
         fault=fault,
         has_no_room=bool(fault) and has_no_room(told["StateReason"]["Code"]),
+        created_at=launch.timestamp() if isinstance(launch := told.get("LaunchTime"), datetime) else None,
         marks=tags,
     )
 

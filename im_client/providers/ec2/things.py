@@ -1,5 +1,7 @@
 """What carries our mark and is no machine: addresses, volumes, security groups, key pairs, networks.
 
+Golden images are none of these: they stay when their infrastructure goes. Their snapshots are marked as they go.
+
 One request says what kinds there are (a tag may outlive its thing), one a kind what there really is.
 """
 
@@ -16,6 +18,7 @@ __all__ = ["remove", "things"]
 _KINDS: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "elastic-ip": ("elastic IP", "describe_addresses", "Addresses", "AllocationId"),
     "volume": ("volume", "describe_volumes", "Volumes", "VolumeId"),
+    "snapshot": ("snapshot", "describe_snapshots", "Snapshots", "SnapshotId"),
     "network-interface": ("network card", "describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId"),
     "security-group": ("security group", "describe_security_groups", "SecurityGroups", "GroupId"),
     "key-pair": ("key pair", "describe_key_pairs", "KeyPairs", "KeyName"),
@@ -29,6 +32,7 @@ _KINDS: Final[Mapping[str, tuple[str, str, str, str]]] = {
 _REMOVING: Final[Mapping[str, tuple[str, str, str]]] = {
     "elastic IP": ("release_address", "AllocationId", "InvalidAllocationID.NotFound"),
     "volume": ("delete_volume", "VolumeId", "InvalidVolume.NotFound"),
+    "snapshot": ("delete_snapshot", "SnapshotId", "InvalidSnapshot.NotFound"),
     "network card": ("delete_network_interface", "NetworkInterfaceId", "InvalidNetworkInterfaceID.NotFound"),
     "security group": ("delete_security_group", "GroupId", "InvalidGroup.NotFound"),
     "key pair": ("delete_key_pair", "KeyName", "InvalidKeyPair.NotFound"),

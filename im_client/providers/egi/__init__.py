@@ -9,10 +9,13 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from im_client.auth.credentials import Credential
 from im_client.providers.base import Provider
 from im_client.providers.cloud.credentials import the_credential
-from im_client.providers.egi.account import Account, open_account
+from im_client.providers.cloud.lent import Lent
+from im_client.providers.egi.account import Account, open_account, refuse_without_token
 from im_client.providers.egi.cloud import EgiCloud
 from im_client.providers.egi.provider import EgiProvider
 from im_client.providers.egi.settings import EgiSettings
@@ -22,15 +25,15 @@ from infracore.clock import Clock, SystemClock
 __all__ = ["open_provider", "site_names"]
 
 
-def open_provider(settings: Mapping[str, Any], credentials: Sequence[Credential]) -> Provider:
+def open_provider(settings: Mapping[str, Any], credentials: Sequence[Credential], lent: Lent | None = None) -> Provider:
     """Open the provider at one site: of a line of type EGIIS, without the setting `site`, at the first. No I/O.
 
     Raises:
         Misconfigured: a setting or a field of the auth file is wrong. Unauthorised: there are no credentials.
     """
     clock = SystemClock()
-    own, account, _ = _opened(settings, credentials, clock)
-    return EgiProvider(EgiCloud(account, own, clock), own, clock)
+    own, account, _ = _opened(settings, credentials, clock, lent)
+    return EgiProvider(EgiCloud(account, own, clock, lent), own, clock)
 
 
 def site_names(settings: Mapping[str, Any], credentials: Sequence[Credential]) -> tuple[str, ...]:
@@ -46,8 +49,11 @@ def site_names(settings: Mapping[str, Any], credentials: Sequence[Credential]) -
 
 
 def _opened(
-    settings: Mapping[str, Any], credentials: Sequence[Credential], clock: Clock
+    settings: Mapping[str, Any], credentials: Sequence[Credential], clock: Clock, lent: Lent | None = None
 ) -> tuple[EgiSettings, Account, Credential | None]:
     own = decode_settings("egi", settings, EgiSettings)
     credential = the_credential(own.credential, credentials, "EGI's Federated Cloud")
-    return own, open_account(own, credential, os.environ, clock), credential
+    if lent is not None:
+        refuse_without_token(credential)
+        own = msgspec.structs.replace(own, cloud="", token_file="", oidc_account="")
+    return own, open_account(own, credential, {} if lent is not None else os.environ, clock), credential

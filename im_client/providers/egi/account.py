@@ -23,7 +23,7 @@ from infracore.errors import Misconfigured, Unauthorised
 from infracore.http import Http, parse_address
 from infracore.secrets import Secret
 
-__all__ = ["Account", "open_account"]
+__all__ = ["Account", "open_account", "refuse_without_token"]
 
 _NONE: Final = Secret("")
 _SERVICE_S: Final = 20.0
@@ -96,6 +96,16 @@ def open_account(
     issuer = Issuer(settings.issuer, limit_s=_SERVICE_S)
     tokens = Tokens(_sources(settings, said, environ, issuer, where), clock, lambda claims: _of_vo(claims, vo))
     return Account(site, vo, tokens, issuer, _information(settings, clock), _dns(settings, said, tokens))
+
+
+def refuse_without_token(credential: Credential | None) -> None:
+    """Refuse a caller's line that brings no token: nothing of this computer's takes its place. Raises Unauthorised."""
+    said = credential.fields if credential is not None else {}
+    if not (said.get("token") or said.get("refresh_token")):
+        name = (credential.id if credential is not None else "") or "EGI"
+        raise Unauthorised(
+            f"the line {name} has neither token nor refresh_token", "send one with it: no other login is used for it"
+        )
 
 
 def _sources(

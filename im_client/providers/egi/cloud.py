@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from im_client.auth.asking import safe_url
 from im_client.plan.model import Phase, Spec
 from im_client.providers.base import Finding, Severity
+from im_client.providers.cloud.lent import Lent
 from im_client.providers.cloud.model import CloudImage, ImageQuery, Layout, Order, Server
 from im_client.providers.egi.account import Account
 from im_client.providers.egi.dns import Mark
@@ -33,11 +34,12 @@ _NAME: Final = "DNS name"
 class EgiCloud(OpenStackCloud):
     """See `OpenStackCloud`. Beside it: who logs in where, images of the registry, names of machines."""
 
-    def __init__(self, account: Account, settings: EgiSettings, clock: Clock) -> None:
+    def __init__(self, account: Account, settings: EgiSettings, clock: Clock, lent: Lent | None = None) -> None:
         schemes = frozenset({"ost", "appdb"})
         super().__init__(self._connect, settings, account.place, kind="egi", schemes=schemes, clock=clock)
         self.account = account
         self._own = settings
+        self._lent = lent
         self._clock = clock
         self._named: dict[str, bool] = {}
         """Id of a machine -> whether it has names. Written by threads, each of which writes the same."""
@@ -78,10 +80,7 @@ class EgiCloud(OpenStackCloud):
 
     def images(self, query: ImageQuery) -> Sequence[CloudImage]:
         """List images of the site; one that it has under another name is looked for as the registry calls it."""
-        # Glance takes what stands before a colon for an operator: such names are looked for among all
-        found = find_images(self._api, replace(query, name=query.name.replace(":", "?")))
-        if ":" in query.name:
-            found = [image for image in found if image.name == query.name]
+        found = find_images(self._api, query)
         if found or not query.name:
             return found
         images = self._glance_of(query.name)
@@ -203,7 +202,7 @@ class EgiCloud(OpenStackCloud):
             "access_token": self.account.tokens.get().reveal(),
             "project_id": where.project,
         }
-        return region("v3oidcaccesstoken", auth, self._own.region or site.region, self._own)
+        return region("v3oidcaccesstoken", auth, self._own.region or site.region, self._own, self._lent)
 
 
 def image_in_glance(raw: Mapping[str, Any]) -> SiteImage:

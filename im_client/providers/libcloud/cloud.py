@@ -12,6 +12,7 @@ from im_client.providers.base import Finding, Provider, Severity
 from im_client.providers.cloud.choose import rules_of
 from im_client.providers.cloud.credentials import the_credential
 from im_client.providers.cloud.kept import Kept
+from im_client.providers.cloud.lent import Lent
 from im_client.providers.cloud.model import CloudImage, ImageQuery, Layout, Order, Server, Size
 from im_client.providers.cloud.provider import CloudProvider
 from im_client.providers.libcloud.descriptor import Descriptor, Key, Keys, Login, New, Power, Priced
@@ -33,7 +34,9 @@ _ANYWHERE: Final = frozenset({"0.0.0.0/0", "::/0"})
 _REACHED: Final[Mapping[Power, Phase]] = {"start": Phase.RUNNING, "stop": Phase.STOPPED}
 
 
-def open_cloud(descriptor: Descriptor, settings: Mapping[str, Any], credentials: Sequence[Credential]) -> Provider:
+def open_cloud(
+    descriptor: Descriptor, settings: Mapping[str, Any], credentials: Sequence[Credential], lent: Lent | None = None
+) -> Provider:
     """Open the provider of one cloud; nobody is asked yet.
 
     Raises:
@@ -46,7 +49,8 @@ def open_cloud(descriptor: Descriptor, settings: Mapping[str, Any], credentials:
             f"there are no credentials for {descriptor.title}",
             f"add a line `type = {descriptor.title}; ...` to the auth file (docs/reference/clouds.md)",
         )
-    return CloudProvider(LibcloudCloud(descriptor, own, descriptor.login(credential.fields, own)), own)
+    cloud = LibcloudCloud(descriptor, own, descriptor.login(credential.fields, own), lent=lent)
+    return CloudProvider(cloud, own)
 
 
 class LibcloudCloud:
@@ -55,7 +59,12 @@ class LibcloudCloud:
     schemes: frozenset[str] = frozenset()
 
     def __init__(
-        self, descriptor: Descriptor, settings: LibcloudSettings, login: Login, clock: Clock | None = None
+        self,
+        descriptor: Descriptor,
+        settings: LibcloudSettings,
+        login: Login,
+        clock: Clock | None = None,
+        lent: Lent | None = None,
     ) -> None:
         self.kind = descriptor.kind
         self._own = descriptor
@@ -64,6 +73,12 @@ class LibcloudCloud:
         self.place = ", ".join(word for word in (descriptor.title, login.account, self._region) if word)
         self._kept = Kept(clock or SystemClock())
         target = Target.of(settings.address or login.address, self.place, settings.request_s, settings.ca_file)
+        if lent is not None:
+            if settings.address:
+                lent = lent.allowing(target.host or "")
+            elif login.address:
+                lent.check(login.address)
+            target = replace(target, lent=lent)
         more = login.wire(target, clock or SystemClock()) if login.wire is not None else {}
 
         def make() -> Any:

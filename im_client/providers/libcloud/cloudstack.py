@@ -199,6 +199,7 @@ def _server(one: Mapping[str, Any]) -> Server:
         mem_bytes=int(one.get("memory") or 0) * MIB or None,
         image=str(one.get("templateid") or ""),
         size=str(one.get("serviceofferingname") or ""),
+        created_at=seconds(one.get("created")) or None,
         fault="CloudStack could not start it: its events say why" if phase is Phase.FAILED else "",
     )
 

@@ -112,6 +112,7 @@ def _server(node: Any) -> Server:
         disk_bytes=int(node.extra.get("disk") or 0) * GIB or None,
         image=str(image.get("slug") or image.get("id") or ""),
         size=str(node.extra.get("size_slug") or ""),
+        created_at=seconds(node.extra.get("created_at")) or None,
         marks=dict.fromkeys(found, ""),
     )
 

@@ -16,6 +16,7 @@ import requests
 from libcloud.common.base import JsonResponse
 from libcloud.common.types import LibcloudError
 
+from im_client.providers.cloud.lent import Lent, protect
 from im_client.providers.libcloud.errors import BUSY, refusal
 from infracore.errors import InfraError, Misconfigured, Transient, Unauthorised
 
@@ -32,6 +33,8 @@ class Target:
     secure: bool
     request_s: float
     ca_file: str
+    lent: Lent | None = None
+    """Where requests of a caller may go; None: they are this computer's own."""
 
     @classmethod
     def of(cls, address: str, place: str, request_s: float, ca_file: str) -> "Target":
@@ -95,6 +98,10 @@ class Wire:
         super().connect()  # type: ignore[misc]  # of libcloud's class beside this one
         if target.ca_file:
             own["connection"].ca_cert = target.ca_file
+        if target.lent is not None:
+            is_own = target.host is None  # the driver's, and not of the line
+            lent = target.lent.allowing(str(self.host)) if is_own else target.lent  # type: ignore[attr-defined]
+            protect(own["connection"].session, lent)
 
     def request(self, action: str, *args: Any, **kwargs: Any) -> Any:
         params = kwargs.get("params") or {}

@@ -164,6 +164,7 @@ def _server(one: Mapping[str, Any]) -> Server:
         user=mark.user,
         disk_bytes=int(boot.get("diskSizeGb") or 0) * GIB or None,
         size=str(one.get("machineType") or "").rpartition("/")[2],
+        created_at=seconds(one.get("creationTimestamp")) or None,
     )
 
 

@@ -114,6 +114,7 @@ def _server(one: Mapping[str, Any]) -> Server:
         disk_bytes=int(specs.get("disk") or 0) * MIB or None,
         image=str(one.get("image") or ""),
         size=str(one.get("type") or ""),
+        created_at=seconds(one.get("created")) or None,
     )
 
 

@@ -15,7 +15,7 @@ from im_client.providers.libcloud.cloud import open_cloud
 from im_client.providers.libcloud.descriptor import Descriptor, Key, Keys, New, Power, Priced
 from im_client.providers.libcloud.login import by_token
 from im_client.providers.libcloud.marks import mark_of, read_tags, tags
-from im_client.providers.libcloud.units import GIB, MIB, tag_words
+from im_client.providers.libcloud.units import GIB, MIB, seconds, tag_words
 
 __all__ = ["VULTR", "open_provider"]
 
@@ -98,6 +98,7 @@ def _server(one: Mapping[str, Any]) -> Server:
         disk_bytes=int(one.get("disk") or 0) * GIB or None,
         image=str(one.get("os_id") or ""),
         size=str(one.get("plan") or ""),
+        created_at=seconds(one.get("date_created")) or None,
     )
 
 

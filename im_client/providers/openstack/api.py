@@ -44,6 +44,8 @@ class Api:
         self._lock = threading.Lock()
         self._region: CloudRegion | None = None
         self._adapters: dict[str, Adapter] = {}
+        self._mine = threading.local()
+        """What each thread's last request was sent with: its `region`."""
 
     def get(self, service: Service, path: str, query: Query | None = None) -> dict[str, Any]:
         return self.ask("GET", service, path, query=query)
@@ -124,7 +126,15 @@ class Api:
             region = self._opened()
             session = region.get_session()
             project = session.get_project_id() or ""
-            return project, [name for name in _VERSIONS if self._adapter(name).get_endpoint_data() is None]
+            return project, [name for name in _VERSIONS if not self._is_there(name)]
+
+    def _is_there(self, service: str) -> bool:
+        from keystoneauth1.exceptions import EndpointNotFound
+
+        try:
+            return self._adapter(service).get_endpoint_data() is not None
+        except EndpointNotFound:
+            return False
 
     @property
     def project_id(self) -> str:
@@ -133,11 +143,19 @@ class Api:
             return self._opened().get_session().get_project_id() or ""
 
     def renew(self) -> bool:
-        """Read the credentials again; False where they are those that were refused."""
+        """Read the credentials again; False where they are those that were refused.
+
+        True too where another thread has done so since this one's last request.
+        """
+        used = getattr(self._mine, "region", None)
+        if used is not None and self._region is not used:
+            return True
         with self._translated("the login"):
             fresh = self._connect()
         with self._lock:
             old = self._region
+            if used is not None and old is not used:
+                return True
             if old is not None and fresh.config.get("auth") == old.config.get("auth"):
                 return False
             self._region, self._adapters = fresh, {}
@@ -154,6 +172,7 @@ class Api:
         with self._lock:
             if self._region is None:
                 self._region = self._connect()
+            self._mine.region = self._region
             return self._region
 
     def _adapter(self, service: str) -> "Adapter":

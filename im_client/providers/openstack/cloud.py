@@ -92,7 +92,7 @@ class OpenStackCloud:
 
     def sizes(self) -> Sequence[Size]:
         """List flavors. One without a disk is of use only where machines may start from volumes."""
-        may_boot_volume = self._settings.boot_volume != "never" and "block-storage" not in self._api.login()[1]
+        may_boot_volume = self._settings.boot_volume != "never" and self._has_volumes()
         raw = self._api.all("compute", "/flavors/detail", "flavors")
         flavors = [self._api.typed(one, Flavor, "a flavor") for one in raw]
         is_always = self._settings.boot_volume == "always"
@@ -102,11 +102,23 @@ class OpenStackCloud:
             if flavor.disk or may_boot_volume
         ]
 
+    def _refuse_volumes(self, spec: Spec) -> None:
+        """Refuse volumes where there is no block storage. Raises Unsupported."""
+        if spec.volumes and not self._has_volumes():
+            raise Unsupported(
+                f"{self.place} has no block storage for this account: machines have no volumes",
+                "leave the volumes out, or use another cloud",
+            )
+
+    def _has_volumes(self) -> bool:
+        return "block-storage" not in self._api.login()[1]
+
     def images(self, query: ImageQuery) -> Sequence[CloudImage]:
         """List those that may fit; where none has the name, all, so that the refusal can say which there are."""
         return find_images(self._api, query) or (find_images(self._api, ImageQuery()) if query.name else ())
 
     def layout(self, spec: Spec, infrastructure: str | None) -> Layout:
+        self._refuse_volumes(spec)
         choice = self._choice(spec, infrastructure)
         return Layout(
             networks=tuple(card.shown for card in choice.cards),
@@ -128,6 +140,7 @@ class OpenStackCloud:
 
     def create(self, order: Order) -> Server:
         """One request, and before it those for what its infrastructure shares, once."""
+        self._refuse_volumes(order.spec)
         try:
             return self._create(order)
         except (NotFound, Unsupported, Conflict):

@@ -55,7 +55,7 @@ class Golden:
         return "" if status == "active" else f"it is {status}"
 
     def delete(self, image_id: str, servers: Sequence[Server]) -> None:
-        """Delete one, with the snapshots of volumes that it stands for."""
+        """Delete one. The snapshots of volumes that it stands for go first: without it nobody would know of them."""
         try:
             image = self._mine(image_id)
         except NotFound:
@@ -65,10 +65,9 @@ class Golden:
             raise Conflict(
                 f"machines started from the golden image {image.get(_NAME)}: {', '.join(users)}", "delete them before"
             )
-        snapshots = _snapshots(image)
-        self._api.delete("image", f"/images/{image_id}")
-        for snapshot in snapshots:
+        for snapshot in _snapshots(image):
             self._api.delete("block-storage", f"/snapshots/{snapshot}")
+        self._api.delete("image", f"/images/{image_id}")
 
     def _mine(self, image_id: str) -> Mapping[str, Any]:
         image = self._api.get("image", f"/images/{image_id}")

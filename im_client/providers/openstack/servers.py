@@ -14,6 +14,7 @@ from im_client.providers.openstack.errors import is_no_room
 from im_client.providers.openstack.marks import IMAGE_MARK, POOL_MARK, tags
 from im_client.providers.openstack.networks import Choice
 from im_client.providers.openstack.settings import OpenStackSettings
+from im_client.providers.openstack.sizes_images import made_at
 from im_client.providers.openstack.volumes import disks
 from infracore.errors import Unsupported
 
@@ -67,6 +68,7 @@ class NovaServer(msgspec.Struct, frozen=True):
     addresses: Mapping[str, Sequence[_Address]] = {}
     flavor: _Flavor = _Flavor()
     image: Mapping[str, Any] | str | None = None
+    created: str = ""
     fault: _Fault | None = None
     task: str | None = msgspec.field(name="OS-EXT-STS:task_state", default=None)
 
@@ -95,6 +97,7 @@ def server_of(nova: NovaServer, floating: str = "") -> Server:
         size=nova.flavor.original_name,
         fault=fault,
         has_no_room=is_no_room(fault),
+        created_at=made_at(nova.created) or None,
         marks=marks,
     )
 

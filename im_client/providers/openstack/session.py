@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from im_client.auth.authfile import private_text
 from im_client.auth.credentials import Credential
+from im_client.providers.cloud.lent import Lent, protect
 from im_client.providers.openstack.settings import OpenStackSettings
 from infracore.errors import Misconfigured, Unauthorised, Unsupported
 
@@ -32,7 +33,9 @@ _KINDS: Final = {
 """`auth_version` of the Infrastructure Manager -> what is logged in with."""
 
 
-def region(auth_type: str, auth: Mapping[str, str], name: str, settings: OpenStackSettings) -> "CloudRegion":
+def region(
+    auth_type: str, auth: Mapping[str, str], name: str, settings: OpenStackSettings, lent: Lent | None = None
+) -> "CloudRegion":
     """Return a cloud region for credentials that stand neither in clouds.yaml nor in the environment.
 
     `auth_type` is the name of a plugin of keystoneauth: `v3password`, `v3oidcaccesstoken`.
@@ -40,14 +43,20 @@ def region(auth_type: str, auth: Mapping[str, str], name: str, settings: OpenSta
     from openstack.config import OpenStackConfig
 
     config = OpenStackConfig(load_yaml_config=False, load_envvars=False)
-    return _one(config, settings, region_name=name or None, auth_type=auth_type, auth=dict(auth))
+    made = _one(config, settings, region_name=name or None, auth_type=auth_type, auth=dict(auth))
+    if lent is not None:
+        protect(made.get_session().session, lent)
+    return made
 
 
-def connect_by_line(credential: Credential, settings: OpenStackSettings) -> tuple[Connect, str]:
+def connect_by_line(
+    credential: Credential, settings: OpenStackSettings, lent: Lent | None = None
+) -> tuple[Connect, str]:
     """Return the way in by a line of the auth file, and the place for people.
 
     Raises:
-        Misconfigured: a field is missing. Unsupported: an `auth_version` that is not spoken.
+        Misconfigured: a field is missing. Unauthorised: a lent line has no password, or its host is not allowed.
+        Unsupported: an `auth_version` that is not spoken.
     """
     said = {key: value.reveal() for key, value in credential.fields.items()}
     name = credential.id or "OpenStack"
@@ -63,16 +72,22 @@ def connect_by_line(credential: Credential, settings: OpenStackSettings) -> tupl
     wants = ["username", "password", *(["tenant"] if kind != "application credential" else [])]
     if kind == "token" and settings.token_file:
         wants.remove("password")
+    if lent is not None and not said.get("password"):
+        raise Unauthorised(
+            f"the line {name} has no password", "send it with what logs in: no other login is used for it"
+        )
     if missing := [key for key in wants if not said.get(key)]:
         raise Misconfigured(f"the line {name} of the auth file has no {' and no '.join(missing)}")
+    if lent is not None:
+        lent.check(host)
     url, where = _identity(host), said.get("service_region", "") or settings.region
 
     def connect() -> "CloudRegion":
         if kind == "application credential":
             key = {"application_credential_id": said["username"], "application_credential_secret": said["password"]}
-            return region("v3applicationcredential", {"auth_url": url, **key}, where, settings)
+            return region("v3applicationcredential", {"auth_url": url, **key}, where, settings, lent)
         if kind == "token":
-            return _federated({"auth_url": url, **_token(said, settings)}, said, where, settings)
+            return _federated({"auth_url": url, **_token(said, settings)}, said, where, settings, lent)
         domain = said.get("domain") or "Default"
         login = {
             "username": said["username"],
@@ -82,7 +97,7 @@ def connect_by_line(credential: Credential, settings: OpenStackSettings) -> tupl
         }
         tenant_domain = said.get("tenant_domain_id")
         own = {"project_domain_id": tenant_domain} if tenant_domain else {"project_domain_name": domain}
-        return region("v3password", {"auth_url": url, **login, **own}, where, settings)
+        return region("v3password", {"auth_url": url, **login, **own}, where, settings, lent)
 
     return connect, host
 
@@ -152,25 +167,25 @@ def _token(said: Mapping[str, str], settings: OpenStackSettings) -> dict[str, st
 
 
 def _federated(
-    login: Mapping[str, str], said: Mapping[str, str], where: str, settings: OpenStackSettings
+    login: Mapping[str, str], said: Mapping[str, str], where: str, settings: OpenStackSettings, lent: Lent | None
 ) -> "CloudRegion":
     """Scope a login by an access token to its project: `domain` of the line, an id or a name."""
     project = said.get("domain", "")
     kind = "v3oidcaccesstoken"
     if _is_id(project):
-        return region(kind, {**login, "project_id": project}, where, settings)
+        return region(kind, {**login, "project_id": project}, where, settings, lent)
     if project and said.get("tenant_domain_id"):
         scope = {"project_name": project, "project_domain_id": said["tenant_domain_id"]}
-        return region(kind, {**login, **scope}, where, settings)
+        return region(kind, {**login, **scope}, where, settings, lent)
     # names are unique within a domain only, and the domain of federated projects is rarely known
-    session = region(kind, login, where, settings).get_session()
+    session = region(kind, login, where, settings, lent).get_session()
     known = session.get(f"{login['auth_url']}/auth/projects").json().get("projects", [])
     found = [one["id"] for one in known if project in {"", one["name"]}]
     if len(found) != 1:
         names = ", ".join(sorted(one["name"] for one in known)) or "none"
         which = f"has no project {project!r}" if project and not found else "has several projects"
         raise Misconfigured(f"the access token {which}", f"say which: domain = PROJECT; there are: {names}")
-    return region(kind, {**login, "project_id": found[0]}, where, settings)
+    return region(kind, {**login, "project_id": found[0]}, where, settings, lent)
 
 
 def _is_id(text: str) -> bool:

@@ -92,7 +92,8 @@ def find_images(api: Api, query: ImageQuery) -> Sequence[CloudImage]:
             return ()
         return (image_of(api, one),) if one.get("status") == "active" else ()
     exact = query.name and not set(query.name) & set("*?[")
-    more = {"name": query.name} if exact else {}
+    # Glance takes what stands before a colon for an operator (image API v2, "Filtering")
+    more = {"name": f"eq:{query.name}" if ":" in query.name else query.name} if exact else {}
     found = api.all("image", "/images", "images", {"status": "active", "limit": 500, **more})
     return [image_of(api, one) for one in found if exact or not _is_saved(one)]
 

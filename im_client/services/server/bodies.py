@@ -8,7 +8,6 @@ looked at: a name that is resolved anew could point at a metadata service the se
 
 import hashlib
 import http.client
-import ipaddress
 import os
 import socket
 import ssl
@@ -21,6 +20,7 @@ from urllib.parse import urljoin, urlsplit
 
 from im_client.services.templates import FETCH_TIMEOUT_S, MAX_FILE_BYTES, FileReader
 from im_client.tosca.locations import SENT
+from infracore.addresses import addresses_of, is_public
 from infracore.content import content_folder
 from infracore.errors import Misconfigured, NotFound, Transient, Unauthorised
 
@@ -30,8 +30,6 @@ TEMPLATES: Final = SENT
 """Where the templates of callers stand."""
 _OURS: Final = ("tosca_templates", "playbooks")
 _MOST_REDIRECTS: Final = 5
-_EMBEDDING: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
-"""Their last four bytes are an IPv4 address."""
 
 
 @dataclass(slots=True)
@@ -116,28 +114,10 @@ def public_addresses(host: str, port: int) -> Sequence[str]:
         Unauthorised: one of them is private, of this computer, of a link (metadata services), or shared otherwise.
         Transient: the name is not known now.
     """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Transient(f"{host} is not known: {error}") from error
-    addresses = [str(entry[4][0]) for entry in found]
-    for text in addresses:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        for one in (address, _inside(address)):
-            if one is not None and (not one.is_global or one.is_multicast):
-                raise Unauthorised(f"{host} is not a public address of the internet", "templates import public files")
-    if not addresses:
-        raise Transient(f"{host} has no address")
+    addresses = addresses_of(host, port)
+    if not all(is_public(address) for address in addresses):
+        raise Unauthorised(f"{host} is not a public address of the internet", "templates import public files")
     return addresses
-
-
-def _inside(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address that one of IPv6 leads to: mapped, compatible (RFC 4291), 6to4, NAT64 (RFC 6052)."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return None
-    if any(address in network for network in _EMBEDDING):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
 
 
 class _Pinned(http.client.HTTPSConnection):

@@ -12,13 +12,13 @@ from im_client.providers.images import ImageKeeper
 from im_client.providers.registry import provider
 from im_client.services.apply import apply
 from im_client.services.context import Context, open_context
-from im_client.services.golden import image_keeper, known_images
+from im_client.services.golden import find_image, image_keeper, known_images
 from im_client.services.model import DeployRequest
 from im_client.services.prepare import prepare_deploy, prepare_scale
 from im_client.services.reading import show
 from im_client.services.saving import SaveRequest, check_save, save_image
 from im_client.state.store import RunState
-from infracore.errors import Conflict, InfraError, NotFound, Unsupported
+from infracore.errors import Conflict, InfraError, InvalidUsage, NotFound, Unauthorised, Unsupported
 
 TEMPLATE = """\
 tosca_definitions_version: tosca_simple_yaml_1_3
@@ -60,7 +60,7 @@ def test_providers_without_images_say_so_and_those_that_have_them_are_known(tmp_
 def test_a_machine_that_cannot_be_stopped_is_not_saved(ctx: Context) -> None:
     with pytest.raises(InfraError, match="could not be stopped"):
         save(ctx, cancelled=True)
-    assert known_images(ctx) == ()
+    assert known_images(ctx).images == ()
     assert show(ctx, "site").nodes[0].phase is Phase.CONFIGURED
 
 
@@ -126,4 +126,44 @@ def test_a_machine_that_cannot_be_logged_in_to_is_not_saved_where_it_must_be_scr
     ctx.provider("fake").stop(machine.provider_id)
     with pytest.raises(Conflict, match="secrets are removed from it over ssh"):
         check_save(ctx, SaveRequest("site", "web-1", "x"))
+    assert show(ctx, "site").nodes[0].phase is Phase.CONFIGURED
+
+
+def test_a_place_that_cannot_be_asked_hides_no_images_of_others(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text(TEMPLATE)
+    environ = {"IM_STATE_DIR": str(tmp_path / "state"), "IM_PROVIDER": "fake", "HOME": str(tmp_path)}
+    sites = {"sites.far.provider": "fake", "sites.far.password": "sesame"}  # for which there is no line
+    with open_context(environ=environ, cwd=tmp_path, overrides=sites) as ctx:
+        apply(ctx, prepare_deploy(ctx, DeployRequest("t.yaml")), listener=lambda _: None, cancel=threading.Event())
+        save(ctx)
+        known = known_images(ctx)
+        assert [one.image.name for one in known.images] == ["site-web"]
+        assert list(known.silent) == ["far"]
+        assert isinstance(known.silent["far"], Unauthorised)
+        assert find_image(ctx, "site-web").site == "fake"
+        with pytest.raises(NotFound, match="not asked: far"):
+            find_image(ctx, "other")
+        with pytest.raises(Unauthorised):
+            find_image(ctx, "site-web", "far")
+
+
+def test_when_the_only_place_cannot_be_asked_its_reason_is_the_answer(tmp_path: Path) -> None:
+    environ = {"IM_STATE_DIR": str(tmp_path / "state"), "IM_PROVIDER": "fake", "HOME": str(tmp_path)}
+    with (
+        open_context(environ=environ, cwd=tmp_path, overrides={"providers.fake.password": "sesame"}) as ctx,
+        pytest.raises(Unauthorised, match="password"),
+    ):
+        known_images(ctx)
+
+
+def test_only_who_is_told_saves_a_machine_with_its_secrets(ctx: Context) -> None:
+    with pytest.raises(InvalidUsage, match="removes secrets from images by itself"):
+        check_save(ctx, SaveRequest("site", "web-1", "x", unscrubbed=True))
+    ctx.provider("fake").scrubs_images = False  # type: ignore[attr-defined]
+    with pytest.raises(Unsupported, match="it cannot be logged in to") as caught:
+        check_save(ctx, SaveRequest("site", "web-1", "x"))
+    assert "--unscrubbed" in caught.value.hint
+    plan = check_save(ctx, SaveRequest("site", "web-1", "x", unscrubbed=True))
+    save_image(ctx, plan, listener=lambda _: None, cancel=threading.Event())
+    assert [one.image.name for one in known_images(ctx).images] == ["x"]
     assert show(ctx, "site").nodes[0].phase is Phase.CONFIGURED

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -82,6 +83,7 @@ class CloudStack(SmallApi):
             "name": given["name"],
             "displayname": given["displayname"],
             "state": "Starting",
+            "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S%z"),
             "cpunumber": offering["cpunumber"],
             "memory": offering["memory"],
             "templateid": given["templateid"],

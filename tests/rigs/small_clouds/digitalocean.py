@@ -1,5 +1,6 @@
 """Of DigitalOcean's API v2: sizes, images, regions, account, keys, tags, droplets and their actions."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.rigs.small_clouds.server import TOKEN, Asked, SmallApi
@@ -85,7 +86,7 @@ class DigitalOcean(SmallApi):
             "name": body["name"],
             "status": "new",
             "locked": False,
-            "created_at": "2026-01-01T00:00:00Z",
+            "created_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             "memory": size["memory"],
             "vcpus": size["vcpus"],
             "disk": size["disk"],

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -111,6 +112,8 @@ class Gce(SmallApi):
         outer = [{"type": "ONE_TO_ONE_NAT", "natIP": f"203.0.113.{number}"}]
         cards = [{"networkIP": f"10.132.0.{number}", "accessConfigs": outer}]
         root = {"boot": True, "diskSizeGb": body["disks"][0]["initializeParams"]["diskSizeGb"]}
+        born = datetime.now(UTC).isoformat(timespec="milliseconds")
+        body["creationTimestamp"] = born
         self.machines[name] = {**body, "status": "PROVISIONING", "networkInterfaces": cards, "disks": [root]}
         return 200, operation
 

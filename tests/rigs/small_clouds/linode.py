@@ -1,5 +1,6 @@
 """Of Linode's API v4: regions, types, images, instances and what is done to them."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.rigs.small_clouds.server import TOKEN, Asked, SmallApi
@@ -51,7 +52,7 @@ class Linode(SmallApi):
             "id": number,
             "label": body["label"],
             "status": "provisioning",
-            "created": "2026-01-01T00:00:00",
+            "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
             "region": body["region"],
             "type": body["type"],
             "image": body["image"],

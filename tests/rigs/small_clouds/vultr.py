@@ -1,5 +1,6 @@
 """Of Vultr's API v2: regions, plans, systems, keys, instances and what is done to them."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.rigs.small_clouds.server import TOKEN, Asked, SmallApi
@@ -57,6 +58,7 @@ class Vultr(SmallApi):
         self.machines[f"vm-{number}"] = made = {
             "id": f"vm-{number}",
             "label": body["label"],
+            "date_created": datetime.now(UTC).isoformat(timespec="seconds"),
             "os_id": body["os_id"],
             "region": body["region"],
             "plan": body["plan"],

@@ -205,6 +205,7 @@ def _preview(visit: Visit) -> Response:
         summary=summary(prepared.plan),
         rows=_rows(prepared.plan),
         needs=needs,
+        choices=[choice for choice in prepared.forecast.choices if choice.offer.size or choice.offer.image],
         shares=_shares(quota_told(provider), needs),
         shortages=shortages(ctx, prepared),
         limits=provider.limits(),

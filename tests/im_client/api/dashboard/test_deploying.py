@@ -202,3 +202,23 @@ def test_all_our_own_templates_lead_to_a_plan(ana: Visitor) -> None:
         assert form.status == 200
         plan = ana.post(f"/templates/{name}", {k: v for k, v in said.items() if v})
         assert plan.path.startswith("/drafts/"), (name, plan.text)
+
+
+def test_a_plan_tells_sizes_prices_and_what_was_chosen_without_being_asked(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    (tmp_path / "im.yaml").write_text(
+        "server: {catalogue: [own]}\n"
+        "providers: {fake: {sizes: [{name: <m1>, num_cpus: 2, mem_bytes: 4294967296, price: 0.25}], "
+        "currency: EUR, images: [debian-12], notes: [the network inner is used]}}\n"
+    )
+    with im_serve(tmp_path) as server:
+        server.user("ana")
+        ana = Visitor(server.url)
+        assert ana.sign_in("ana").status == 200
+        ana.get("/templates/farm")
+        plan = ana.post("/templates/farm", {**FARM, "in:workers": "3", "name": "lab"})
+    assert "1 EUR an hour" in plan.text
+    assert "0.25 EUR each" in plan.text
+    assert "the network inner is used" in plan.text
+    assert "&lt;m1&gt;" in plan.html
+    assert "<m1>" not in plan.html

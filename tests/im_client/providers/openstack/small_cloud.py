@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -58,11 +59,16 @@ class SmallCloud:
         self.faults: list[Fault] = []
         self.tokens: set[str] = set()
         self.logins = 0
+        self.has_volumes = True
+        self.elsewhere = ""
+        """Address that the catalog has for Nova in place of its own."""
         self.closing = threading.Event()
         self.url = ""
         self.things: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in _COLLECTIONS}
         self.servers: dict[str, dict[str, Any]] = {}
         self.images: dict[str, dict[str, Any]] = {}
+        self.snapshots: set[str] = set()
+        """Of volumes."""
         self.keypairs: dict[str, dict[str, Any]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
         self.flavors = [flavor("m1.small", 1, 2048, 20), flavor("m1.large", 4, 8192, 80), flavor("c1.bare", 2, 4096, 0)]
@@ -137,10 +143,16 @@ class SmallCloud:
             self.tokens.add(token)
             self.logins += 1
         places = {"compute": "compute/v2.1", "network": "network/v2.0", "image": "image/v2"}
-        places["block-storage"] = f"volume/v3/{PROJECT}"
+        if self.has_volumes:
+            places["block-storage"] = f"volume/v3/{PROJECT}"
         region = {"interface": "public", "region": "One", "region_id": "One"}
+        where = {"compute": self.elsewhere} if self.elsewhere else {}
         catalog = [
-            {"type": kind, "name": kind, "endpoints": [{**region, "url": f"{self.url}/{path}", "id": path}]}
+            {
+                "type": kind,
+                "name": kind,
+                "endpoints": [{**region, "url": where.get(kind, f"{self.url}/{path}"), "id": path}],
+            }
             for kind, path in places.items()
         ]
         answer = {
@@ -199,6 +211,11 @@ class SmallCloud:
 
     def _image(self, method: str, parts: list[str], query: _Query, body: Any) -> tuple[int, Any]:
         wanted = {k: v for k, v in query.items() if k in {"name", "status", "owner", "image_type"}}
+        operator, colon, name = wanted.get("name", [""])[0].partition(":")
+        if colon and operator != "eq":
+            return 400, {"message": f"Unable to filter by unknown operator '{operator}'."}
+        if colon:
+            wanted["name"] = [name]
         if len(parts) == 1:
             found = [one for one in self.images.values() if all(str(one.get(k)) in v for k, v in wanted.items())]
             limit = min(int(query.get("limit", ["25"])[0]), 2)  # pages of two, whatever is asked for
@@ -216,6 +233,9 @@ class SmallCloud:
     def _volume(self, method: str, parts: list[str], query: _Query, body: Any) -> tuple[int, Any]:
         if parts == ["limits"]:
             return 200, {"limits": {"absolute": {"totalGigabytesUsed": 30, "maxTotalVolumeGigabytes": -1}}}
+        if method == "DELETE" and parts[0] == "snapshots" and parts[1] in self.snapshots:
+            self.snapshots.remove(parts[1])
+            return 202, None
         return 404, {"itemNotFound": {"code": 404, "message": "not there"}}
 
     def _compute(self, method: str, parts: list[str], query: _Query, body: Any) -> tuple[int, Any]:
@@ -273,6 +293,7 @@ class SmallCloud:
             **new,
             "id": made,
             "status": "ACTIVE",
+            "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             "addresses": {
                 self.things["networks"][network]["name"]: [{"addr": address, "OS-EXT-IPS:type": "fixed"}]
                 for network, address in cards

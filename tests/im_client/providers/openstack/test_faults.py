@@ -1,7 +1,9 @@
 """What goes wrong between us and a cloud: each becomes one clear error or is tried again."""
 
+import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,32 @@ def test_an_image_whose_answer_is_lost_is_made_once(cloud: SmallCloud, opened: O
         provider.save_image(wanted)
     provider.delete_image(saved.id)
     assert list(provider.list_images()) == []
+
+
+def test_no_snapshot_behind_an_image_is_left_where_deleting_is_broken_off(cloud: SmallCloud, opened: Opened) -> None:
+    provider = opened(attempts=1)
+    made = provider.create(request())
+    provider.stop(made.provider_id)
+    saved = provider.save_image(ImageRequest("golden", made.provider_id, "i-1", "web", "workers", 5.0))
+    cloud.snapshots |= {"s-1", "s-2"}
+    cloud.images[saved.id]["block_device_mapping"] = json.dumps([{"snapshot_id": one} for one in ("s-1", "s-2")])
+    cloud.faults.append(Fault("DELETE .*/snapshots/s-2", status=503))
+    with pytest.raises(TimedOut):
+        provider.delete_image(saved.id)
+    assert [image.id for image in provider.list_images()] == [saved.id]
+    provider.delete_image(saved.id)
+    assert (cloud.snapshots, list(provider.list_images())) == (set(), [])
+
+
+def test_an_image_is_no_orphan_and_stays_when_its_infrastructure_goes(provider: KeepingProvider) -> None:
+    made = provider.create(request())
+    assert abs((provider.get(made.provider_id).created_at or 0.0) - time.time()) < 600
+    provider.stop(made.provider_id)
+    saved = provider.save_image(ImageRequest("golden", made.provider_id, "i-1", "web", "workers", 5.0))
+    provider.delete(made.provider_id)
+    assert provider.release("i-1") == []
+    assert list(provider.things()) == []
+    assert [image.id for image in provider.list_images()] == [saved.id]
 
 
 def test_a_token_that_ran_out_is_renewed_by_one_login(cloud: SmallCloud, provider: KeepingProvider) -> None:

@@ -103,6 +103,10 @@ class FakeProvider:
         self.calls: list[Call] = []
         """Every call in the order of its beginning."""
 
+    def identity(self) -> str:
+        """Return what is set; "": the provider tells no place."""
+        return self._settings.place
+
     def limits(self) -> Limits:
         return Limits(
             provider=self.name,

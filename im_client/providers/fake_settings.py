@@ -66,6 +66,8 @@ class FakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     state_dir: str = ""
     """Folder of the world; empty: in memory, for one process."""
+    place: str = ""
+    """What it says of the place that it asks."""
     delay_s: Mapping[str, float] = {}
     """Operation -> seconds that a call takes. `boot`: how long a machine is PENDING; `created`: how long `create`
     goes on once the machine exists."""

@@ -1,18 +1,20 @@
 """What is recorded of an infrastructure, set right by what its provider reports."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from im_client.plan.model import Known, KnownNode, Phase
 from im_client.providers.base import Instance
+from im_client.providers.placed import identity_of
 from im_client.providers.settling import Settles
 from im_client.remote.access import Access
 from im_client.services.sites import Sites
 from im_client.state.store import InfrastructureRecord, NodeRecord
 from im_client.topology.facts import Facts, NodeFacts
 from im_client.topology.model import Topology
-from infracore.errors import InfraError
+from infracore.errors import Conflict, InfraError
 
 __all__ = ["Observed", "Stray", "access_of", "corrected_phase", "facts_of", "observe"]
 
@@ -21,7 +23,7 @@ _OURS = frozenset({Phase.CONFIGURED, Phase.UNCONFIGURED})
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A machine of the infrastructure that no record knows, and where it is."""
+    """A machine of the infrastructure that no record knows, or a copy of one, and where it is."""
 
     site: str
     instance: Instance
@@ -64,37 +66,43 @@ def observe(
 ) -> Observed:
     """Ask each site that has machines, by one call, for the infrastructure's machines; match them by their tokens.
 
-    A site that cannot be asked does not stop what is done at the others.
+    A site that cannot be asked does not stop what is done at the others. Of several machines with one token (a copy
+    that was made with all tags in a cloud's console) one is the recorded, the others are strays.
 
     Raises:
         InfraError: the only site cannot be asked.
+        Conflict: a site stands for another place than the one where its machines were made.
     """
     asked = tuple(dict.fromkeys((sites.own, *(node.provider for node in nodes))))
     silent: dict[str, InfraError] = {}
-    machines: dict[str, dict[str, Instance]] = {}
-    """Token -> site -> machine: two names may stand for one place."""
+    places: dict[str, str] = {}
+    machines: dict[str, list[Stray]] = {}
+    """Token -> machines that carry it, each where it was seen first or is recorded: two names may stand for one place.
+    """
     for site in asked:
         try:
+            places[site] = identity_of(sites.at(site))
             for listed in sites.at(site).list_machines(record.id):
-                machines.setdefault(listed.token, {})[site] = listed
+                machines.setdefault(listed.token, []).append(Stray(site, listed))
         except InfraError as error:
             if len(asked) == 1:
                 raise
             silent[site] = error
+    _refuse_other_places(record, nodes, places, machines)
+    strays: list[Stray] = []
     records: dict[str, NodeRecord] = {}
     instances: dict[str, Instance] = {}
     known: dict[str, KnownNode] = {}
     for node in nodes:
-        places = machines.pop(node.token, {})
-        site = node.provider if node.provider in places else next(iter(places), node.provider)
-        machine = places.get(site)
-        if machine is not None and machine.phase is Phase.GONE:
-            machine = None
-        if machine is not None:
+        found, *copies = _by_fit(machines.pop(node.token, ()), node) or (None,)
+        strays += [copy for copy in copies if copy is not None]
+        machine = found.instance if found is not None else None
+        if found is not None and machine is not None:
             instances[node.name] = machine
             node = dataclasses.replace(  # noqa: PLW2901
                 node,
-                provider=site,
+                provider=found.site,
+                place=places[found.site] or node.place,
                 provider_id=machine.provider_id,
                 private_address=machine.private_address or node.private_address,
                 public_address=machine.public_address or node.public_address,
@@ -119,13 +127,47 @@ def observe(
         known=Known(revision=record.revision, nodes=known, facts=facts),
         records=records,
         instances=instances,
-        strays=tuple(
-            Stray(site, left)
-            for site, left in (next(iter(places.items())) for places in machines.values())
-            if left.phase is not Phase.GONE
-        ),
+        strays=(*strays, *(left for same in machines.values() for left in _by_fit(same))),
         silent=silent,
     )
+
+
+def _by_fit(same: Iterable[Stray], node: NodeRecord | None = None) -> list[Stray]:
+    """Return machines with one token, without those that are gone: the recorded one first, then the oldest."""
+
+    def unfit(one: Stray) -> tuple[bool, bool, float]:
+        instance = one.instance
+        is_other = node is not None and instance.provider_id != node.provider_id
+        is_elsewhere = node is not None and one.site != node.provider
+        return is_other, is_elsewhere, math.inf if instance.created_at is None else instance.created_at
+
+    fit: dict[str, Stray] = {}
+    for one in sorted(same, key=unfit):
+        if one.instance.phase is not Phase.GONE:
+            fit.setdefault(one.instance.provider_id, one)  # a place may have two names
+    return list(fit.values())
+
+
+def _refuse_other_places(
+    record: InfrastructureRecord,
+    nodes: Sequence[NodeRecord],
+    places: Mapping[str, str],
+    machines: Mapping[str, Sequence[Stray]],
+) -> None:
+    """Refuse to take machines for gone that were made elsewhere.
+
+    A place may get another address: where one of its machines is found, it is the same.
+    """
+    made: dict[tuple[str, str], list[NodeRecord]] = {}
+    for node in nodes:
+        made.setdefault((node.provider, node.place), []).append(node)
+    for (site, place), members in made.items():
+        now = places.get(site, "")
+        if place and now and place != now and not any(node.token in machines for node in members):
+            raise Conflict(
+                f"the machines of {record.name} at {site} were made at {place}; {site} stands for {now} now",
+                "set region, endpoint, project and credentials as they were then; nothing was changed",
+            )
 
 
 def facts_of(record: InfrastructureRecord, nodes: Iterable[NodeRecord], topology: Topology | None) -> Facts:

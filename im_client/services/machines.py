@@ -9,6 +9,7 @@ from im_client.plan.digest import configured_digest
 from im_client.plan.model import Phase, Spec, Step
 from im_client.plan.reach import has_private_cards
 from im_client.providers.base import Instance, MachineRequest, Provider
+from im_client.providers.placed import identity_of
 from im_client.providers.settling import Settles
 from im_client.remote.access import Access, HostKey
 from im_client.remote.hostkeys import new_host_key
@@ -345,6 +346,7 @@ class Machines:
             updated_at=now,
             host_key_public=key.public if key is not None else None,
             host_key_private=key.private if key is not None else None,
+            place=identity_of(self._sites.at(site)),
         )
         with self._lock:
             self._records[step.node] = record

@@ -45,8 +45,8 @@ PUT_NODE: Final = """
     INSERT INTO node (
         infrastructure, name, group_name, group_index, token, provider, provider_id, phase, created_at, updated_at,
         private_address, public_address, login_user, port, host_key_public, configured_digest, operation_digests,
-        failure, spec, sealed
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        failure, spec, sealed, place
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (infrastructure, name) DO UPDATE SET
         group_name = excluded.group_name, group_index = excluded.group_index, token = excluded.token,
         provider = excluded.provider, provider_id = excluded.provider_id, phase = excluded.phase,
@@ -54,7 +54,8 @@ PUT_NODE: Final = """
         private_address = excluded.private_address, public_address = excluded.public_address,
         login_user = excluded.login_user, port = excluded.port, host_key_public = excluded.host_key_public,
         configured_digest = excluded.configured_digest, operation_digests = excluded.operation_digests,
-        failure = excluded.failure, spec = excluded.spec, sealed = excluded.sealed"""
+        failure = excluded.failure, spec = excluded.spec, sealed = excluded.sealed,
+        place = excluded.place"""
 
 INSERT_RUN: Final = """
     INSERT INTO run (id, infrastructure, verb, started_at, ended_at, state, summary, log_dir)
@@ -139,6 +140,7 @@ def node_row(record: NodeRecord, sealed: bytes | None) -> Row:
         storable(record.failure),
         codec.encode_plain(record.spec),
         sealed,
+        record.place,
     )
 
 
@@ -167,6 +169,7 @@ def read_node(row: Any, clear: str | None) -> NodeRecord:
         outputs=outputs,
         failure=row["failure"],
         spec=codec.decode_spec(row["spec"]),
+        place=row["place"],
     )
 
 

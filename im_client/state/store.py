@@ -135,6 +135,8 @@ class NodeRecord:
     outputs: Mapping[str, Mapping[str, Mapping[str, Value]]] = field(default_factory=dict)
     """What playbooks set: component -> operation -> name -> value."""
     failure: str = ""
+    place: str = ""
+    """Where it was made (`providers.placed`); "": not recorded, or the provider does not tell."""
 
 
 class RunState(StrEnum):

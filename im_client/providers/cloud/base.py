@@ -43,6 +43,10 @@ class Cloud(Protocol):
     place: str
     """For people, without a secret: `region RegionOne of https://cloud.example.org:5000`."""
 
+    def identity(self) -> str:
+        """Return which place it is: see `providers.placed`. No I/O where settings and credentials tell."""
+        ...
+
     def limits(self) -> Limits:
         """Return what it can change and what it cannot honour. No I/O."""
         ...

@@ -71,6 +71,10 @@ class CloudProvider:
 
     # what it is
 
+    def identity(self) -> str:
+        """Return which place it is."""
+        return self._call(self._cloud.identity)
+
     def limits(self) -> Limits:
         """Return the adapter's, with what is set."""
         return replace(

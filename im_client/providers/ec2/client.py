@@ -35,6 +35,21 @@ class Client:
         self._lock = threading.Lock()
         self._opened: Any = None
 
+    @property
+    def identity(self) -> str:
+        """Endpoint and region, as settings, environment and AWS's configuration say it. EC2 is not asked.
+
+        Raises:
+            InfraError: no region is known.
+        """
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            meta = self._client().meta
+        except BotoCoreError as error:
+            raise translated(error, "the login", self.place) from error
+        return f"ec2 {meta.endpoint_url.rstrip('/')} {meta.region_name}"
+
     def call(self, operation: str, *, allow: Collection[str] = (), **params: Any) -> Mapping[str, Any] | None:
         """Send one request, once.
 

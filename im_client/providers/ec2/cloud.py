@@ -63,6 +63,10 @@ class Ec2:
         """Machines that were made lately, and may not be listed yet."""
         self._settled: set[str] = set()
 
+    def identity(self) -> str:
+        """Return endpoint and region. Not the account: only another service, STS, tells it."""
+        return self.client.identity
+
     def limits(self) -> Limits:
         """Sizes change while a machine is stopped, ports and tags at any time."""
         return Limits(

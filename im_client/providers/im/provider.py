@@ -61,6 +61,10 @@ class ImProvider:
         """Ids that were deleted: one that the server has again is deleted again when it is seen."""
         self._alone: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
+    def identity(self) -> str:
+        """Return the server's address."""
+        return f"im {self._rest.http.address}"
+
     def limits(self) -> Limits:
         """Nothing is changed in place: the original does so for some clouds only."""
         return Limits(provider=self.name, reachable=self._settings.reachable, unsupported=UNSUPPORTED)

@@ -73,6 +73,8 @@ class LibcloudCloud:
         self.place = ", ".join(word for word in (descriptor.title, login.account, self._region) if word)
         self._kept = Kept(clock or SystemClock())
         target = Target.of(settings.address or login.address, self.place, settings.request_s, settings.ca_file)
+        words = (self.kind, f"{target.host}:{target.port}" if target.host else "", login.account, self._region)
+        self._identity = " ".join(filter(None, words))
         if lent is not None:
             if settings.address:
                 lent = lent.allowing(target.host or "")
@@ -89,6 +91,10 @@ class LibcloudCloud:
         self._pool = Pool(make, self.place)
 
     # what it is
+
+    def identity(self) -> str:
+        """Return address, account (where the login names one) and region."""
+        return self._identity
 
     def limits(self) -> Limits:
         return Limits(self.kind, unsupported=self._own.unsupported)

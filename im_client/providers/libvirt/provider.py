@@ -68,6 +68,10 @@ class LibvirtProvider:
 
     # what it is
 
+    def identity(self) -> str:
+        """Return the host's address."""
+        return f"libvirt {self._settings.uri}"
+
     def limits(self) -> Limits:
         """CPUs and memory change while a machine is stopped."""
         return Limits(self.name, in_place_stopped=frozenset({"num_cpus", "mem_bytes"}), unsupported=_UNSUPPORTED)

@@ -142,6 +142,15 @@ class Api:
         with self._translated("the login"):
             return self._opened().get_session().get_project_id() or ""
 
+    @property
+    def identity(self) -> str:
+        """Keystone's address, the region and the id of the project. Logs in if that was not done."""
+        with self._translated("the login"):
+            region = self._opened()
+            session = region.get_session()
+            address = str(getattr(session.auth, "auth_url", "")).rstrip("/").removesuffix("/v3")
+            return " ".join(filter(None, (address, region.region_name, session.get_project_id())))
+
     def renew(self) -> bool:
         """Read the credentials again; False where they are those that were refused.
 

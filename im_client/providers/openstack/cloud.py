@@ -61,6 +61,10 @@ class OpenStackCloud:
 
     # what it is
 
+    def identity(self) -> str:
+        """Return keystone's address, region and project. Logs in, if that was not done: names of projects change."""
+        return f"{self.kind} {self._api.identity}"
+
     def limits(self) -> Limits:
         """A machine is resized by Nova, which restarts it. There are no spot machines."""
         return Limits(

@@ -160,7 +160,8 @@ def _refuse_other_places(
     """
     made: dict[tuple[str, str], list[NodeRecord]] = {}
     for node in nodes:
-        made.setdefault((node.provider, node.place), []).append(node)
+        if node.phase is not Phase.GONE:
+            made.setdefault((node.provider, node.place), []).append(node)
     for (site, place), members in made.items():
         now = places.get(site, "")
         if place and now and place != now and not any(node.token in machines for node in members):

@@ -16,7 +16,13 @@ ADD_COLOUR = "ALTER TABLE node ADD COLUMN colour TEXT; -- one\nUPDATE node SET c
 BROKEN = "ALTER TABLE node ADD COLUMN shape TEXT; UPDATE nowhere SET x = 1;"
 
 VERSION_1 = Path(__file__).with_name("version_1.sql")
-"""A store as version 1 of the schema left it (`python -m tests.im_client.state.test_migrations` wrote it)."""
+"""A store as version 1 of the schema left it, with what `fill` writes."""
+
+
+def write_version_1(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.executescript(VERSION_1.read_text())
+    db.close()
 
 
 def fill(store: SqliteStore) -> None:
@@ -43,13 +49,23 @@ def version(path: Path) -> int:
 
 def test_a_store_of_version_1_is_read_in_full(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    db = sqlite3.connect(path)
-    db.executescript(VERSION_1.read_text())
-    db.close()
+    write_version_1(path)
     store = SqliteStore(path, SEAL)
     assert_filled(store)
     store.close()
     assert version(path) == len(known_migrations())
+
+
+def test_a_machine_from_before_places_were_recorded_has_none_and_may_get_one(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    write_version_1(path)
+    store = SqliteStore(path, SEAL)
+    assert [one.place for one in store.nodes(ID)] == [""]
+    store.put_node(node(place="ec2 https://cloud.example.org us-east-1"))
+    store.close()
+    store = SqliteStore(path, SEAL)
+    assert store.nodes(ID) == (node(place="ec2 https://cloud.example.org us-east-1"),)
+    store.close()
 
 
 def test_every_step_in_between_is_applied_and_keeps_the_records(tmp_path: Path) -> None:
@@ -66,8 +82,8 @@ def test_every_step_in_between_is_applied_and_keeps_the_records(tmp_path: Path) 
 
 def test_tokens_from_before_they_had_names_are_good_still(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
+    write_version_1(path)
     store = SqliteStore(path, SEAL, known_migrations()[:3])
-    fill(store)
     store._db.execute("INSERT INTO account VALUES ('ana', 'hash', 0, 1.0)")
     for ident, infra in (("free", None), ("bound", ID), ("lost", "gone")):
         row = (ident, ident.encode(), infra)
@@ -110,13 +126,3 @@ def test_migrating_twice_changes_nothing() -> None:
     migrate(db, known_migrations(), "x")
     assert list(db.iterdump()) == before
     db.close()
-
-
-if __name__ == "__main__":
-    import tempfile
-
-    made = Path(tempfile.mkdtemp()) / "state.db"
-    filled = SqliteStore(made, SEAL, known_migrations()[:1])
-    fill(filled)
-    print("\n".join(filled._db.iterdump()), "\nPRAGMA user_version = 1;")
-    filled.close()

@@ -107,6 +107,19 @@ def test_several_that_open_a_new_database_at_once_make_it_once(url: str) -> None
             store.close()
 
 
+def test_machines_from_before_places_were_recorded_have_none(url: str) -> None:
+    store = opened(url)
+    store.add_infrastructure(infrastructure())
+    store.put_node(node(place="somewhere"))
+    store.close()
+    change(url, "ALTER TABLE node DROP COLUMN place", "UPDATE im_schema SET version = '4' WHERE part = 'im'")
+    store = opened(url)
+    assert store.nodes(ID) == (node(),)
+    store.put_node(node(place="elsewhere"))
+    assert store.nodes(ID) == (node(place="elsewhere"),)
+    store.close()
+
+
 def test_an_older_schema_is_brought_up_to_date_with_what_is_in_it(url: str) -> None:
     from im_client.state.migrations.postgres import known_migrations
     from im_client.state.postgres import PostgresDatabase

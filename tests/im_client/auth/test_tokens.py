@@ -129,7 +129,7 @@ def test_a_file_is_read_anew_and_is_the_owners_alone(tmp_path: Path) -> None:
     file.write_text(token(3600).reveal())
     assert made.get() == token(3600)
     file.chmod(0o644)
-    with pytest.raises(Unauthorised, match="open to every user"):
+    with pytest.raises(Unauthorised, match="open to others"):
         tokens(InFile(str(file))).get()
 
 

@@ -138,7 +138,8 @@ class Ec2:
     def server(self, server_id: str) -> Server:
         """Look at one machine."""
         answer = self.client.call("describe_instances", allow=_ABSENT, InstanceIds=[server_id])
-        told = [one for reservation in (answer or {}).get("Reservations", ()) for one in reservation["Instances"]]
+        found = answer["Reservations"] if answer is not None else ()
+        told = [one for reservation in found for one in reservation["Instances"]]
         fresh = self._unlisted()
         if not told and server_id in fresh:
             return fresh[server_id]

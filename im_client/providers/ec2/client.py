@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Collection, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from im_client.providers.cloud.lent import Lent
 from im_client.providers.ec2.account import Account
@@ -50,12 +51,13 @@ class Client:
         from botocore.parsers import ResponseParserError
 
         try:
-            answer: Mapping[str, Any] = getattr(self._client(), operation)(**params)
+            answer: dict[str, Any] = getattr(self._client(), operation)(**params)
         except (BotoCoreError, ClientError, ResponseParserError) as error:
             if code_of(error) in allow:
                 return None
             raise translated(error, _camel(operation), self.place) from error
-        return told(answer, f"{_camel(operation)} at {self.place}")
+        whole: Mapping[str, Any] = told(answer, f"{_camel(operation)} at {self.place}")
+        return whole
 
     def ask(self, operation: str, **params: Any) -> Mapping[str, Any]:
         """Send one request whose errors are all errors."""
@@ -121,6 +123,7 @@ class Client:
         )
         try:
             opened = session.client("ec2", endpoint_url=account.endpoint or None, config=config)
+            _ = urlsplit(opened.meta.endpoint_url).port  # raises for 99999
         except ValueError as error:
             raise Misconfigured(
                 f"region or endpoint of {self.place} is none that can be asked", "look at AWS's configuration"

@@ -96,7 +96,7 @@ def translated(error: Exception, operation: str, place: str) -> InfraError:
     ):
         return Misconfigured(f"region or endpoint of {place} is none that can be asked", "set providers.ec2.region")
     if type(error) is vendor.HTTPClientError:  # its words may be those of a header: a key or a token
-        cause = error.kwargs.get("error")
+        cause = getattr(error, "kwargs", {}).get("error")
         if isinstance(cause, ValueError):
             return Misconfigured(f"{where} cannot be sent", "look at keys, token and endpoint: they hold odd letters")
         text = type(cause).__name__

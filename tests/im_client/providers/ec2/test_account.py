@@ -3,7 +3,8 @@
 import pytest
 
 from im_client.auth.credentials import Credential
-from im_client.providers.ec2.account import account_of
+from im_client.providers.ec2.account import Account, account_of
+from im_client.providers.ec2.client import Client
 from im_client.providers.ec2.settings import Ec2Settings
 from infracore.errors import Misconfigured, Unauthorised
 from infracore.secrets import Secret
@@ -60,3 +61,21 @@ def test_a_region_that_is_none_is_refused(region: str) -> None:
 )
 def test_an_address_is_taken(said: str, endpoint: str) -> None:
     assert account_of(Ec2Settings(endpoint=said, region="us-gov-west-1"), line(), {}).endpoint == endpoint
+
+
+@pytest.mark.usefixtures("aws_keys")
+@pytest.mark.parametrize("endpoint", ["http://h:99999", "http://[::1", "no address"])
+def test_an_endpoint_of_awss_own_configuration_that_is_none_is_said_to_be_so(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(Misconfigured, match="none that can be asked"):
+        Client(Account("us-east-1", ""), 5.0).ask("describe_regions")
+
+
+@pytest.mark.usefixtures("aws_keys")
+def test_a_token_of_the_environment_with_odd_letters_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "HID\nDEN")
+    with pytest.raises(Misconfigured, match="cannot be sent") as caught:
+        Client(Account("us-east-1", "http://127.0.0.1:9"), 5.0).ask("describe_regions")
+    assert "HID" not in caught.value.message + caught.value.hint

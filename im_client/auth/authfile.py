@@ -16,7 +16,10 @@ from im_client.auth.credentials import Credential
 from infracore.errors import Misconfigured
 from infracore.secrets import Secret
 
-__all__ = ["parse_auth", "private_text", "read_auth_file"]
+__all__ = ["GROUP_MAY", "parse_auth", "private_text", "read_auth_file"]
+
+GROUP_MAY: Final = 0o007
+"""Rights that are barred on tokens, which Kubernetes and systemd mount readable by a group."""
 
 _MOST_BYTES: Final = 256 * 1024
 _ID: Final = re.compile(r"[a-zA-Z_.][\w.-]*")
@@ -76,19 +79,19 @@ def parse_auth(text: str, name: str = "auth file") -> tuple[Credential, ...]:
     return tuple(found)
 
 
-def private_text(name: str, what: str) -> str:
-    """Return the text of a file with secrets.
+def private_text(name: str, what: str, *, barred: int = 0o077) -> str:
+    """Return the text of a file with secrets. `barred`: rights that nobody may have.
 
     Raises:
-        Misconfigured: it cannot be read, is open to every user, too large, no regular file, or not UTF-8.
+        Misconfigured: it cannot be read, is open to others, too large, no regular file, or not UTF-8.
     """
     path = Path(name).expanduser()
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise Misconfigured(f"the {what} {path} is not a regular file")
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o007:
-                raise Misconfigured(f"the {what} {path} is open to every user", f"run: chmod 600 {path}")
+            if os.fstat(file.fileno()).st_mode & barred:
+                raise Misconfigured(f"the {what} {path} is open to others", f"run: chmod 600 {path}")
             raw = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise Misconfigured(f"cannot read the {what} {path}: {error.strerror}") from error
@@ -147,6 +150,8 @@ def _json_entries(text: str, name: str, slips: list[str]) -> Iterator[_Entry]:
         items = json.loads(text, object_pairs_hook=tuple)
     except json.JSONDecodeError as error:
         raise Misconfigured(f"{name}, line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise Misconfigured(f"{name}: it is nested too deeply") from None
     except ValueError:  # int() takes no more than 4,300 digits
         raise Misconfigured(f"{name}: a number in it is too long") from None
     for number, item in enumerate(items, start=1):

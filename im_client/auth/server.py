@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from im_client.auth.authfile import parse_auth, private_text
+from im_client.auth.authfile import GROUP_MAY, parse_auth, private_text
 from infracore.errors import InvalidUsage, Misconfigured, Unauthorised
 from infracore.http import Address, parse_address
 from infracore.im_rest import authorization
@@ -36,7 +36,7 @@ def credentials(auth_file: str, token_file: str, token: str) -> Secret:
         Unauthorised: there is neither. Misconfigured: a file is not usable; no message quotes it.
     """
     if token_file and not token:
-        token = private_text(token_file, "token file").strip()
+        token = private_text(token_file, "token file", barred=GROUP_MAY).strip()
         if not token:
             raise Misconfigured(f"the token file {token_file} is empty")
     if any(not 32 < ord(letter) < 127 for letter in token):

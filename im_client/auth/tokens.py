@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from im_client.auth.authfile import private_text
+from im_client.auth.authfile import GROUP_MAY, private_text
 from im_client.auth.claims import Claims, check_token, read_claims
 from im_client.auth.issuer import Issuer
 from im_client.auth.oidc_agent import ask_agent
@@ -65,7 +65,7 @@ class InFile:
 
     def ask(self, least_s: float) -> Secret:
         del least_s
-        return check_token(private_text(self.path, "token file"), self.what)
+        return check_token(private_text(self.path, "token file", barred=GROUP_MAY), self.what)
 
 
 @dataclass(frozen=True, slots=True)

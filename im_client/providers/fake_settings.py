@@ -5,6 +5,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from im_client.providers.prices import check_price, currency_word
+
 __all__ = ["FakeHost", "FakeSettings", "FakeSize", "Fault", "Op"]
 
 Op: TypeAlias = Literal[
@@ -49,6 +51,10 @@ class FakeSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     num_gpus: int = 0
     price: float | None = None
     """Of an hour; None: the place does not tell."""
+
+    def __post_init__(self) -> None:
+        if self.price is not None:
+            check_price(self.price, self.name)
 
 
 class FakeHost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,3 +108,6 @@ class FakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Id of a line of the auth file."""
     password: str = ""
     """Password that the line must have; empty: none is asked for."""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "currency", currency_word(self.currency))

@@ -11,7 +11,7 @@ from im_client.providers.base import Provider
 from im_client.providers.cloud.lent import Lent
 from infracore.errors import InvalidUsage, Misconfigured
 
-__all__ = ["cloud_of", "decode_settings", "is_cloud", "line_of", "names", "places", "provider"]
+__all__ = ["cloud_of", "cloud_types", "decode_settings", "is_cloud", "line_of", "names", "places", "provider"]
 
 _Settings = TypeVar("_Settings")
 
@@ -96,6 +96,11 @@ def is_cloud(name: str) -> bool:
 def cloud_of(credential_type: str) -> str | None:
     """Return the cloud that an auth line of this type is for, None where it is for none."""
     return next((name for name, types in _CLOUDS.items() if credential_type.lower() in types), None)
+
+
+def cloud_types() -> tuple[str, ...]:
+    """Return the types of auth lines that are for a cloud, in lower case, sorted."""
+    return tuple(sorted(kind for kinds in _CLOUDS.values() for kind in kinds))
 
 
 def line_of(name: str, credentials: Sequence[Credential]) -> tuple[str, dict[str, str]] | None:

@@ -13,7 +13,7 @@ from im_client.auth.authfile import read_auth_file
 from im_client.auth.credentials import Credential
 from im_client.providers.base import Provider
 from im_client.providers.cloud.lent import Lent
-from im_client.providers.registry import cloud_of, is_cloud, line_of, names, places
+from im_client.providers.registry import cloud_of, cloud_types, is_cloud, line_of, names, places
 from im_client.providers.registry import provider as make_provider
 from im_client.services.analysis import analyse
 from im_client.services.templates import FileReader
@@ -176,15 +176,46 @@ def choose_provider(
         InvalidUsage: no provider, site or line has this name. Misconfigured: a site is set up wrongly.
     """
     if name not in names() and name not in settings.sites:
-        line = line_of(name, credentials())
+        lines = credentials()
+        line = line_of(name, lines)
         if line is not None:
             return line[0], {**provider_settings(settings, line[0], own), **line[1]}
+        if _auth_file(settings) != Path():
+            raise _no_line(settings, name, lines)
     return provider_kind(settings, name), provider_settings(settings, name, own)
+
+
+def _no_line(settings: Settings, name: str, lines: Sequence[Credential]) -> InvalidUsage:
+    """Say what stands in the auth file instead of a line for a cloud with this id."""
+    file = _auth_file(settings)
+    other = next((line for line in lines if line.id == name), None)
+    if other is not None:
+        return InvalidUsage(
+            f"there is no provider {name!r}: the line with this id in the auth file {file} is of type "
+            f"{other.type!r}, which is for no cloud",
+            f"types of clouds: {', '.join(cloud_types())}",
+        )
+    ids = [line.id for line in lines if line.id and cloud_of(line.type) is not None]
+    there = f"has lines for: {', '.join(ids)}" if ids else "has no line for a cloud with an id"
+    return InvalidUsage(
+        f"there is no provider {name!r}, nor a line with this id in the auth file {file}",
+        f"known: {_known(settings)}; the auth file {there}",
+    )
+
+
+def _known(settings: Settings) -> str:
+    sites = f"; sites: {', '.join(sorted(settings.sites))}" if settings.sites else ""
+    return f"{', '.join(names())}{sites}"
+
+
+def _auth_file(settings: Settings) -> Path:
+    """Return the file with credentials for clouds; `Path()`: none."""
+    return settings.auth_file if settings.auth_file != Path() else settings.remote.auth_file
 
 
 def auth_lines(settings: Settings) -> Sequence[Credential]:
     """Read the auth file with credentials for clouds, where the settings name one."""
-    file = settings.auth_file if settings.auth_file != Path() else settings.remote.auth_file
+    file = _auth_file(settings)
     return read_auth_file(file) if file != Path() else ()
 
 
@@ -199,8 +230,7 @@ def provider_kind(settings: Settings, name: str) -> str:
     if site is None:
         if name in known:
             return name
-        sites = f"; sites: {', '.join(sorted(settings.sites))}" if settings.sites else ""
-        raise InvalidUsage(f"there is no provider {name!r}", f"known: {', '.join(known)}{sites}")
+        raise InvalidUsage(f"there is no provider {name!r}", f"known: {_known(settings)}")
     hint = "run: im config show --origin"
     if name in known:
         raise Misconfigured(f"the site {name!r} has the name of a provider", hint)

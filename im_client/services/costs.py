@@ -55,7 +55,7 @@ def check_budget(budget: Budget | None, cost: Cost) -> None:
             f"there is a budget, and nobody says what {names} would cost",
             "set prices of the provider, or let them count as nothing: --unknown-prices allow",
         )
-    currency = budget.currency or next(iter(cost.per_hour), "")
+    currency = budget.currency.upper() or next(iter(cost.per_hour), "")
     others = sorted(set(cost.per_hour) - {currency})
     if others:
         raise OverBudget(
@@ -63,7 +63,7 @@ def check_budget(budget: Budget | None, cost: Cost) -> None:
             "give a budget in the currency of the prices: --budget 'AMOUNT CURRENCY'",
         )
     wanted = cost.per_hour.get(currency, 0.0)
-    if wanted > budget.per_hour * (1 + 1e-9):
+    if not wanted <= budget.per_hour * (1 + 1e-9):  # this way round: nan is within no budget
         raise OverBudget(
             f"all machines together would cost {wanted:.4g} {currency} an hour, and the budget is "
             f"{budget.per_hour:.4g}",
@@ -78,7 +78,8 @@ def _added(prices: Iterable[tuple[str, Price | None]]) -> Cost:
         if price is None:
             unpriced.append(name)
         else:
-            per_hour[price.currency] = per_hour.get(price.currency, 0.0) + price.per_hour
+            currency = price.currency.upper()
+            per_hour[currency] = per_hour.get(currency, 0.0) + price.per_hour
     return Cost(per_hour, tuple(unpriced))
 
 

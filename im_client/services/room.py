@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from im_client.plan.model import Action, Plan, Spec
 from im_client.providers.base import Provider
-from im_client.providers.quotas import Quota, Quotas
+from im_client.providers.quotas import Quota, Quotas, Share
 from im_client.services.context import Context
 from im_client.services.model import Prepared
 from im_client.services.sites import Sites
@@ -49,18 +49,22 @@ def quota_told(provider: Provider) -> Quota | None:
 def shortages(ctx: Context, prepared: Prepared) -> tuple[str, ...]:
     """Return, in words, what there is not enough of for the machines that a plan makes.
 
-    Machines that may be made at several sites are left out: the next one is asked where there is no room.
+    Machines that may be made at several sites are left out: the next one is asked where there is no room. Of what is
+    used beyond its limit already it is told at every site that the plan speaks of.
     """
     specs: dict[str, list[Spec]] = {}
     for step in prepared.plan.steps:
         if step.action is Action.CREATE and step.spec is not None and len(step.sites) <= 1:
             specs.setdefault(next(iter(step.sites), prepared.infrastructure.provider), []).append(step.spec)
+    for choice in prepared.forecast.choices:
+        specs.setdefault(choice.site, [])
     sites = Sites(ctx, prepared.infrastructure)
     found: list[str] = []
     for site, wanted in specs.items():
         quota = quota_told(sites.at(site))
         if quota is not None:
-            found += _short(site, quota, _added(wanted))
+            needs = _added(wanted)
+            found += [*_short(site, quota, needs), *_over(site, quota, needs)]
     return tuple(found)
 
 
@@ -79,16 +83,37 @@ def has_room(quota: Quota, specs: Iterable[Spec]) -> bool:
 
 
 def _short(site: str, quota: Quota, needs: Needs) -> Iterable[str]:
-    for share, need, what in (
+    for share, need, what in _firm(quota, needs):
+        left = share.left
+        if left is not None and need > left:
+            yield (
+                f"{site} has room for {_amount(left, what)} {what}, and this makes {_amount(need, what)}: "
+                "it will not fit as it is"
+            )
+
+
+def _over(site: str, quota: Quota, needs: Needs) -> Iterable[str]:
+    """Say what is used beyond its limit, where `_short` is silent since nothing more is asked for."""
+    for share, need, what in _firm(quota, needs):
+        if share.limit is not None and (share.used or 0) > share.limit and not need:
+            yield (
+                f"{site} uses {_amount(share.used or 0, what)} {what} and allows {_amount(share.limit, what)}: "
+                "nothing more will fit"
+            )
+
+
+def _firm(quota: Quota, needs: Needs) -> Iterable[tuple[Share, int, str]]:
+    told = (
         (quota.machines, needs.machines, "machines"),
         (quota.cpus, needs.cpus, "CPUs"),
         (quota.memory_bytes, needs.memory_bytes, "of memory"),
         (quota.disk_bytes, needs.disk_bytes, "of disk"),
-    ):
-        left = share.left
-        if share.is_firm and left is not None and need > left:
-            has, wants = (format_bytes(left), format_bytes(need)) if what.startswith("of ") else (left, need)
-            yield f"{site} has room for {has} {what}, and this makes {wants}: it will not fit as it is"
+    )
+    return (one for one in told if one[0].is_firm)
+
+
+def _amount(number: int, what: str) -> str:
+    return format_bytes(number) if what.startswith("of ") else str(number)
 
 
 def _added(specs: Iterable[Spec]) -> Needs:

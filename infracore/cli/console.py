@@ -91,12 +91,22 @@ def _unwritable(error: OSError) -> InfraError:
 
 
 def print_json(shape: object, *, in_one_line: bool = False) -> None:
-    """Write a value of plain data as JSON: indented for a reader, or in one line as part of a stream."""
+    """Write a value of plain data as JSON: indented for a reader, or in one line as part of a stream.
+
+    Raises:
+        InfraError: a number is infinite or none, for which JSON has no word (RFC 8259, section 6).
+    """
     import json
 
     # what the encoding lacks would come out as `\xe9`, which is no JSON
     plain = not (sys.stdout.encoding or "").lower().startswith("utf")
-    print_text(json.dumps(shape, indent=None if in_one_line else 2, ensure_ascii=plain))
+    try:
+        text = json.dumps(shape, indent=None if in_one_line else 2, ensure_ascii=plain, allow_nan=False)
+    except ValueError as error:
+        raise InfraError(
+            "the answer holds a number that is infinite or none, which JSON cannot say", "leave --json out"
+        ) from error
+    print_text(text)
 
 
 def say(text: str) -> None:

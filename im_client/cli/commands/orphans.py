@@ -69,7 +69,7 @@ def command(*, sites: tuple[str, ...], remove: bool, infras: tuple[str, ...], ye
 
 def _show(found: "Found", orphans: "list[Orphan]", now: float, *, as_json: bool) -> None:
     if as_json:
-        print_json({"sites": list(found.sites), "orphans": [_shape(orphan) for orphan in orphans]})
+        print_json(_whole(found, [_shape(orphan) for orphan in orphans]))
     elif orphans:
         print_data(_table(orphans, now))
     else:
@@ -97,10 +97,15 @@ def _remove(ctx: "Context", found: "Found", orphans: "list[Orphan]", *, yes: boo
                 continue
             well &= remove_orphans(ctx, mine, cancel=cancel, tell=tell)
     if as_json:
-        print_json({"sites": list(found.sites), "orphans": results})
+        print_json(_whole(found, results))
     elif not orphans:
         say("nothing to remove")
     return ExitCode.DONE if well else ExitCode.FAILED
+
+
+def _whole(found: "Found", orphans: list[dict[str, Any]]) -> dict[str, Any]:
+    silent = [{"site": site, "error": error.message, "hint": error.hint} for site, error in found.silent.items()]
+    return {"sites": list(found.sites), "silent": silent, "orphans": orphans}
 
 
 def _shape(orphan: "Orphan") -> dict[str, Any]:

@@ -4,7 +4,6 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Final, TypeVar
 
 from im_client.plan.model import Limits, Phase, Spec
@@ -23,6 +22,7 @@ from im_client.providers.cloud.model import CloudImage, ImageQuery, Order, Serve
 from im_client.providers.cloud.settings import CloudSettings
 from im_client.providers.cloudinit import account, merged
 from im_client.providers.offers import Offer, Price
+from im_client.providers.prices import set_price
 from im_client.providers.quotas import Quota
 from im_client.providers.things import Thing
 from im_client.remote.access import Access
@@ -260,12 +260,12 @@ class CloudProvider:
     def _hourly(self, size: Size, spec: Spec) -> float | None:
         """Return a price that is known without asking for each size."""
         del spec
-        return next((cost for name, cost in self._settings.prices.items() if fnmatchcase(size.name, name)), None)
+        return set_price(self._settings.prices, size.name)
 
     def _price(self, size: Size, spec: Spec) -> Price | None:
-        set_price = self._hourly(size, spec)
-        if set_price is not None:
-            return Price(set_price, self._settings.currency, "settings")
+        hourly = self._hourly(size, spec)
+        if hourly is not None:
+            return Price(hourly, self._settings.currency, "settings")
         try:
             return self._call(lambda: self._cloud.price(size, spec))
         except InfraError:  # no plan fails for a price that cannot be had

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from im_client.providers.prices import check_price, currency_word
+
 __all__ = ["CloudSettings"]
 
 
@@ -21,9 +23,15 @@ class CloudSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     direct: bool = False
     """Whether this computer reaches private addresses; if not, the way leads through a machine with a public one."""
     prices: Mapping[str, float] = {}
-    """Size -> price of an hour, where the cloud does not tell it; wildcards are allowed."""
+    """Size -> price of an hour, where the cloud does not tell it; wildcards are allowed.
+    The very name counts first, then the longest pattern."""
     currency: str = "USD"
     request_s: float = 60.0
     """How long one answer may take."""
     attempts: int = 6
     """How often a request that may succeed when repeated is sent."""
+
+    def __post_init__(self) -> None:
+        for size, price in self.prices.items():
+            check_price(price, size)
+        msgspec.structs.force_setattr(self, "currency", currency_word(self.currency))

@@ -5,10 +5,9 @@ it first needs the cloud, and again when credentials are refused: whoever has th
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from im_client.auth.authfile import private_text
+from im_client.auth.authfile import GROUP_MAY, private_text
 from im_client.auth.credentials import Credential
 from im_client.providers.cloud.lent import Lent, protect
 from im_client.providers.openstack.settings import OpenStackSettings
@@ -162,7 +161,7 @@ def _token(said: Mapping[str, str], settings: OpenStackSettings) -> dict[str, st
     """Return the login by an OIDC access token: IM puts provider, protocol and project in fields of other names."""
     token = said.get("password", "")
     if settings.token_file:
-        token = private_text(str(Path(settings.token_file)), "file of the access token").strip()
+        token = private_text(settings.token_file, "file of the access token", barred=GROUP_MAY).strip()
     return {"identity_provider": said["username"], "protocol": said["tenant"], "access_token": token}
 
 

@@ -43,10 +43,26 @@ def test_lines_are_read_with_comments_quotes_and_newlines() -> None:
 
 def test_a_file_of_windows_is_read_as_well(tmp_path: Path) -> None:
     (tmp_path / "auth").write_bytes(b"\xef\xbb\xbf" + LINES.replace("\n", "\r\n").encode())
-    with pytest.raises(Misconfigured, match="open to every user"):
+    with pytest.raises(Misconfigured, match="open to others"):
         read_auth_file(tmp_path / "auth")
     (tmp_path / "auth").chmod(0o600)
     assert read_auth_file(tmp_path / "auth") == FOUND
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o610, 0o604])
+def test_a_file_that_anybody_else_may_touch_is_refused(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "auth"
+    path.write_text(LINES)
+    path.chmod(mode)
+    with pytest.raises(Misconfigured, match="open to others") as caught:
+        read_auth_file(path)
+    assert caught.value.hint == f"run: chmod 600 {path}"
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '[{"a":' * 40_000])
+def test_a_file_that_is_nested_without_end_is_refused(text: str) -> None:
+    with pytest.raises(Misconfigured, match="nested too deeply"):
+        parse_auth(text)
 
 
 def test_a_json_list_is_read() -> None:

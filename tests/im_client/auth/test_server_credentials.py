@@ -60,7 +60,7 @@ def test_a_token_that_no_header_holds_is_refused(token: str, tmp_path: Path) -> 
 
 
 def test_files_that_everybody_can_read_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match="open to every user"):
+    with pytest.raises(Misconfigured, match="open to others"):
         credentials(private(tmp_path / "auth", IM, 0o644), "", "")
     with pytest.raises(Misconfigured, match="not a regular file"):
         credentials(str(tmp_path), "", "")

@@ -120,7 +120,7 @@ def test_a_token_that_is_not_accepted_leaves_the_place_to_the_next() -> None:
         Tokens([bob], FakeClock(NOW), of_vo).get()
 
 
-def test_a_file_is_read_anew_and_is_the_owners_alone(tmp_path: Path) -> None:
+def test_a_file_is_read_anew_and_is_not_open_to_all(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.touch(0o600)
     file.write_text(token(60).reveal() + "\n")
@@ -128,8 +128,10 @@ def test_a_file_is_read_anew_and_is_the_owners_alone(tmp_path: Path) -> None:
     made.get()
     file.write_text(token(3600).reveal())
     assert made.get() == token(3600)
+    file.chmod(0o440)  # as Kubernetes and systemd mount secrets
+    assert tokens(InFile(str(file))).get() == token(3600)
     file.chmod(0o644)
-    with pytest.raises(Unauthorised, match="open to every user"):
+    with pytest.raises(Unauthorised, match="open to others"):
         tokens(InFile(str(file))).get()
 
 

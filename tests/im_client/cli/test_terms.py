@@ -156,7 +156,7 @@ def test_expire_says_what_it_needs(im: Any, words: tuple[str, ...]) -> None:
 def test_orphans_are_listed_and_removed_only_where_they_are_named(im: Any, template: str, tmp_path: Path) -> None:
     im("deploy", template, "--name", "demo", "-y")
     infra = im("show", "demo", "--json").json["id"]
-    assert im("orphans", "--json").json == {"sites": ["fake"], "orphans": []}
+    assert im("orphans", "--json").json == {"sites": ["fake"], "silent": [], "orphans": []}
     for path in (tmp_path / "state").glob("state.db*"):
         path.unlink()
     listed = im("orphans", "--json").json["orphans"]
@@ -178,3 +178,18 @@ def test_orphans_are_listed_and_removed_only_where_they_are_named(im: Any, templ
     assert {one["result"] for one in done.json["orphans"]} == {"removed"}
     assert im("orphans", "--json").json["orphans"] == []
     assert "nothing is left at fake" in im("orphans").err
+
+
+def test_a_site_that_cannot_be_asked_stands_in_the_json(im: Any, template: str, tmp_path: Path) -> None:
+    (tmp_path / "im.yaml").write_text(SETTINGS + "sites:\n  gone: {provider: fake, capcity: 1}\n")
+    answer = im("orphans", "--json")
+    (silent,) = answer.json["silent"]
+    assert (answer.status, silent["site"]) == (1, "gone")
+    assert "capcity" in silent["error"]
+
+
+def test_more_in_use_than_is_allowed_is_a_warning(im: Any, template: str) -> None:
+    assert im("deploy", template, "--name", "demo", "-y").status == 0
+    made = im("-o", "providers.fake.capacity=1", "plan", template, "--name", "other")
+    assert "Room at fake: 2 of 1 machines used" in made.out
+    assert "fake has room for 0 machines, and this makes 2" in made.out + made.err

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from im_client.plan.model import Phase
+from im_client.providers.offers import Offer, Price
 from im_client.services.apply import apply
 from im_client.services.context import Context, open_context
-from im_client.services.costs import OverBudget
-from im_client.services.model import ApplyReport, DeployRequest, Prepared
+from im_client.services.costs import OverBudget, check_budget, cost_of_made
+from im_client.services.model import ApplyReport, Choice, DeployRequest, Prepared
 from im_client.services.plan_file import prepare_from_plan, save_plan
 from im_client.services.prepare import prepare_deploy, prepare_destroy, prepare_scale
 from im_client.services.reading import show
@@ -242,6 +243,48 @@ def test_unknown_prices_and_other_currencies_are_refused_with_a_budget(folder: P
         assert plan(ctx, Budget(0.2, "USD"), sites=("cloud",)).plan.steps
         with pytest.raises(OverBudget, match="the budget is in EUR, and there are prices in USD"):
             plan(ctx, Budget(9, "EUR"), sites=("cloud",))
+
+
+def test_a_site_that_is_used_beyond_its_limit_is_told_also_where_another_may_be_asked(folder: Path) -> None:
+    with opened(folder) as ctx:
+        do(ctx, plan(ctx))
+    said = "campus uses 3 machines and allows {}: nothing more will fit"
+    for most, told in ((1, True), (3, False)):
+        with opened(folder, sites__campus__capacity=str(most)) as ctx:
+            assert (said.format(most) in with_room(ctx, plan(ctx, count=5)).notes) is told
+
+
+def test_a_currency_is_the_same_in_either_case(folder: Path) -> None:
+    with opened(folder, sites__cloud__currency="eur") as ctx:
+        assert plan(ctx, Budget(0.2, "EUR"), sites=("cloud",)).plan.steps
+        assert plan(ctx, Budget(0.2, "eur"), sites=("cloud",)).plan.steps
+    check_budget(Budget(1.0, "EUR"), cost_of_made([priced(1.0, "eur")]))
+
+
+def test_no_number_is_within_no_budget() -> None:
+    for price in (math.nan, math.inf):
+        with pytest.raises(OverBudget, match="would cost"):
+            check_budget(Budget(9.0), cost_of_made([priced(price, "USD")]))
+
+
+def priced(price: float, currency: str) -> Choice:
+    return Choice("cloud", ("wn-1",), Offer(price=Price(price, currency)))
+
+
+def test_what_a_name_that_is_none_stands_for_in_the_auth_file_is_told(folder: Path) -> None:
+    auth = folder / "auth"
+    auth.touch(0o600)
+    for text, message, hint in (
+        ("", f"nor a line with this id in the auth file {auth}", "has no line for a cloud with an id"),
+        ("id = other; type = EC2", f"nor a line with this id in the auth file {auth}", "has lines for: other"),
+        ("id = aws; type = EC3", f"in the auth file {auth} is of type 'EC3', which is for no cloud", "ec2, egi"),
+    ):
+        auth.write_text(text)
+        with opened(folder, auth_file=str(auth)) as ctx, pytest.raises(InvalidUsage) as caught:
+            ctx.provider("aws")
+        assert "there is no provider 'aws'" in caught.value.message
+        assert message in caught.value.message
+        assert hint in caught.value.hint
 
 
 def test_a_lease_counts_from_when_it_is_asked_for_and_stays_until_it_is_changed(ctx: Context) -> None:

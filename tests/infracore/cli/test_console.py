@@ -69,6 +69,13 @@ def test_a_full_disk_is_an_error_of_the_output(monkeypatch: pytest.MonkeyPatch) 
     say("nobody hears this")
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_no_json_holds_what_json_has_no_word_for(number: float, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InfraError, match="infinite or none"):
+        print_json({"price": [number]})
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "utf-16"])
 def test_json_is_json_in_every_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()

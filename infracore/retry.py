@@ -4,17 +4,22 @@ stamina was to do this (docs/decisions/0010): it sleeps by `time.sleep`, takes n
 cancels, and does not ask the error how long to wait. What is left of it would be the loop below.
 """
 
+import email.utils
+import math
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError, Transient
 
-__all__ = ["Backoff", "backoff_for", "retrying"]
+__all__ = ["Backoff", "asked_pause_s", "backoff_for", "retrying"]
 
 _T = TypeVar("_T")
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
+_FOREVER_S: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +30,29 @@ class Backoff:
     first_s: float = 1.0
     factor: float = 2.0
     most_s: float = 30.0
+    most_asked_s: float = math.inf
+    """An error that asks for a longer pause than this is not tried again."""
 
     def pause_s(self, failures: int, error: InfraError) -> float:
         """Return the pause after so many failures (from 1); never shorter than the error itself asks for."""
         pause = min(self.first_s * self.factor ** (failures - 1), self.most_s)
         asked = error.retry_after_s if isinstance(error, Transient) else None
         return max(pause, asked or 0.0)
+
+
+def asked_pause_s(said: str, date: str = "") -> float | None:
+    """Return the pause that HTTP's Retry-After asks for, None where it says nothing of use.
+
+    `date` is the answer's Date, for a Retry-After that names a time. The pause may be as long as thirty years.
+    """
+    said = said.strip()
+    if _SECONDS.fullmatch(said):
+        return min(float(said), _FOREVER_S)
+    try:
+        until, now = email.utils.parsedate_to_datetime(said), email.utils.parsedate_to_datetime(date)
+        return min(max(until.timestamp() - now.timestamp(), 0.0), _FOREVER_S)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def backoff_for(error: InfraError, rules: Mapping[type[InfraError], Backoff]) -> Backoff | None:
@@ -65,6 +87,8 @@ def retrying(
                 raise
             failures[backoff] = failures.get(backoff, 0) + 1
             if failures[backoff] >= backoff.attempts:
+                raise
+            if isinstance(error, Transient) and (error.retry_after_s or 0.0) > backoff.most_asked_s:
                 raise
             pause = backoff.pause_s(failures[backoff], error) * (1.0 + (jitter() if jitter else 0.0))
             if on_retry is not None:

@@ -62,6 +62,17 @@ def test_the_pause_that_an_error_asks_for_is_never_cut() -> None:
     assert pauses(fails(Transient("busy", retry_after_s=0.1))) == ("done", [1.0])
 
 
+def test_an_error_that_asks_for_too_long_a_pause_is_raised_at_once() -> None:
+    rules = {Transient: Backoff(most_asked_s=300.0)}
+    clock = FakeClock()
+    begun = clock.now()
+    with pytest.raises(Transient, match="tomorrow"):
+        retrying(
+            fails(Transient("tomorrow", retry_after_s=86400.0)), rules=rules, clock=clock, cancel=threading.Event()
+        )
+    assert clock.now() == begun
+
+
 def test_jitter_makes_a_pause_longer() -> None:
     assert pauses(fails(*[Transient("busy")] * 2), jitter=0.25) == ("done", [1.25, 2.5])
 

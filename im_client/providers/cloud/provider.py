@@ -44,6 +44,8 @@ __all__ = ["CloudProvider"]
 _T = TypeVar("_T")
 _GONE_S: Final = 120.0
 """How long is waited until a thing that was removed is gone, or is free to be removed."""
+_MOST_ASKED_S: Final = 300.0
+"""How long a pause that a cloud asks for may be: after a longer one nobody waits for the answer any more."""
 _USERS: Final = {"debian": "debian", "ubuntu": "ubuntu", "centos": "centos", "rocky": "rocky", "fedora": "fedora"}
 
 
@@ -66,7 +68,7 @@ class CloudProvider:
         self._looks: dict[str, Looks] = {}
         self._orders: dict[str, threading.Lock] = {}
         self._rules: Mapping[type[InfraError], Backoff] = {
-            Transient: Backoff(attempts=max(1, settings.attempts), first_s=1.0, most_s=30.0)
+            Transient: Backoff(max(1, settings.attempts), first_s=1.0, most_s=30.0, most_asked_s=_MOST_ASKED_S)
         }
 
     # what it is
@@ -346,6 +348,10 @@ class CloudProvider:
         try:
             return retrying(renewing, rules=self._rules, clock=self._clock, cancel=self._never, jitter=random.random)
         except Transient as error:
+            asked = error.retry_after_s or 0.0
+            if asked > _MOST_ASKED_S:
+                words = f"{asked / 3600:.0f} h" if asked >= 7200 else f"{asked / 60:.0f} min"
+                raise TimedOut(f"{error.message} (it asks to wait {words})", "run it again then") from error
             raise TimedOut(f"{error.message} (tried {self._settings.attempts} times)", error.hint) from error
 
 

@@ -5,8 +5,11 @@ Fields of a line, as the Infrastructure Manager has them: `username` (access key
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
 
 from im_client.auth.credentials import Credential
 from im_client.providers.cloud.lent import Lent
@@ -15,6 +18,10 @@ from infracore.errors import Misconfigured, Unauthorised
 from infracore.secrets import Secret
 
 __all__ = ["Account", "account_of"]
+
+_KEY: Final = re.compile(r"[!-~]+")
+_REGION: Final = re.compile(r"(?![0-9]+$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +56,8 @@ def account_of(
     """Put settings, line and environment together.
 
     Raises:
-        Unauthorised: the line lacks a key, or a lent one's host is not allowed.
-        Misconfigured: the endpoint is no address.
+        Unauthorised: the line lacks a key or has one that is none, or a lent one's host is not allowed.
+        Misconfigured: the endpoint is no address, or the region none.
     """
     fields = credential.fields if credential is not None else {}
 
@@ -65,14 +72,17 @@ def account_of(
             f"the line {name} of the auth file lacks username or password",
             "id = ec2; type = EC2; username = ACCESS_KEY; password = SECRET_KEY",
         )
-    endpoint = settings.endpoint or said("host")
-    if endpoint and "://" not in endpoint:
-        endpoint = f"https://{endpoint}"
-    if endpoint and not endpoint.startswith(("https://", "http://")):
-        raise Misconfigured(f"the endpoint {endpoint} of EC2 is no http address", "https://HOST[:PORT][/PATH]")
+    for field in ("username", "password", "token"):
+        if said(field) and not _KEY.fullmatch(said(field)):
+            raise Unauthorised(
+                f"the {field} of the line {name} of the auth file has blanks or odd letters", "type it anew"
+            )
+    endpoint = _endpoint(settings.endpoint or said("host"))
     if lent is not None and said("host") and not settings.endpoint:
         lent.check(endpoint)
     region = settings.region or said("region") or environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "")
+    if region and not _REGION.fullmatch(region):
+        raise Misconfigured(f"{region[:80]!r} is no region of EC2", "letters, digits and hyphens: us-east-1")
     return Account(
         region=region or ("us-east-1" if endpoint else ""),
         endpoint=endpoint.rstrip("/"),
@@ -82,3 +92,21 @@ def account_of(
         lent=lent,
         is_of_line=bool(said("host")) and not settings.endpoint,
     )
+
+
+def _endpoint(said: str) -> str:
+    """Return an address of http, "" for none. Raises `Misconfigured`."""
+    if not said:
+        return ""
+    endpoint = said if "://" in said else f"https://{said}"
+    if "@" in endpoint:
+        raise Misconfigured("the endpoint of EC2 holds a name or a password", "keys stand in the auth file only")
+    try:
+        parts = urlsplit(endpoint)
+        host, _, _ = parts.netloc.rpartition(":") if re.search(r":[0-9]*$", parts.netloc) else (parts.netloc, "", "")
+        is_one = bool(_HOST.fullmatch(host)) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one or parts.scheme not in {"http", "https"} or not _KEY.fullmatch(endpoint) or "?" in endpoint:
+        raise Misconfigured(f"the endpoint {said[:200]!r} of EC2 is no http address", "https://HOST[:PORT][/PATH]")
+    return endpoint

@@ -5,10 +5,13 @@ import os
 import threading
 from collections.abc import Collection, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from im_client.providers.cloud.lent import Lent
 from im_client.providers.ec2.account import Account
+from im_client.providers.ec2.answers import checked, told
 from im_client.providers.ec2.errors import code_of, translated
+from infracore.errors import Misconfigured, Transient
 
 __all__ = ["Client"]
 
@@ -56,33 +59,40 @@ class Client:
         `allow` names codes of errors for which None is the answer.
 
         Raises:
-            InfraError: of the class that EC2's code stands for; `Transient` where no whole answer came.
+            InfraError: of the class that EC2's code stands for; `Transient` where no whole answer of EC2's came, and
+                where the answer is asked for a member that it lacks.
         """
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
 
         try:
-            answer: Mapping[str, Any] = getattr(self._client(), operation)(**params)
+            answer: dict[str, Any] = getattr(self._client(), operation)(**params)
         except (BotoCoreError, ClientError, ResponseParserError) as error:
             if code_of(error) in allow:
                 return None
             raise translated(error, _camel(operation), self.place) from error
-        return answer
+        whole: Mapping[str, Any] = told(answer, f"{_camel(operation)} at {self.place}")
+        return whole
 
     def ask(self, operation: str, **params: Any) -> Mapping[str, Any]:
         """Send one request whose errors are all errors."""
         return self.call(operation, **params) or {}
 
     def every(self, operation: str, key: str, **params: Any) -> list[Mapping[str, Any]]:
-        """Return the items of all pages."""
+        """Return the items of all pages. Raises `Transient` also where a page is followed by itself."""
         found: list[Mapping[str, Any]] = []
         more: dict[str, str] = {}
+        seen: set[str] = set()
         while True:
             page = self.ask(operation, **params, **more)
-            found += page.get(key, ())
-            if not page.get("NextToken"):
+            found += page[key]
+            token = page.get("NextToken")
+            if not token:
                 return found
-            more = {"NextToken": page["NextToken"]}
+            if token in seen:
+                raise Transient(f"{_camel(operation)} at {self.place} tells the same page again and again")
+            seen.add(token)
+            more = {"NextToken": token}
 
     def reset(self) -> bool:
         """Forget the connection, so that credentials are looked up anew; False where the auth file fixes them."""
@@ -126,7 +136,14 @@ class Client:
             user_agent_extra="im-clues",
             ignore_configured_endpoint_urls=account.lent is not None or None,
         )
-        opened = session.client("ec2", endpoint_url=account.endpoint or None, config=config)
+        try:
+            opened = session.client("ec2", endpoint_url=account.endpoint or None, config=config)
+            _ = urlsplit(opened.meta.endpoint_url).port  # raises for 99999
+        except ValueError as error:
+            raise Misconfigured(
+                f"region or endpoint of {self.place} is none that can be asked", "look at AWS's configuration"
+            ) from error
+        opened.meta.events.register("before-parse.ec2", functools.partial(checked, self.place))
         if account.lent is not None and account.is_of_line:
             opened.meta.events.register("before-send.ec2", functools.partial(_look, account.lent))
         return opened

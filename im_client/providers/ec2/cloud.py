@@ -15,9 +15,9 @@ from im_client.providers.ec2.account import Account
 from im_client.providers.ec2.client import Client
 from im_client.providers.ec2.golden import Golden
 from im_client.providers.ec2.images import images
-from im_client.providers.ec2.marks import machine_marks, marked
+from im_client.providers.ec2.marks import check_tags, machine_marks, marked, outdated
 from im_client.providers.ec2.network import Card, Cards, Subnet, choose_cards, subnet_of
-from im_client.providers.ec2.servers import card_of, device_of, is_gone, request_of, server_of, tries
+from im_client.providers.ec2.servers import card_of, check_volumes, device_of, is_gone, request_of, server_of, tries
 from im_client.providers.ec2.settings import Ec2Settings
 from im_client.providers.ec2.shared import Shared
 from im_client.providers.ec2.sizes import Sizes
@@ -96,12 +96,15 @@ class Ec2:
         return found
 
     def layout(self, spec: Spec, infrastructure: str | None) -> Layout:
-        """See `network.choose_cards`."""
+        """See `network.choose_cards`. Refuses what `create` would."""
+        check_tags(spec.tags)
+        check_volumes(spec)
         return self._cards(spec, infrastructure).layout
 
     def price(self, size: Size, spec: Spec) -> Price | None:
-        """Return the spot price of a preemptible machine; EC2 itself tells no other."""
-        return market.spot_price(self.client, size, spec) if spec.preemptible else None
+        """Return the spot price of a machine that can be nothing else; EC2 itself tells no other."""
+        is_spot = spec.preemptible and not self._settings.spot_fallback
+        return market.spot_price(self.client, size, spec) if is_spot else None
 
     def create(self, order: Order) -> Server:
         """Run an instance; where a zone has no room, in the next."""
@@ -142,7 +145,8 @@ class Ec2:
     def server(self, server_id: str) -> Server:
         """Look at one machine."""
         answer = self.client.call("describe_instances", allow=_ABSENT, InstanceIds=[server_id])
-        told = [one for reservation in (answer or {}).get("Reservations", ()) for one in reservation["Instances"]]
+        found = answer["Reservations"] if answer is not None else ()
+        told = [one for reservation in found for one in reservation["Instances"]]
         fresh = self._unlisted()
         if not told and server_id in fresh:
             return fresh[server_id]
@@ -326,13 +330,22 @@ class Ec2:
             self._clock.wait(self._never, 2.0)
 
     def _tag(self, server: Server, wanted: Mapping[str, str]) -> None:
-        gone = [key for key in server.marks if key not in wanted and not key.startswith("aws:")]
+        """Change the template's tags, of the machine and of the disks and cards that were made with it."""
+        gone = outdated(server.marks, wanted)
         new = {key: value for key, value in wanted.items() if server.marks.get(key) != value}
+        if not gone and not new:
+            return
+        filters = [
+            {"Name": "key", "Values": [TOKEN_MARK]},
+            {"Name": "value", "Values": [server.token]},
+            {"Name": "resource-type", "Values": ["volume", "network-interface"]},
+        ]
+        parts = sorted(one["ResourceId"] for one in self.client.every("describe_tags", "Tags", Filters=filters))
         if gone:
-            self.client.ask("delete_tags", Resources=[server.id], Tags=[{"Key": key} for key in gone])
-        if new:
+            self.client.ask("delete_tags", Resources=[server.id, *parts], Tags=[{"Key": key} for key in gone])
+        if new:  # the mark of the keys among them, so that an interrupted change is done again
             pairs = [{"Key": key, "Value": value} for key, value in new.items()]
-            self.client.ask("create_tags", Resources=[server.id], Tags=pairs)
+            self.client.ask("create_tags", Resources=[server.id, *parts], Tags=pairs)
 
     def _open(self, server: Server, order: Order) -> None:
         told = self.client.ask("describe_instances", InstanceIds=[server.id])["Reservations"][0]["Instances"][0]

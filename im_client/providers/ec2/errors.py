@@ -3,6 +3,7 @@
 Codes: "Error codes for the Amazon EC2 API" of the EC2 API reference.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from infracore.errors import (
@@ -17,6 +18,7 @@ from infracore.errors import (
     Unauthorised,
     Unsupported,
 )
+from infracore.retry import asked_pause_s
 
 __all__ = ["code_of", "has_no_room", "translated"]
 
@@ -89,6 +91,15 @@ def translated(error: Exception, operation: str, place: str) -> InfraError:
         return Misconfigured(f"AWS's configuration is wrong: {text}")
     if isinstance(error, vendor.ParamValidationError):
         return Unsupported(f"{where} cannot be asked for: {text}")
+    if isinstance(
+        error, vendor.InvalidRegionError | vendor.EndpointProviderError | vendor.InvalidEndpointConfigurationError
+    ):
+        return Misconfigured(f"region or endpoint of {place} is none that can be asked", "set providers.ec2.region")
+    if type(error) is vendor.HTTPClientError:  # its words may be those of a header: a key or a token
+        cause = getattr(error, "kwargs", {}).get("error")
+        if isinstance(cause, ValueError):
+            return Misconfigured(f"{where} cannot be sent", "look at keys, token and endpoint: they hold odd letters")
+        text = type(cause).__name__
     return Transient(f"{where} got no whole answer: {text}", f"is {place} reachable from here?")
 
 
@@ -102,7 +113,7 @@ def _answered(error: Exception, code: str, where: str) -> InfraError:
     if code in _UNAUTHORISED or status == 401:
         found = Unauthorised(message, "check the keys of the auth file and what they allow")
     elif code in _THROTTLED or code in _PASSING or status == 429 or (status >= 500 and code not in _NO_CAPACITY):
-        found = Transient(message, "", _seconds(meta.get("HTTPHeaders", {}).get("retry-after")))
+        found = Transient(message, "", _pause_s(meta.get("HTTPHeaders", {})))
     elif code in _NO_CAPACITY:
         found = NoCapacity(message, "another zone, size or site may have room")
     elif code in _QUOTA or code.endswith(("LimitExceeded", "QuotaExceeded")):
@@ -120,7 +131,5 @@ def _answered(error: Exception, code: str, where: str) -> InfraError:
     return found
 
 
-def _seconds(header: object) -> float | None:
-    """Read Retry-After in seconds; a date is not used by any EC2 known."""
-    text = str(header or "")
-    return float(text) if text.isdigit() else None
+def _pause_s(headers: Mapping[str, str]) -> float | None:
+    return asked_pause_s(headers.get("retry-after", ""), headers.get("date", ""))

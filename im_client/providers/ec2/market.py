@@ -35,7 +35,7 @@ def _limit(client: Client) -> int | None:
 
 
 def spot_price(client: Client, size: Size, spec: Spec) -> Price | None:
-    """Return the least price of the zones now; None where there is none."""
+    """Return the price of the dearest zone now, for any may be the one with room; None where there is none."""
     zone = {"AvailabilityZone": spec.availability_zone} if spec.availability_zone else {}
     told = client.ask(
         "describe_spot_price_history",
@@ -47,4 +47,4 @@ def spot_price(client: Client, size: Size, spec: Spec) -> Price | None:
     newest: dict[str, float] = {}
     for one in told.get("SpotPriceHistory", ()):  # the newest first
         newest.setdefault(one["AvailabilityZone"], float(one["SpotPrice"]))
-    return Price(min(newest.values()), "USD", "spot now") if newest else None
+    return Price(max(newest.values()), "USD", "spot now") if newest else None

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from im_client.plan.model import Phase
+from im_client.plan.model import Phase, Spec
 from im_client.providers.cloud.base import MARK, NAME_MARK, TOKEN_MARK, USER_MARK
 from im_client.providers.cloud.model import Order, Server, Size
 from im_client.providers.ec2.errors import has_no_room
@@ -14,7 +14,7 @@ from im_client.providers.ec2.network import Card, Cards
 from im_client.providers.ec2.settings import Ec2Settings
 from infracore.errors import Unsupported
 
-__all__ = ["card_of", "device_of", "is_gone", "request_of", "server_of", "tries"]
+__all__ = ["card_of", "check_volumes", "device_of", "is_gone", "request_of", "server_of", "tries"]
 
 _GIB: Final = 2**30
 _PHASES: Final = {
@@ -152,8 +152,7 @@ def _disks(order: Order, settings: Ec2Settings, root_device: str) -> Iterator[di
     if size:
         root["VolumeSize"] = _gib(size)
     yield {"DeviceName": root_device, "Ebs": root}
-    if len(order.spec.volumes) > len(_LETTERS):
-        raise Unsupported(f"{order.name} has {len(order.spec.volumes)} volumes", f"{len(_LETTERS)} at most")
+    check_volumes(order.spec)
     for index, volume in enumerate(order.spec.volumes):
         if volume.volume_id is not None or not volume.size_bytes:
             continue
@@ -165,6 +164,12 @@ def _disks(order: Order, settings: Ec2Settings, root_device: str) -> Iterator[di
                 "DeleteOnTermination": True,
             },
         }
+
+
+def check_volumes(spec: Spec) -> None:
+    """Look whether there are device names for all volumes. Raises `Unsupported`."""
+    if len(spec.volumes) > len(_LETTERS):
+        raise Unsupported(f"EC2 has no device names for {len(spec.volumes)} volumes", f"{len(_LETTERS)} at most")
 
 
 def device_of(index: int) -> str:

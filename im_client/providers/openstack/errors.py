@@ -1,7 +1,5 @@
 """What a service of OpenStack refuses, as our errors: by status, then by the type that it names, last by its words."""
 
-import email.utils
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -18,11 +16,11 @@ from infracore.errors import (
     Unauthorised,
     Unsupported,
 )
+from infracore.retry import asked_pause_s
 
 __all__ = ["is_no_room", "refusal", "retry_after_s"]
 
 _MOST_WORDS: Final = 400
-_MOST_PAUSE_S: Final = 600.0
 _QUOTA: Final = re.compile(r"(?i)quota|limit exceeded|maximum number of (ports|volumes|instances)")
 _NO_ADDRESS: Final = frozenset({"IpAddressGenerationFailure", "ExternalIpAddressExhausted", "NoMoreFixedIps"})
 _NO_ADDRESS_TEXT: Final = re.compile(r"(?i)no more (fixed |free )?(ip|address)|no fixed ip addresses available")
@@ -59,19 +57,8 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, what: str, pla
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the pause that Retry-After asks for, ten minutes at most; None where it says nothing of use."""
-    said = headers.get("Retry-After", "").strip()
-    if not said:
-        return None
-    try:
-        pause = float(said)
-    except ValueError:
-        try:
-            until = email.utils.parsedate_to_datetime(said).timestamp()
-            pause = until - email.utils.parsedate_to_datetime(headers.get("Date", "")).timestamp()
-        except (ValueError, TypeError, IndexError):
-            return None
-    return min(max(pause, 0.0), _MOST_PAUSE_S) if math.isfinite(pause) else None
+    """Return the pause that Retry-After asks for."""
+    return asked_pause_s(headers.get("Retry-After", ""), headers.get("Date", ""))
 
 
 def is_no_room(words: str) -> bool:

@@ -5,6 +5,8 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     ParamValidationError,
@@ -79,6 +81,9 @@ def test_retry_after_is_kept() -> None:
     date = translated(answered("Unavailable", 503, **{"retry-after": "Mon, 30 Nov"}), "RunInstances", "x")
     assert isinstance(date, Transient)
     assert date.retry_after_s is None
+    odd = translated(answered("Unavailable", 503, **{"retry-after": "\u00b2"}), "RunInstances", "x")
+    assert isinstance(odd, Transient)
+    assert odd.retry_after_s is None
 
 
 @pytest.mark.parametrize(
@@ -86,6 +91,9 @@ def test_retry_after_is_kept() -> None:
     [
         (NoCredentialsError(), Unauthorised),
         (NoRegionError(), Misconfigured),
+        (InvalidRegionError(region_name="a b"), Misconfigured),
+        (HTTPClientError(error=ValueError("Invalid header value b'HIDDEN\\n'")), Misconfigured),
+        (HTTPClientError(error=OSError("HIDDEN")), Transient),
         (EndpointConnectionError(endpoint_url="http://x"), Transient),
         (ConnectTimeoutError(endpoint_url="http://x"), Transient),
         (ResponseParserError("no element found"), Transient),
@@ -93,7 +101,9 @@ def test_retry_after_is_kept() -> None:
     ],
 )
 def test_what_is_no_answer_has_its_class_too(error: Exception, kind: type[InfraError]) -> None:
-    assert type(translated(error, "RunInstances", "x")) is kind
+    found = translated(error, "RunInstances", "x")
+    assert type(found) is kind
+    assert "HIDDEN" not in found.message + found.hint
 
 
 def test_a_message_is_never_a_kilobyte_of_policy() -> None:

@@ -1,11 +1,12 @@
 """Machines at moto's account: addresses, disks, networks, changes, and that all of it goes."""
 
 import json
+from typing import Any
 
 import pytest
 
 from im_client.plan.model import Phase, Spec, SpecInterface, SpecVolume
-from infracore.errors import Conflict, NotFound
+from infracore.errors import Conflict, NotFound, Unsupported
 from tests.im_client.providers.ec2.conftest import Site
 
 pytestmark = pytest.mark.slow
@@ -110,13 +111,21 @@ def test_size_tags_and_ports_change_on_a_machine_that_is_there(site: Site) -> No
     provider = site.provider()
     request = site.request(instance_type="t3.micro", tags={"a": "1", "b": "2"})
     machine = provider.create(request)
+    site.moto.client.create_tags(Resources=[machine.provider_id], Tags=[{"Key": "CostCenter", "Value": "7"}])
     wanted = Spec(instance_type="t3.large", tags={"b": "3"}, ports=("tcp/80",))
     provider.resize(machine.provider_id, wanted)
     told = site.told(machine)
     assert (told["InstanceType"], told["State"]["Name"]) == ("t3.large", "running")
     tags = {tag["Key"]: tag["Value"] for tag in told["Tags"]}
-    assert tags["b"] == "3"
+    assert (tags["b"], tags["CostCenter"]) == ("3", "7")
     assert "a" not in tags
+    disk = {tag["Key"]: tag["Value"] for tag in site.moto.client.describe_volumes()["Volumes"][0]["Tags"]}
+    assert disk["b"] == "3"
+    assert "a" not in disk
+    provider.resize(machine.provider_id, Spec(instance_type="t3.large", ports=("tcp/80",)))
+    assert {tag["Key"] for tag in site.told(machine)["Tags"]} >= {"CostCenter", "im-clues-token"}
+    assert "b" not in {tag["Key"] for tag in site.told(machine)["Tags"]}
+    provider.resize(machine.provider_id, wanted)
     names = {group["GroupName"] for group in told["NetworkInterfaces"][0]["Groups"]}
     assert len(names) == 2
     assert provider.list_machines("i")[0].token == request.token
@@ -163,3 +172,24 @@ def test_an_offer_names_size_image_and_price(site: Site) -> None:
 
 def test_the_check_says_where_it_was_and_what_there_is(site: Site) -> None:
     assert [finding.severity for finding in site.provider().check()] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"tags": {"aws:x": "1"}},
+        {"tags": {f"k{n}": "" for n in range(45)}},
+        {"volumes": tuple(SpecVolume(f"v{n}", _GIB) for n in range(12))},
+    ],
+)
+def test_a_plan_refuses_what_could_not_be_made(site: Site, spec: dict[str, Any]) -> None:
+    with pytest.raises(Unsupported, match="EC2"):
+        site.provider().offer(site.request(**spec).spec)
+
+
+def test_a_budget_hears_no_spot_price_of_a_machine_that_may_become_an_ordinary_one(site: Site) -> None:
+    wanted = site.request(preemptible=True).spec
+    assert site.provider().offer(wanted).price is None
+    assert site.proxy.count("DescribeSpotPriceHistory") == 0
+    site.provider(spot_fallback=False).offer(wanted)
+    assert site.proxy.count("DescribeSpotPriceHistory") == 1

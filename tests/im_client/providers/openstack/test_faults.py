@@ -50,6 +50,15 @@ def test_the_pause_that_a_cloud_asks_for_is_kept(cloud: SmallCloud, opened: Open
     assert provider._clock.monotonic() - began >= 90
 
 
+def test_a_cloud_that_asks_for_a_day_is_not_waited_for(cloud: SmallCloud, opened: Opened) -> None:
+    cloud.faults.append(Fault("GET /compute/v2.1/flavors/detail", 429, headers={"Retry-After": "86400"}))
+    provider = opened()
+    began = provider._clock.monotonic()
+    with pytest.raises(TimedOut, match=r"it asks to wait 24 h"):
+        provider.prepare(lambda _: None)
+    assert provider._clock.monotonic() == began
+
+
 def test_a_cloud_that_stays_broken_is_given_up_with_its_words(cloud: SmallCloud, opened: Opened) -> None:
     body = {"computeFault": {"code": 500, "message": "Unexpected API Error."}}
     cloud.faults.append(Fault(".*flavors.*", 500, body, times=99))
@@ -231,8 +240,12 @@ def test_errors_are_told_by_status_and_type(status: int, body: bytes, kind: type
     ("said", "pause"),
     [
         ("12", 12.0),
-        ("1e9", 600.0),
-        ("-3", 0.0),
+        ("86400", 86400.0),
+        ("9" * 30, 1e9),
+        ("1e9", None),
+        ("\u00b2", None),
+        ("-3", None),
+        ("Mon, 30 Nov 2026 11:00:00 GMT", 0.0),
         ("nan", None),
         ("soon", None),
         ("", None),

@@ -10,7 +10,7 @@ from im_client.services.context import LENT, Context
 from im_client.services.server.callers import Caller
 from infracore.errors import InvalidUsage, NotFound, Unauthorised
 
-__all__ = ["chosen_provider", "known_clouds", "lent_lines", "needs_line", "offered", "provider_of_cloud"]
+__all__ = ["chosen_provider", "is_lent", "known_clouds", "lent_lines", "needs_line", "offered", "provider_of_cloud"]
 
 _TYPES: Final[Mapping[str, str]] = MappingProxyType({"dummy": "fake"})
 """Types of the Infrastructure Manager's auth file that are called otherwise here and need no credential; the others are
@@ -22,13 +22,18 @@ def needs_line(site: str) -> bool:
     return is_cloud(site) and site not in _TYPES.values()
 
 
+def is_lent(line: Credential) -> bool:
+    """Return whether a line is a credential of a cloud; others only say which provider of this server is meant."""
+    return line.type.lower() not in _TYPES and cloud_of(line.type) is not None
+
+
 def lent_lines(ctx: Context, account: str, credentials: tuple[Credential, ...]) -> dict[str, Credential]:
     """Return site -> line, for the lines of an account that are for clouds which this server lets callers use."""
     allowed = offered(ctx)
     return {
         f"{line.id}{LENT}{account}": line
         for line in credentials
-        if line.id and line.type.lower() not in _TYPES and cloud_of(line.type) in allowed
+        if line.id and is_lent(line) and cloud_of(line.type) in allowed
     }
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from im_client.providers.registry import is_cloud
 from im_client.services.server.callers import Caller
-from im_client.services.server.clouds import lent_lines, offered
+from im_client.services.server.clouds import is_lent, lent_lines, offered
 from im_client.services.server.house import House
 from im_client.services.server.vault import with_vault
 
@@ -14,9 +14,10 @@ __all__ = ["known_caller", "of_caller"]
 def known_caller(house: House, caller: Caller) -> Caller:
     """Return the caller with all lines that may be used: those that came along, and those of the vault.
 
-    Where workers carry changes out on other machines, what came along does not reach them.
+    Where workers carry changes out on other machines, credentials of clouds that came along do not reach them.
     """
-    caller = caller if house.purse.reaches_operations else dataclasses.replace(caller, credentials=())
+    if not house.purse.reaches_operations:
+        caller = dataclasses.replace(caller, credentials=tuple(one for one in caller.credentials if not is_lent(one)))
     return with_vault(house.vault, caller)
 
 

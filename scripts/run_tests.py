@@ -53,13 +53,11 @@ TEST_PACKAGES = (
     "slurmrestd",
     "munge",
     "postgresql",
-    "libvirt-daemon-system",
-    "libvirt-clients",
-    "dnsmasq-base",
     "chromium",
     "fonts-dejavu-core",
     "fonts-inter",
 )
+LIBVIRT_PACKAGES = ("libvirt-daemon-system", "libvirt-clients", "dnsmasq-base")
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -75,6 +73,8 @@ def _machines() -> str:
 
 
 def _libvirt() -> str:
+    if os.environ.get("CI"):
+        return "minutes, left out where CI is set: `make test` runs them elsewhere"
     if os.geteuid() != 0:
         return "needs root"
     return _needs("libvirtd", "virtlogd", "virsh", "qemu-system-x86_64", "qemu-img", "dnsmasq", "unshare", "nsenter")
@@ -192,7 +192,7 @@ def main(words: list[str]) -> int:
 
 
 def _install() -> None:
-    packages = list(TEST_PACKAGES)
+    packages = [*TEST_PACKAGES, *(() if os.environ.get("CI") else LIBVIRT_PACKAGES)]
     for kind in ("nspawn", "qemu"):
         argv = [sys.executable, "-m", "im_client.providers.local.packages", kind]
         packages += subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()

@@ -29,6 +29,7 @@ ON_PURPOSE = {
     **{f"node_types/{name}": "K3s, and kubeadm without the additions, are not in the catalogue" for name in OUR_TYPES},
     "node_types/tosca.nodes.indigo.Compute/properties/golden_image": "ours: see docs/howto/golden-image.md",
     "policy_types/tosca.policies.indigo.Placement/properties/sites": "ours: see docs/howto/hybrid.md",
+    "policy_types/tosca.policies.indigo.Placement/properties/choose": "ours: see docs/howto/placement.md",
     "data_types/tosca.datatypes.indigo.User": "os_users of Compute names it, the catalogue does not define it",
     "node_types/tosca.nodes.eosc.Dataset/properties/dataset_id/type": "tosca.datatypes.Dataset is defined nowhere",
     "node_types/tosca.nodes.eosc.Dataset/requirements": COMPUTE_CAPABILITY,

@@ -20,6 +20,7 @@ from im_client.providers.cloud.kept import Kept
 from im_client.providers.cloud.looks import Looks
 from im_client.providers.cloud.model import CloudImage, ImageQuery, Order, Server, Size
 from im_client.providers.cloud.settings import CloudSettings
+from im_client.providers.cloud.together import together
 from im_client.providers.cloudinit import account, merged
 from im_client.providers.offers import Offer, Price
 from im_client.providers.prices import set_price
@@ -101,8 +102,9 @@ class CloudProvider:
 
     def offer(self, spec: Spec) -> Offer:
         """Choose image, size and networks. One or two requests the first time."""
-        image, size = self._choose(spec)
-        layout = self._call(lambda: self._cloud.layout(spec, None))
+        (image, size), layout = together(
+            lambda: self._choose(spec), lambda: self._call(lambda: self._cloud.layout(spec, None))
+        )
         rules_of(spec.ports)
         notes = list(layout.notes)
         if spec.image is None and not spec.os_distribution:

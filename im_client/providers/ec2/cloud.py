@@ -113,8 +113,8 @@ class Ec2:
             zone = order.spec.availability_zone or ""
             made = tuple(self._shared.subnets(order.infrastructure, cards.cidr, zone))
             cards = replace(cards, cards=tuple(Card(made, card.address) for card in cards.cards), zones=(made[0].zone,))
-        groups = self._shared.groups(order.infrastructure, cards.cards[0].subnets[0].vpc, order.rules)
-        key = self._shared.key_pair(order.infrastructure, order.public_key)
+        vpc = cards.cards[0].subnets[0].vpc
+        groups, key = self._shared.groups_and_key(order.infrastructure, vpc, order.rules, order.public_key)
         request = request_of(order, self._settings, key=key, root_device=self._roots.get(order.image.id, "/dev/sda1"))
         told = self._run(order, cards, groups, request)
         server = server_of(told, self.sizes_here.known)

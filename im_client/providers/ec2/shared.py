@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from im_client.providers.cloud.model import Rule
+from im_client.providers.cloud.together import together
 from im_client.providers.ec2.client import Client
 from im_client.providers.ec2.marks import marked, shared_marks, specifications
 from im_client.providers.ec2.network import Subnet, subnet_of
@@ -18,6 +19,7 @@ from infracore.errors import NotFound
 __all__ = ["Shared"]
 
 _T = TypeVar("_T")
+_U = TypeVar("_U")
 _CIDR: Final = "10.0.0.0/16"
 """Of a VPC that is made where the template says nothing."""
 
@@ -51,12 +53,26 @@ class Shared:
         """Return ids of security groups: one opens the ports, the other everything between the machines."""
         name = f"im-clues-{infrastructure}"
         digest = hashlib.sha256(repr(tuple(rules)).encode()).hexdigest()[:10]
-        inner = self._once(("group", infrastructure, vpc), lambda: self._group(infrastructure, vpc, name, None))
-        outer = self._once(
-            ("group", infrastructure, vpc, digest),
-            lambda: self._group(infrastructure, vpc, f"{name}-{digest}", [_permission(rule) for rule in rules]),
+        keys = ("group", infrastructure, vpc), ("group", infrastructure, vpc, digest)
+
+        def inner() -> str:
+            return self._once(keys[0], lambda: self._group(infrastructure, vpc, name, None))
+
+        def outer() -> str:
+            opened = [_permission(rule) for rule in rules]
+            return self._once(keys[1], lambda: self._group(infrastructure, vpc, f"{name}-{digest}", opened))
+
+        return list(self._both(keys, outer, inner))
+
+    def groups_and_key(
+        self, infrastructure: str, vpc: str, rules: Sequence[Rule], public_key: str
+    ) -> tuple[list[str], str]:
+        """Return ids of security groups and the name of the key pair, all made at once where they are to be made."""
+        return self._both(
+            [("key", infrastructure)],
+            lambda: self.groups(infrastructure, vpc, rules),
+            lambda: self.key_pair(infrastructure, public_key),
         )
-        return [outer, inner]
 
     def subnets(self, infrastructure: str, cidr: str, zone: str) -> list[Subnet]:
         """Return the subnet of the infrastructure's own VPC, which is made where it is not there."""
@@ -68,6 +84,12 @@ class Shared:
             gone = [key for key in self._made if infrastructure is None or infrastructure in key]  # type: ignore[operator]
             for key in gone:
                 del self._made[key]
+
+    def _both(self, keys: Sequence[Hashable], first: Callable[[], _T], second: Callable[[], _U]) -> tuple[_T, _U]:
+        """Return both answers; at once only where one of the keys is still to be made, for a thread costs too."""
+        if all(key in self._made for key in keys):
+            return first(), second()
+        return together(first, second)
 
     def _once(self, key: Hashable, make: Callable[[], _T]) -> _T:
         with self._lock:

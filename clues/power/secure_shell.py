@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from clues.power.deadline import Deadline
+from infracore.deadline import Deadline
 from infracore.errors import CommandFailed, Misconfigured, Transient, Unauthorised
 from infracore.process import Completed, run
 

@@ -1,0 +1,479 @@
+"""The provider itself: claiming, powering, looking, letting go. Nothing blocks longer than a login and a switch take.
+
+What takes longer goes on at each look: `get` and `list_machines` see whether a board that is to lose its power is down,
+and cut it then. A process that is killed meanwhile leaves a claim that the next look goes on with.
+"""
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from im_client.plan.model import Limits, Phase, Spec
+from im_client.providers.base import Finding, Instance, MachineRequest, Progress
+from im_client.providers.hosts.account import add_keys, remove_keys
+from im_client.providers.hosts.choose import UNSUPPORTED, choose, refusal, unsupported_fields
+from im_client.providers.hosts.reaching import addresses, command_as_root
+from im_client.providers.hosts.reservations import Reservations, slot_of
+from im_client.providers.quotas import Quota, Share
+from im_client.providers.raspberry_pi.asks import board_refusal, in_our_words
+from im_client.providers.raspberry_pi.boards import ClaimableBoard, read_boards, stamp_of
+from im_client.providers.raspberry_pi.claims import Claim
+from im_client.providers.raspberry_pi.examine import examine
+from im_client.providers.raspberry_pi.halting import Answer, after, knock
+from im_client.providers.raspberry_pi.settings import RaspberryPiSettings
+from im_client.providers.registry import decode_settings
+from im_client.remote.shell import open_shell
+from infracore.clock import Clock, SystemClock
+from infracore.errors import (
+    CommandFailed,
+    Conflict,
+    InfraError,
+    Misconfigured,
+    NoCapacity,
+    NotFound,
+    TimedOut,
+    Transient,
+    Unauthorised,
+    Unsupported,
+)
+
+__all__ = ["RaspberryPiProvider", "open_provider"]
+
+_COMMAND_S: Final = 15.0
+_LOOKERS: Final = 16
+_DISCHARGE_S: Final = 3.0
+"""How long a board is without power, so that it really begins anew."""
+_NOT_NOW: Final = (Transient, TimedOut, Unauthorised, Conflict, CommandFailed, Misconfigured, NotFound)
+"""What makes a board unfit for now: the next one is tried."""
+
+
+def open_provider(settings: Mapping[str, Any]) -> "RaspberryPiProvider":
+    """Open the provider with its section of the settings. Raises Misconfigured."""
+    return RaspberryPiProvider(decode_settings("raspberry_pi", settings, RaspberryPiSettings))
+
+
+class RaspberryPiProvider:
+    """See `Provider` in `im_client.providers.base`, and the package."""
+
+    name = "raspberry_pi"
+
+    def __init__(self, settings: RaspberryPiSettings, clock: Clock | None = None) -> None:
+        for field in ("inventory", "state_dir", "flash_dir", "ansible_inventory"):
+            if not getattr(settings, field):
+                raise Misconfigured(
+                    f"the provider raspberry_pi has no {field}",
+                    "im deploy --set inventory=FILE, or inventory in its settings; "
+                    "see docs/howto/raspberry-pi-provider.md",
+                )
+        self._settings = settings
+        self._clock: Clock = clock or SystemClock()
+        self._inventory = Path(settings.inventory).expanduser()
+        self._claims = Reservations(Path(settings.state_dir).expanduser(), Claim)
+        self._read: tuple[object, tuple[ClaimableBoard, ...]] | None = None
+        self._reading = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._locks_lock = threading.Lock()
+
+    def limits(self) -> Limits:
+        """Nothing is changed in place; what needs a machine to be made is refused."""
+        return Limits(provider=self.name, unsupported=UNSUPPORTED)
+
+    def check(self) -> Sequence[Finding]:
+        """Look at the inventory, and at each board: host key, SSH port, power."""
+        return examine(self.boards, self._settings)
+
+    def prepare(self, on_progress: Progress) -> None:
+        """Nothing is shared by the boards; the inventory is read, so that what is wrong shows early."""
+        on_progress(f"{len(self.boards())} boards")
+
+    def quotas(self) -> Quota:
+        """Count the boards, and what they have where the inventory tells their models."""
+        self._let_go()
+        boards, taken = self.boards(), self._taken()
+        mine = [one.host for one in boards if one.board.name in taken]
+
+        def share(field: str) -> Share:
+            sizes = [getattr(one.host, field) for one in boards]
+            if None in sizes:
+                return Share()
+            return Share(sum(getattr(host, field) for host in mine), sum(sizes))
+
+        return Quota(cpus=share("cpus"), memory_bytes=share("mem_bytes"), machines=Share(len(mine), len(boards)))
+
+    def foretell(self, machines: Mapping[str, Spec]) -> Sequence[str]:
+        """Say which board each machine would get now, by name. See `providers/foretelling.py`."""
+        boards, taken, notes = self.boards(), set(self._taken()), []
+        for name, spec in machines.items():
+            board = self._choose(name, spec, boards, taken, {})
+            taken.add(board.board.name)
+            how = f"switched on by {board.power.kind}" if board.power else "which is on: nobody can switch its power"
+            notes.append(f"{name} gets the board {board.board.name}, {how}")
+        return notes
+
+    def refusal(self, provider_id: str, action: str) -> str:
+        """Say why a machine cannot be started or stopped. See `providers/foretelling.py`."""
+        claim = self._claims.by_id(provider_id)
+        board = self._board_of(claim) if claim is not None else None
+        if board is None or board.power is not None or action not in {"start", "stop"}:
+            return ""
+        return f"the board {board.board.name} has no power that could be switched (raspberry_pi_power of the inventory)"
+
+    def create(self, request: MachineRequest) -> Instance:
+        """Claim the board that fits best and switch it on. One that runs already lets the request's keys in at once."""
+        wrong = unsupported_fields(request.spec)
+        if wrong:
+            raise Unsupported(f"boards cannot be given {', '.join(wrong)}", "leave it out of the template")
+        boards = self.boards()
+        self._let_go()
+        refused: dict[str, str] = {}
+        while True:
+            board, claim = self._claim(request, boards, refused)
+            try:
+                with self._alone(claim.token):
+                    claim = self._wake(board, self._claims.by_token(claim.token) or claim, request)
+            except _NOT_NOW as error:
+                self._release(claim.token)
+                refused[board.board.name] = error.message
+                continue
+            return self._instance(claim, board)
+
+    def settle(self, provider_id: str, request: MachineRequest) -> Instance:
+        """Let the request's keys in once the board answers with its host key. See `providers/settling.py`."""
+        claim, board = self._found(provider_id)
+        if board is not None and not claim.is_let_in and claim.wanted == "on":
+            with self._alone(claim.token):
+                if knock(board.host.access, self._settings.connect_timeout_s) is Answer.OPEN:
+                    claim = self._let_in(board, claim, request)
+        instance = self.get(provider_id)
+        if instance.phase is Phase.RUNNING and not claim.is_let_in:
+            return dataclasses.replace(instance, phase=Phase.PENDING)
+        return instance
+
+    def get(self, provider_id: str) -> Instance:
+        """Look at the board; go on with its shutdown where there is one."""
+        claim, board = self._found(provider_id)
+        if board is not None and claim.wanted != "on":
+            with self._alone(claim.token):
+                gone_on = self._go_on(claim, board)
+            if gone_on is None:
+                raise NotFound(f"no board is claimed as {provider_id}")
+            claim = gone_on
+        return self._instance(claim, board)
+
+    def list_machines(self, infrastructure: str | None = None) -> Sequence[Instance]:
+        """List the claimed boards; go on with what is being shut down."""
+        mine = [claim for claim in self._claims.all() if infrastructure in (None, claim.infrastructure)]
+
+        def look(claim: Claim) -> Instance | None:
+            try:
+                return self.get(claim.provider_id)
+            except NotFound:
+                return None
+            except InfraError as error:  # one board that cannot be asked hides no other
+                return self._instance(claim, self._board_of(claim), error.message)
+
+        with ThreadPoolExecutor(_LOOKERS, thread_name_prefix="raspberry-pi-look") as pool:
+            return [machine for machine in pool.map(look, mine) if machine is not None]
+
+    def start(self, provider_id: str) -> None:
+        """Switch the board on. One that is going down goes down first: call it again then."""
+        claim, board = self._sure(provider_id)
+        with self._alone(claim.token):
+            if board.power is None:
+                if knock(board.host.access, self._settings.connect_timeout_s) is not Answer.OPEN:
+                    raise Unsupported(f"{board.board.name} does not answer, and nobody can switch its power")
+                return
+            is_on = board.power.is_on()
+            if claim.wanted == "on" and is_on and not self._hangs(board, claim):
+                return
+            if claim.wanted == "on" and is_on:
+                board.power.switch(False)
+                self._clock.wait(threading.Event(), _DISCHARGE_S)
+            if claim.wanted == "off" and self._go_on(claim, board) is not None and board.power.is_on():
+                raise Transient(f"{board.board.name} is still going down", "run it again")
+            self._put(board, _wanting(claim, "on", self._clock.now()))
+            board.power.switch(True)
+
+    def stop(self, provider_id: str) -> None:
+        """Ask the board to shut down; its power is cut by a later look, once it is down."""
+        claim, board = self._sure(provider_id)
+        if board.power is None:
+            raise Unsupported(self.refusal(provider_id, "stop"), "im destroy releases the board and leaves it on")
+        with self._alone(claim.token):
+            if claim.wanted == "on":
+                claim = self._put(board, _wanting(claim, "off", self._clock.now()))
+            self._go_on(claim, board)
+
+    def reboot(self, provider_id: str) -> None:
+        """Restart the board by a command over SSH."""
+        claim, board = self._sure(provider_id)
+        command, stdin = command_as_root(board.host.access, "systemctl reboot || reboot")
+        with open_shell(board.host.access, connect_timeout_s=self._settings.connect_timeout_s) as shell:
+            shell.run(command, timeout_s=_COMMAND_S, stdin=stdin)
+        with self._alone(claim.token):
+            self._put(board, msgspec.structs.replace(claim, since=self._clock.now()))
+
+    def resize(self, provider_id: str, spec: Spec) -> None:
+        """Nothing is changed: succeeds where the board is large enough already."""
+        claim, board = self._sure(provider_id)
+        why = refusal(board.host, in_our_words(spec)) or board_refusal(board, spec.board)
+        if why:
+            raise Unsupported(f"the board {claim.host} cannot be changed: {why}")
+
+    def delete(self, provider_id: str) -> None:
+        """Take our keys away and let go of the board: at once where nobody can switch its power, else once it is off.
+
+        One that cannot be reached is let go of all the same: its key is removed when it is claimed next.
+
+        Raises:
+            Unauthorised, Conflict: it runs and does not let us in, so that it cannot be shut down. Power stays.
+        """
+        claim = self._claims.by_id(provider_id)
+        if claim is None:
+            return
+        board = self._board_of(claim)
+        if board is None:
+            self._release(claim.token)
+            return
+        with self._alone(claim.token):
+            if claim.wanted != "free":
+                self._take_keys(board, claim)
+                claim = self._put(board, _wanting(claim, "free", self._clock.now()))
+            self._go_on(claim, board)
+
+    def console(self, provider_id: str) -> str:
+        """Boards have none that we could read."""
+        self._found(provider_id)
+        return ""
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def boards(self) -> tuple[ClaimableBoard, ...]:
+        """Return the boards of the inventory, read anew when its files have changed."""
+        with self._reading:
+            stamp = stamp_of(self._inventory) if self._inventory.exists() else ()
+            if self._read is None or self._read[0] != stamp:
+                program = Path(self._settings.ansible_inventory)
+                flash_dir = Path(self._settings.flash_dir).expanduser()
+                self._read = stamp, read_boards(self._inventory, program=program, flash_dir=flash_dir)
+            return self._read[1]
+
+    # what the calls above are made of
+
+    def _choose(
+        self, name: str, spec: Spec, boards: Sequence[ClaimableBoard], taken: set[str], refused: dict[str, str]
+    ) -> ClaimableBoard:
+        for one in boards:
+            why = board_refusal(one, spec.board)
+            if why:
+                refused.setdefault(one.board.name, why)
+        host = choose(name, in_our_words(spec), [one.host for one in boards], taken, refused)
+        found = next((one for one in boards if host is not None and one.host.name == host.name), None)
+        if found is None:
+            why = "; ".join(f"{one.board.name}: {refused[one.board.name]}" for one in boards)
+            raise NoCapacity(f"no board is free for {name} ({why})", "release one, or add one to the inventory")
+        return found
+
+    def _let_go(self) -> None:
+        """Go on with the boards that are to be free: nobody may have looked at them since they were deleted."""
+        for claim in self._claims.all():
+            if claim.wanted == "free":
+                with contextlib.suppress(InfraError):
+                    self.get(claim.provider_id)
+
+    def _taken(self) -> frozenset[str]:
+        slots = self._claims.taken_slots()
+        return frozenset(one.board.name for one in self.boards() if slot_of(one.host) in slots)
+
+    def _claim(
+        self, request: MachineRequest, boards: Sequence[ClaimableBoard], refused: dict[str, str]
+    ) -> tuple[ClaimableBoard, Claim]:
+        with self._claims.locked():
+            found = self._claims.by_token(request.token)
+            known = next((one for one in boards if found is not None and one.board.name == found.host), None)
+            if found is not None and known is not None:
+                return known, found
+            board = self._choose(request.name, request.spec, boards, set(self._taken()), refused)
+            access = board.host.access
+            claim = Claim(
+                host=board.board.name,
+                token=request.token,
+                infrastructure=request.infrastructure,
+                name=request.name,
+                address=access.address,
+                port=access.port,
+                user=access.user,
+                since=self._clock.now(),
+            )
+            self._claims.put(slot_of(board.host), claim)
+            return board, claim
+
+    def _wake(self, board: ClaimableBoard, claim: Claim, request: MachineRequest) -> Claim:
+        """Switch the board on where it is off, and let the keys in where it answers already."""
+        if claim.is_let_in or claim.wanted != "on":
+            return claim
+        if board.power is not None and not board.power.is_on():
+            board.power.switch(True)
+            return self._put(board, msgspec.structs.replace(claim, since=self._clock.now()))
+        if knock(board.host.access, self._settings.connect_timeout_s) is Answer.OPEN:
+            return self._let_in(board, claim, request)
+        if board.power is None:
+            raise Transient("it does not answer, and nobody can switch its power")
+        return claim
+
+    def _let_in(self, board: ClaimableBoard, claim: Claim, request: MachineRequest) -> Claim:
+        slot = slot_of(board.host)
+        left = tuple(t for t in self._claims.left_tokens(slot) if t != request.token)
+        with self._shell(board) as shell:
+            if left:
+                remove_keys(shell, left, timeout_s=_COMMAND_S)
+                with self._claims.locked():
+                    self._claims.leave(slot, ())
+            add_keys(shell, request.authorized_keys, request.token, timeout_s=_COMMAND_S)
+        return self._put(board, msgspec.structs.replace(claim, is_let_in=True))
+
+    def _take_keys(self, board: ClaimableBoard, claim: Claim) -> None:
+        slot = slot_of(board.host)
+        tokens: tuple[str, ...] = (*self._claims.left_tokens(slot), claim.token)
+        passing = (Transient, TimedOut, CommandFailed) if board.power is not None else _NOT_NOW
+        with contextlib.suppress(*passing), self._shell(board) as shell:
+            remove_keys(shell, tokens, timeout_s=_COMMAND_S)
+            tokens = ()
+        with self._claims.locked():
+            self._claims.leave(slot, tokens)
+
+    def _go_on(self, claim: Claim, board: ClaimableBoard) -> Claim | None:
+        """Do the next of a shutdown; None: the board was let go of."""
+        if board.power is not None and board.power.is_on():
+            answer = knock(board.host.access, self._settings.connect_timeout_s)
+            claim, may_go = after(claim, answer, self._clock.now(), self._settings)
+            if may_go:
+                board.power.switch(False)
+            elif answer is Answer.OPEN and claim.asked_at is None:
+                claim = self._ask(board, claim)
+            if not may_go:
+                return self._put(board, claim)
+        if claim.wanted == "free":
+            self._release(claim.token)
+            return None
+        return claim
+
+    def _ask(self, board: ClaimableBoard, claim: Claim) -> Claim:
+        """Ask a board to shut down; one that goes down already is asked in vain."""
+        command, stdin = command_as_root(board.host.access, "systemctl poweroff || poweroff")
+        try:
+            with self._shell(board) as shell:
+                shell.run(command, timeout_s=_COMMAND_S, stdin=stdin)
+        except (Transient, TimedOut):
+            return claim
+        return msgspec.structs.replace(claim, asked_at=self._clock.now())
+
+    def _shell(self, board: ClaimableBoard) -> Any:
+        if board.host.fault:
+            raise Misconfigured(board.host.fault)
+        return open_shell(board.host.access, connect_timeout_s=self._settings.connect_timeout_s)
+
+    def _hangs(self, board: ClaimableBoard, claim: Claim) -> bool:
+        """Whether a board with power has long been silent: somebody shut it down, and only power wakes it."""
+        is_late = self._clock.now() - claim.since >= self._settings.boot_s
+        return is_late and knock(board.host.access, self._settings.connect_timeout_s) is Answer.SILENT
+
+    def _put(self, board: ClaimableBoard, claim: Claim) -> Claim:
+        """Store a claim, where it was not let go of meanwhile."""
+        with self._claims.locked():
+            if self._claims.by_token(claim.token) is not None:
+                self._claims.put(slot_of(board.host), claim)
+        return claim
+
+    def _release(self, token: str) -> None:
+        with self._claims.locked():
+            self._claims.remove(token)
+
+    def _found(self, provider_id: str) -> tuple[Claim, ClaimableBoard | None]:
+        claim = self._claims.by_id(provider_id)
+        if claim is None:
+            raise NotFound(f"no board is claimed as {provider_id}")
+        return claim, self._board_of(claim)
+
+    def _sure(self, provider_id: str) -> tuple[Claim, ClaimableBoard]:
+        claim, board = self._found(provider_id)
+        if board is None:
+            raise NotFound(f"the board {claim.host} is not in {self._inventory} any more")
+        return claim, board
+
+    def _board_of(self, claim: Claim) -> ClaimableBoard | None:
+        """Return the board of a claim, None where the inventory no longer has it."""
+        try:
+            boards = self.boards()
+        except InfraError:
+            return None
+        return next((one for one in boards if one.board.name == claim.host), None)
+
+    @contextlib.contextmanager
+    def _alone(self, token: str) -> Iterator[None]:
+        """One thread at a time does something about a claim."""
+        with self._locks_lock:
+            lock = self._locks.setdefault(token, threading.Lock())
+        with lock:
+            yield
+
+    def _instance(self, claim: Claim, board: ClaimableBoard | None, fault: str = "") -> Instance:
+        """Return the machine as it is; with `fault` it could not be told how it is."""
+        instance = Instance(
+            provider_id=claim.provider_id,
+            name=claim.name,
+            token=claim.token,
+            infrastructure=claim.infrastructure,
+            phase=Phase.UNKNOWN,
+            private_address=claim.address,
+            fault=fault or f"the board {claim.host} is not in {self._inventory} any more",
+        )
+        if board is None:
+            return instance
+        host = board.host
+        phase, said = (Phase.UNKNOWN, fault) if fault else self._phase(claim, board)
+        private, public = addresses(host)
+        sizes = (("num_cpus", host.cpus), ("mem_bytes", host.mem_bytes))
+        return dataclasses.replace(
+            instance,
+            phase=phase,
+            private_address=private,
+            public_address=public,
+            access=host.access if not host.fault else None,
+            spec={name: size for name, size in sizes if size is not None},
+            fault=said,
+        )
+
+    def _phase(self, claim: Claim, board: ClaimableBoard) -> tuple[Phase, str]:
+        is_off = False
+        silence = f"{board.host.access.address}:{board.host.access.port} does not answer"
+        if claim.wanted == "free":
+            return Phase.DELETING, ""
+        answer = knock(board.host.access, self._settings.connect_timeout_s)
+        if answer is Answer.OPEN:
+            return Phase.RUNNING, ""
+        if board.power is not None:
+            try:
+                is_off = not board.power.is_on()
+            except InfraError as error:
+                return Phase.UNKNOWN, f"{silence}, and its power cannot be told: {error.message}"
+        if is_off:
+            return Phase.STOPPED, ""
+        if claim.wanted == "off":
+            return Phase.RUNNING, ""
+        if self._clock.now() - claim.since < self._settings.boot_s:
+            return Phase.PENDING, ""
+        if claim.is_let_in:
+            return Phase.UNKNOWN, silence
+        return Phase.FAILED, f"{silence} {self._settings.boot_s:g} s after it was switched on"
+
+
+def _wanting(claim: Claim, wanted: str, now: float) -> Claim:
+    return msgspec.structs.replace(claim, wanted=wanted, since=now, asked_at=None, silent_since=None)

@@ -16,7 +16,7 @@ from im_client.providers.raspberry_pi import open_provider
 from tests.contracts.harness_existing import ExistingHarness
 from tests.rigs.pi_boards import Shelf, shelf
 
-MARKERS = ("sshd",)
+MARKERS = ("sshd", "ansible")
 _CREATE = """
 import json, sys
 from im_client.plan.model import Spec

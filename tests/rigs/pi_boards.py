@@ -1,4 +1,4 @@
-"""A shelf of boards: sshd servers on loopback, each behind an outlet of a smart plug, and the inventory that names them.
+"""A shelf of boards: sshd servers on loopback, each behind an outlet of a smart plug, and their inventory.
 
 A board with power runs; `systemctl poweroff` on it ends its sshd, and power alone brings it back. What is in its home
 stays.
@@ -119,9 +119,8 @@ class Shelf:
 
     def write(self, changed: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """Write the inventory; `changed` has variables of hosts by name."""
-        hosts = {
-            board.name: self._variables(board) | dict((changed or {}).get(board.name, {})) for board in self.boards
-        }
+        more = changed or {}
+        hosts = {board.name: {**self._variables(board), **more.get(board.name, {})} for board in self.boards}
         self.inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
 
     def _variables(self, board: Board) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Whether a board that shall lose its power may: what it answers, and what follows. `after` is pure."""
 
 import enum
+import errno
 import socket
 from typing import Final
 
@@ -20,8 +21,12 @@ class Answer(enum.Enum):
     REFUSED = "refused"
     """Nothing listens, and the kernel says so: the board runs, or is going down."""
     SILENT = "silent"
+    """No answer in time, or nobody has the address."""
+    UNKNOWN = "unknown"
+    """It could not be asked: its name leads nowhere now, or this computer's own network is down."""
 
 
+_NOBODY: Final = frozenset({errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT})
 ASK_AGAIN_S: Final = 60.0
 """A board that took the order and still answers so long after is asked again."""
 
@@ -33,8 +38,9 @@ def knock(access: Access, timeout_s: float) -> Answer:
             return Answer.OPEN
     except ConnectionRefusedError:
         return Answer.REFUSED
-    except OSError:
-        return Answer.SILENT
+    except (TimeoutError, OSError, UnicodeError) as error:
+        is_asked = isinstance(error, TimeoutError) or getattr(error, "errno", None) in _NOBODY
+        return Answer.SILENT if is_asked else Answer.UNKNOWN
 
 
 def after(claim: Claim, answer: Answer, now: float, settings: RaspberryPiSettings) -> tuple[Claim, bool]:

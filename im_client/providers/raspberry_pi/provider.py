@@ -16,41 +16,34 @@ import msgspec
 
 from im_client.plan.model import Limits, Phase, Spec
 from im_client.providers.base import Finding, Instance, MachineRequest, Progress
-from im_client.providers.hosts.account import add_keys, remove_keys
 from im_client.providers.hosts.choose import UNSUPPORTED, choose, refusal, unsupported_fields
 from im_client.providers.hosts.reaching import addresses, command_as_root
 from im_client.providers.hosts.reservations import Reservations, slot_of
 from im_client.providers.quotas import Quota, Share
 from im_client.providers.raspberry_pi.asks import board_refusal, in_our_words
 from im_client.providers.raspberry_pi.boards import ClaimableBoard, read_boards, stamp_of
+from im_client.providers.raspberry_pi.care import COMMAND_S, NOT_NOW, Care, wanting
 from im_client.providers.raspberry_pi.claims import Claim
 from im_client.providers.raspberry_pi.examine import examine
-from im_client.providers.raspberry_pi.halting import Answer, after, knock
+from im_client.providers.raspberry_pi.halting import Answer, knock
 from im_client.providers.raspberry_pi.settings import RaspberryPiSettings
 from im_client.providers.registry import decode_settings
 from im_client.remote.shell import open_shell
 from infracore.clock import Clock, SystemClock
 from infracore.errors import (
-    CommandFailed,
-    Conflict,
     InfraError,
     Misconfigured,
     NoCapacity,
     NotFound,
-    TimedOut,
     Transient,
-    Unauthorised,
     Unsupported,
 )
 
 __all__ = ["RaspberryPiProvider", "open_provider"]
 
-_COMMAND_S: Final = 15.0
 _LOOKERS: Final = 16
 _DISCHARGE_S: Final = 3.0
 """How long a board is without power, so that it really begins anew."""
-_NOT_NOW: Final = (Transient, TimedOut, Unauthorised, Conflict, CommandFailed, Misconfigured, NotFound)
-"""What makes a board unfit for now: the next one is tried."""
 
 
 def open_provider(settings: Mapping[str, Any]) -> "RaspberryPiProvider":
@@ -75,6 +68,7 @@ class RaspberryPiProvider:
         self._clock: Clock = clock or SystemClock()
         self._inventory = Path(settings.inventory).expanduser()
         self._claims = Reservations(Path(settings.state_dir).expanduser(), Claim)
+        self._care = Care(settings, self._claims, self._clock)
         self._read: tuple[object, tuple[ClaimableBoard, ...]] | None = None
         self._reading = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
@@ -136,9 +130,9 @@ class RaspberryPiProvider:
             board, claim = self._claim(request, boards, refused)
             try:
                 with self._alone(claim.token):
-                    claim = self._wake(board, self._claims.by_token(claim.token) or claim, request)
-            except _NOT_NOW as error:
-                self._release(claim.token)
+                    claim = self._care.wake(board, self._claims.by_token(claim.token) or claim, request)
+            except NOT_NOW as error:
+                self._care.release(claim.token)
                 refused[board.board.name] = error.message
                 continue
             return self._instance(claim, board)
@@ -149,7 +143,7 @@ class RaspberryPiProvider:
         if board is not None and not claim.is_let_in and claim.wanted == "on":
             with self._alone(claim.token):
                 if knock(board.host.access, self._settings.connect_timeout_s) is Answer.OPEN:
-                    claim = self._let_in(board, claim, request)
+                    claim = self._care.let_in(board, claim, request)
         instance = self.get(provider_id)
         if instance.phase is Phase.RUNNING and not claim.is_let_in:
             return dataclasses.replace(instance, phase=Phase.PENDING)
@@ -160,7 +154,7 @@ class RaspberryPiProvider:
         claim, board = self._found(provider_id)
         if board is not None and claim.wanted != "on":
             with self._alone(claim.token):
-                gone_on = self._go_on(claim, board)
+                gone_on = self._care.go_on(claim, board)
             if gone_on is None:
                 raise NotFound(f"no board is claimed as {provider_id}")
             claim = gone_on
@@ -190,14 +184,14 @@ class RaspberryPiProvider:
                     raise Unsupported(f"{board.board.name} does not answer, and nobody can switch its power")
                 return
             is_on = board.power.is_on()
-            if claim.wanted == "on" and is_on and not self._hangs(board, claim):
+            if claim.wanted == "on" and is_on and not self._care.hangs(board, claim):
                 return
             if claim.wanted == "on" and is_on:
                 board.power.switch(False)
                 self._clock.wait(threading.Event(), _DISCHARGE_S)
-            if claim.wanted == "off" and self._go_on(claim, board) is not None and board.power.is_on():
+            if claim.wanted == "off" and self._care.go_on(claim, board) is not None and board.power.is_on():
                 raise Transient(f"{board.board.name} is still going down", "run it again")
-            self._put(board, _wanting(claim, "on", self._clock.now()))
+            self._care.put(board, wanting(claim, "on", self._clock.now()))
             board.power.switch(True)
 
     def stop(self, provider_id: str) -> None:
@@ -207,17 +201,17 @@ class RaspberryPiProvider:
             raise Unsupported(self.refusal(provider_id, "stop"), "im destroy releases the board and leaves it on")
         with self._alone(claim.token):
             if claim.wanted == "on":
-                claim = self._put(board, _wanting(claim, "off", self._clock.now()))
-            self._go_on(claim, board)
+                claim = self._care.put(board, wanting(claim, "off", self._clock.now()))
+            self._care.go_on(claim, board)
 
     def reboot(self, provider_id: str) -> None:
         """Restart the board by a command over SSH."""
         claim, board = self._sure(provider_id)
         command, stdin = command_as_root(board.host.access, "systemctl reboot || reboot")
         with open_shell(board.host.access, connect_timeout_s=self._settings.connect_timeout_s) as shell:
-            shell.run(command, timeout_s=_COMMAND_S, stdin=stdin)
+            shell.run(command, timeout_s=COMMAND_S, stdin=stdin)
         with self._alone(claim.token):
-            self._put(board, msgspec.structs.replace(claim, since=self._clock.now()))
+            self._care.put(board, msgspec.structs.replace(claim, since=self._clock.now()))
 
     def resize(self, provider_id: str, spec: Spec) -> None:
         """Nothing is changed: succeeds where the board is large enough already."""
@@ -239,13 +233,13 @@ class RaspberryPiProvider:
             return
         board = self._board_of(claim)
         if board is None:
-            self._release(claim.token)
+            self._care.release(claim.token)
             return
         with self._alone(claim.token):
             if claim.wanted != "free":
-                self._take_keys(board, claim)
-                claim = self._put(board, _wanting(claim, "free", self._clock.now()))
-            self._go_on(claim, board)
+                self._care.take_keys(board, claim)
+                claim = self._care.put(board, wanting(claim, "free", self._clock.now()))
+            self._care.go_on(claim, board)
 
     def console(self, provider_id: str) -> str:
         """Boards have none that we could read."""
@@ -315,87 +309,6 @@ class RaspberryPiProvider:
             self._claims.put(slot_of(board.host), claim)
             return board, claim
 
-    def _wake(self, board: ClaimableBoard, claim: Claim, request: MachineRequest) -> Claim:
-        """Switch the board on where it is off, and let the keys in where it answers already."""
-        if claim.is_let_in or claim.wanted != "on":
-            return claim
-        if board.power is not None and not board.power.is_on():
-            board.power.switch(True)
-            return self._put(board, msgspec.structs.replace(claim, since=self._clock.now()))
-        if knock(board.host.access, self._settings.connect_timeout_s) is Answer.OPEN:
-            return self._let_in(board, claim, request)
-        if board.power is None:
-            raise Transient("it does not answer, and nobody can switch its power")
-        return claim
-
-    def _let_in(self, board: ClaimableBoard, claim: Claim, request: MachineRequest) -> Claim:
-        slot = slot_of(board.host)
-        left = tuple(t for t in self._claims.left_tokens(slot) if t != request.token)
-        with self._shell(board) as shell:
-            if left:
-                remove_keys(shell, left, timeout_s=_COMMAND_S)
-                with self._claims.locked():
-                    self._claims.leave(slot, ())
-            add_keys(shell, request.authorized_keys, request.token, timeout_s=_COMMAND_S)
-        return self._put(board, msgspec.structs.replace(claim, is_let_in=True))
-
-    def _take_keys(self, board: ClaimableBoard, claim: Claim) -> None:
-        slot = slot_of(board.host)
-        tokens: tuple[str, ...] = (*self._claims.left_tokens(slot), claim.token)
-        passing = (Transient, TimedOut, CommandFailed) if board.power is not None else _NOT_NOW
-        with contextlib.suppress(*passing), self._shell(board) as shell:
-            remove_keys(shell, tokens, timeout_s=_COMMAND_S)
-            tokens = ()
-        with self._claims.locked():
-            self._claims.leave(slot, tokens)
-
-    def _go_on(self, claim: Claim, board: ClaimableBoard) -> Claim | None:
-        """Do the next of a shutdown; None: the board was let go of."""
-        if board.power is not None and board.power.is_on():
-            answer = knock(board.host.access, self._settings.connect_timeout_s)
-            claim, may_go = after(claim, answer, self._clock.now(), self._settings)
-            if may_go:
-                board.power.switch(False)
-            elif answer is Answer.OPEN and claim.asked_at is None:
-                claim = self._ask(board, claim)
-            if not may_go:
-                return self._put(board, claim)
-        if claim.wanted == "free":
-            self._release(claim.token)
-            return None
-        return claim
-
-    def _ask(self, board: ClaimableBoard, claim: Claim) -> Claim:
-        """Ask a board to shut down; one that goes down already is asked in vain."""
-        command, stdin = command_as_root(board.host.access, "systemctl poweroff || poweroff")
-        try:
-            with self._shell(board) as shell:
-                shell.run(command, timeout_s=_COMMAND_S, stdin=stdin)
-        except (Transient, TimedOut):
-            return claim
-        return msgspec.structs.replace(claim, asked_at=self._clock.now())
-
-    def _shell(self, board: ClaimableBoard) -> Any:
-        if board.host.fault:
-            raise Misconfigured(board.host.fault)
-        return open_shell(board.host.access, connect_timeout_s=self._settings.connect_timeout_s)
-
-    def _hangs(self, board: ClaimableBoard, claim: Claim) -> bool:
-        """Whether a board with power has long been silent: somebody shut it down, and only power wakes it."""
-        is_late = self._clock.now() - claim.since >= self._settings.boot_s
-        return is_late and knock(board.host.access, self._settings.connect_timeout_s) is Answer.SILENT
-
-    def _put(self, board: ClaimableBoard, claim: Claim) -> Claim:
-        """Store a claim, where it was not let go of meanwhile."""
-        with self._claims.locked():
-            if self._claims.by_token(claim.token) is not None:
-                self._claims.put(slot_of(board.host), claim)
-        return claim
-
-    def _release(self, token: str) -> None:
-        with self._claims.locked():
-            self._claims.remove(token)
-
     def _found(self, provider_id: str) -> tuple[Claim, ClaimableBoard | None]:
         claim = self._claims.by_id(provider_id)
         if claim is None:
@@ -438,7 +351,7 @@ class RaspberryPiProvider:
         if board is None:
             return instance
         host = board.host
-        phase, said = (Phase.UNKNOWN, fault) if fault else self._phase(claim, board)
+        phase, said = (Phase.UNKNOWN, fault) if fault else self._care.phase(claim, board)
         private, public = addresses(host)
         sizes = (("num_cpus", host.cpus), ("mem_bytes", host.mem_bytes))
         return dataclasses.replace(
@@ -450,30 +363,3 @@ class RaspberryPiProvider:
             spec={name: size for name, size in sizes if size is not None},
             fault=said,
         )
-
-    def _phase(self, claim: Claim, board: ClaimableBoard) -> tuple[Phase, str]:
-        is_off = False
-        silence = f"{board.host.access.address}:{board.host.access.port} does not answer"
-        if claim.wanted == "free":
-            return Phase.DELETING, ""
-        answer = knock(board.host.access, self._settings.connect_timeout_s)
-        if answer is Answer.OPEN:
-            return Phase.RUNNING, ""
-        if board.power is not None:
-            try:
-                is_off = not board.power.is_on()
-            except InfraError as error:
-                return Phase.UNKNOWN, f"{silence}, and its power cannot be told: {error.message}"
-        if is_off:
-            return Phase.STOPPED, ""
-        if claim.wanted == "off":
-            return Phase.RUNNING, ""
-        if self._clock.now() - claim.since < self._settings.boot_s:
-            return Phase.PENDING, ""
-        if claim.is_let_in:
-            return Phase.UNKNOWN, silence
-        return Phase.FAILED, f"{silence} {self._settings.boot_s:g} s after it was switched on"
-
-
-def _wanting(claim: Claim, wanted: str, now: float) -> Claim:
-    return msgspec.structs.replace(claim, wanted=wanted, since=now, asked_at=None, silent_since=None)

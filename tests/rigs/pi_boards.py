@@ -157,6 +157,7 @@ class Shelf:
 @contextmanager
 def shelf(folder: Path, count: int = 3) -> Iterator[Shelf]:
     """Make a shelf whose boards are off; their host keys are recorded as `im flash` does."""
+    folder.mkdir(exist_ok=True)
     public, private = new_key_pair("fleet")
     _write(folder / "key", private)
     with ExitStack() as stack:

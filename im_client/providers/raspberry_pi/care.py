@@ -27,9 +27,10 @@ from infracore.errors import (
     Unauthorised,
 )
 
-__all__ = ["COMMAND_S", "NOT_NOW", "Care", "wanting"]
+__all__ = ["COMMAND_S", "NOT_NOW", "NO_SWITCH", "Care", "wanting"]
 
 COMMAND_S: Final = 15.0
+NO_SWITCH: Final = "it does not answer, and nobody can switch its power"
 NOT_NOW: Final = (Transient, TimedOut, Unauthorised, Conflict, CommandFailed, Misconfigured, NotFound)
 """What makes a board unfit for now: the next one is tried."""
 
@@ -52,7 +53,7 @@ class Care:
         if knock(board.host.access, self._settings.connect_timeout_s) is Answer.OPEN:
             return self.let_in(board, claim, request)
         if board.power is None:
-            raise Transient("it does not answer, and nobody can switch its power")
+            raise Transient(NO_SWITCH)
         return claim
 
     def let_in(self, board: ClaimableBoard, claim: Claim, request: MachineRequest) -> Claim:

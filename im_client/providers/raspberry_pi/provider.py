@@ -22,7 +22,7 @@ from im_client.providers.hosts.reservations import Reservations, slot_of
 from im_client.providers.quotas import Quota, Share
 from im_client.providers.raspberry_pi.asks import board_refusal, in_our_words
 from im_client.providers.raspberry_pi.boards import ClaimableBoard, read_boards, stamp_of
-from im_client.providers.raspberry_pi.care import COMMAND_S, NOT_NOW, Care, wanting
+from im_client.providers.raspberry_pi.care import COMMAND_S, NO_SWITCH, NOT_NOW, Care, wanting
 from im_client.providers.raspberry_pi.claims import Claim
 from im_client.providers.raspberry_pi.examine import examine
 from im_client.providers.raspberry_pi.halting import Answer, knock
@@ -103,10 +103,15 @@ class RaspberryPiProvider:
     def foretell(self, machines: Mapping[str, Spec]) -> Sequence[str]:
         """Say which board each machine would get now, by name. See `providers/foretelling.py`."""
         boards, taken, notes = self.boards(), set(self._taken()), []
+        silent = {
+            one.board.name: NO_SWITCH
+            for one in boards
+            if one.power is None and knock(one.host.access, self._settings.connect_timeout_s) is not Answer.OPEN
+        }
         for name, spec in machines.items():
-            board = self._choose(name, spec, boards, taken, {})
+            board = self._choose(name, spec, boards, taken, dict(silent))
             taken.add(board.board.name)
-            how = f"switched on by {board.power.kind}" if board.power else "which is on: nobody can switch its power"
+            how = f"whose power is switched by {board.power.kind}" if board.power else "whose power nobody can switch"
             notes.append(f"{name} gets the board {board.board.name}, {how}")
         return notes
 

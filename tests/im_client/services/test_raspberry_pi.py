@@ -71,7 +71,7 @@ def _power(ctx: Context, verb: Verb) -> dict[str, Phase]:
 
 def test_a_fleet_is_deployed_scaled_stopped_started_and_destroyed(ctx: Context, boards: Shelf) -> None:
     prepared = prepare_deploy(ctx, DeployRequest("t.yaml"))
-    assert "pi-1 gets the board pi-1, switched on by plug" in prepared.notes
+    assert "pi-1 gets the board pi-1, whose power is switched by plug" in prepared.notes
     assert boards.plug.orders == []
     assert _apply(ctx, prepared) == {"pi-1": Phase.CONFIGURED}
     assert prepare_deploy(ctx, DeployRequest("t.yaml")).plan.is_empty
@@ -93,7 +93,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(ctx: Context, boards: Sh
     with pytest.raises(NoCapacity, match="it is a 4B, not a 5"):
         prepare_deploy(ctx, DeployRequest("t.yaml", inputs={"model": "5"}))
     prepared = prepare_deploy(ctx, DeployRequest("t.yaml"))
-    assert "pi-1 gets the board pi-1, which is on: nobody can switch its power" in prepared.notes
+    assert "pi-1 gets the board pi-1, whose power nobody can switch" in prepared.notes
     before = _apply(ctx, prepared)
     with pytest.raises(Unsupported, match=r"pi-1 cannot stop: .*raspberry_pi_power"):
         _power(ctx, Verb.STOP)

@@ -151,8 +151,10 @@ def test_a_plug_that_does_not_answer_makes_the_next_board_serve(boards: Shelf) -
 def test_what_is_asked_for_chooses_the_board_and_the_smallest_that_fits_is_taken(boards: Shelf) -> None:
     boards.write({"pi-1": {"raspberry_pi_model": "5 16GB"}, "pi-2": {"raspberry_pi_serial": "10000000abcdef02"}})
     provider = open_provider(boards.settings())
-    assert provider.foretell({"a": Spec(num_cpus=4)}) == ["a gets the board pi-2, switched on by plug"]
-    assert provider.foretell({"a": Spec(mem_bytes=4 * 2**30)}) == ["a gets the board pi-1, switched on by plug"]
+    assert provider.foretell({"a": Spec(num_cpus=4)}) == ["a gets the board pi-2, whose power is switched by plug"]
+    assert provider.foretell({"a": Spec(mem_bytes=4 * 2**30)}) == [
+        "a gets the board pi-1, whose power is switched by plug"
+    ]
     assert "pi-1" in provider.foretell({"a": Spec(board={"model": "5"})})[0]
     assert "pi-2" in provider.foretell({"a": Spec(board={"serial": "abcdef02"})})[0]
     with pytest.raises(NoCapacity, match=r"its architecture is arm64, not x86_64"):
@@ -165,8 +167,9 @@ def test_what_is_asked_for_chooses_the_board_and_the_smallest_that_fits_is_taken
 def test_a_board_without_power_control_is_claimed_while_it_runs_and_left_on(boards: Shelf) -> None:
     boards.write({"pi-1": _NO_POWER, "pi-2": _NO_POWER})
     provider = open_provider(boards.settings())
-    with pytest.raises(NoCapacity, match="nobody can switch its power"):
-        provider.create(_request())
+    for ask in (lambda: provider.create(_request()), lambda: provider.foretell({"a": Spec()})):
+        with pytest.raises(NoCapacity, match="nobody can switch its power"):
+            ask()
     boards.plug.switch(2, on=True)
     machine = provider.create(_request())
     assert (machine.provider_id, machine.phase) == ("pi-2:token-wn-1", Phase.RUNNING)

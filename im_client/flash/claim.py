@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
 
-from im_client.flash.devices import Kind, Spot, Transport
+from im_client.flash.devices import Spot, Transport
 from infracore.errors import CommandFailed, InfraError, InvalidUsage, Locked, NotFound, TimedOut, Unauthorised
 from infracore.process import run
 
-__all__ = ["Let", "claimed", "eject", "settle"]
+__all__ = ["Let", "claimed", "eject", "held", "settle"]
 
 _BLKRRPART: Final = 0x125F
 """Read the partition table again (linux/fs.h)."""
@@ -39,8 +39,8 @@ class Let(StrEnum):
 
 
 @contextmanager
-def claimed(spot: Spot, *, wait_s: float = 5.0) -> Iterator[int]:
-    """Hold a disk or a file that is there, and yield its open file; a file that is not there yet is made.
+def claimed(spot: Spot, *, wait_s: float = 5.0) -> Iterator[None]:
+    """Keep other `im flash` and udev away from a disk or a file; a file that is not there yet is made.
 
     udev holds a disk for moments while it looks at it: that is waited for.
 
@@ -48,14 +48,18 @@ def claimed(spot: Spot, *, wait_s: float = 5.0) -> Iterator[int]:
         Locked: another process writes it. InvalidUsage: the kernel says that it is in use. NotFound: it is gone.
         Unauthorised: this user may not write to it.
     """
-    is_disk = spot.kind not in {Kind.FILE, Kind.ABSENT}
-    with _opened(spot, 0 if is_disk else os.O_CREAT) as lock:
+    with _opened(spot, 0 if spot.is_disk else os.O_CREAT) as lock:
         _lock(lock, spot, wait_s)
-        if not is_disk:
-            yield lock
-            return
-        with _opened(spot, os.O_EXCL) as held:
-            yield held
+        with held(spot):
+            pass
+        yield
+
+
+@contextmanager
+def held(spot: Spot) -> Iterator[int]:
+    """Open what is claimed, a disk so that nothing can mount it meanwhile. Raises as `claimed`."""
+    with _opened(spot, os.O_EXCL if spot.is_disk else 0) as fd:
+        yield fd
 
 
 def settle(fd: int, spot: Spot) -> None:
@@ -65,7 +69,7 @@ def settle(fd: int, spot: Spot) -> None:
         OSError: the device did not take it, or is gone.
     """
     os.fsync(fd)
-    if spot.kind not in {Kind.FILE, Kind.ABSENT}:
+    if spot.is_disk:
         fcntl.ioctl(fd, _BLKFLSBUF)
         try:
             fcntl.ioctl(fd, _BLKRRPART)

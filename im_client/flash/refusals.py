@@ -12,7 +12,7 @@ from im_client.flash.devices import Device, Kind, Spot
 from infracore.errors import InfraError, InvalidUsage, Unauthorised
 from infracore.units import format_bytes
 
-__all__ = ["MOST_CARD_BYTES", "Wish", "describe", "refusals"]
+__all__ = ["MOST_CARD_BYTES", "Wish", "describe", "refusals", "said_twice"]
 
 MOST_CARD_BYTES: Final = 520 * 10**9
 """A card of 512 GB is the largest that is common; what is larger is rather somebody's disk."""
@@ -43,10 +43,7 @@ def refusals(
     known. `forced` are real paths of disks that are written although they are large or inside this computer. What
     the running system uses is refused in any case.
     """
-    return (
-        *_said_twice(wishes),
-        *(error for wish in wishes for error in _of_one(wish, image, image_size, wish.spot.real in forced)),
-    )
+    return tuple(error for wish in wishes for error in _of_one(wish, image, image_size, wish.spot.real in forced))
 
 
 def _of_one(wish: Wish, image: Path | None, size: int | None, is_forced: bool) -> tuple[InfraError, ...]:
@@ -107,7 +104,8 @@ def _of_file(wish: Wish, image: Path | None) -> tuple[InfraError, ...]:
     return ()
 
 
-def _said_twice(wishes: Sequence[Wish]) -> list[InfraError]:
+def said_twice(wishes: Sequence[Wish]) -> tuple[InfraError, ...]:
+    """Return what is wrong with cards of all images together: a place or a node that is named twice."""
     found: list[InfraError] = []
     spots: dict[Path, Wish] = {}
     nodes: dict[str, Wish] = {}
@@ -121,7 +119,7 @@ def _said_twice(wishes: Sequence[Wish]) -> list[InfraError]:
         if other is not wish:
             why = f"{wish.node} goes to {other.spot.path} already"
             found.append(_refuse(wish, why, "two machines of one name would take each other's place"))
-    return found
+    return tuple(found)
 
 
 def _refuse(wish: Wish, why: str, hint: str) -> InvalidUsage:

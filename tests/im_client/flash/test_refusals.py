@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from im_client.flash.devices import Device, Kind, Spot, Transport, Use
-from im_client.flash.refusals import MOST_CARD_BYTES, Wish, refusals
+from im_client.flash.refusals import MOST_CARD_BYTES, Wish, refusals, said_twice
 from infracore.errors import InfraError
 
 GIB = 1 << 30
@@ -34,7 +34,7 @@ def refused(
     *wishes: Wish, size: int | None = 4 * GIB, forced: str = "", image: str = "/srv/pi.img"
 ) -> list[InfraError]:
     paths = frozenset({Path(forced)}) if forced else frozenset()
-    return list(refusals(wishes, image=Path(image), image_size=size, forced=paths))
+    return [*said_twice(wishes), *refusals(wishes, image=Path(image), image_size=size, forced=paths)]
 
 
 CASES = [

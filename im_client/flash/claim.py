@@ -39,7 +39,7 @@ class Let(StrEnum):
 
 
 @contextmanager
-def claimed(spot: Spot, *, wait_s: float = 5.0) -> Iterator[None]:
+def claimed(spot: Spot, *, wait_s: float = 3.0) -> Iterator[None]:
     """Keep other `im flash` and udev away from a disk or a file; a file that is not there yet is made.
 
     udev holds a disk for moments while it looks at it: that is waited for.

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Device", "Kind", "Roots", "Spot", "Transport", "Use", "look_at", "read_devices"]
+__all__ = ["HERE", "Device", "Kind", "Roots", "Spot", "Transport", "Use", "look_at", "read_devices"]
 
 _SECTOR: Final = 512
 """sysfs counts sectors of 512 bytes, whatever the device has."""
@@ -29,6 +29,10 @@ class Roots:
     sys: Path = Path("/sys")
     proc: Path = Path("/proc")
     dev: Path = Path("/dev")
+
+
+HERE: Final = Roots()
+"""This computer."""
 
 
 class Transport(StrEnum):
@@ -124,15 +128,20 @@ class Spot:
     is_writable: bool = True
     """Whether this user may write there; where nothing is, whether a file may be made."""
 
+    @property
+    def is_disk(self) -> bool:
+        """Whether it is a device, not a file."""
+        return self.kind not in {Kind.FILE, Kind.ABSENT}
 
-def read_devices(roots: Roots = Roots()) -> tuple[Device, ...]:
+
+def read_devices(roots: Roots = HERE) -> tuple[Device, ...]:
     """Return the disks of this computer: cards, USB, NVMe, SATA and loop devices with a file, by name."""
     uses = _uses(roots)
     found = [_device(folder, roots, uses) for folder in (roots.sys / "block").iterdir() if _is_disk(folder)]
     return tuple(sorted(found, key=lambda device: device.name))
 
 
-def look_at(path: Path, roots: Roots = Roots()) -> Spot:
+def look_at(path: Path, roots: Roots = HERE) -> Spot:
     """Return what is at a path. Symbolic links such as those of /dev/disk/by-id are followed."""
     real = Path(os.path.realpath(path))
     try:

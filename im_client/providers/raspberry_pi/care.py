@@ -48,13 +48,30 @@ class Care:
         if claim.is_let_in or claim.wanted != "on":
             return claim
         if board.power is not None and not board.power.is_on():
-            board.power.switch(True)
-            return self.put(board, msgspec.structs.replace(claim, since=self._clock.now()))
+            return self.power_on(board, claim)
         if knock(board.host.access, self._settings.connect_timeout_s) is Answer.OPEN:
             return self.let_in(board, claim, request)
         if board.power is None:
             raise Transient(NO_SWITCH)
         return claim
+
+    def power_on(self, board: ClaimableBoard, claim: Claim) -> Claim:
+        """Switch a board on, or let it wait while as many as may are starting; a later look goes on with it."""
+        now, most = self._clock.now(), self._settings.starting
+        with self._claims.locked():
+            others = [one for one in self._claims.all() if one.token != claim.token]
+            starting = sum(self._is_starting(one, now) for one in others)
+            is_waiting = 0 < most <= starting
+            claim = msgspec.structs.replace(claim, since=now, is_waiting=is_waiting, has_answered=False)
+            if self._claims.by_token(claim.token) is not None:
+                self._claims.put(slot_of(board.host), claim)
+        if board.power is not None and not is_waiting:
+            board.power.switch(True)
+        return claim
+
+    def _is_starting(self, claim: Claim, now: float) -> bool:
+        is_begun = claim.wanted == "on" and not claim.is_waiting and not claim.has_answered
+        return is_begun and now - claim.since < self._settings.boot_s
 
     def let_in(self, board: ClaimableBoard, claim: Claim, request: MachineRequest) -> Claim:
         slot = slot_of(board.host)
@@ -77,8 +94,23 @@ class Care:
         with self._claims.locked():
             self._claims.leave(slot, tokens)
 
+    def halt(self, claim: Claim, board: ClaimableBoard) -> None:
+        """Begin a shutdown, or go on with it."""
+        if claim.wanted == "on":
+            claim = self.put(board, wanting(claim, "off", self._clock.now()))
+        self.go_on(claim, board)
+
+    def let_go(self, claim: Claim, board: ClaimableBoard) -> None:
+        """Take our keys away and begin the shutdown, or go on with it."""
+        if claim.wanted != "free":
+            self.take_keys(board, claim)
+            claim = self.put(board, wanting(claim, "free", self._clock.now()))
+        self.go_on(claim, board)
+
     def go_on(self, claim: Claim, board: ClaimableBoard) -> Claim | None:
-        """Do the next of a shutdown; None: the board was let go of."""
+        """Do the next of a start that waits or of a shutdown; None: the board was let go of."""
+        if claim.wanted == "on":
+            return self.power_on(board, claim) if claim.is_waiting else claim
         if board.power is not None and board.power.is_on():
             answer = knock(board.host.access, self._settings.connect_timeout_s)
             claim, may_go = after(claim, answer, self._clock.now(), self._settings)
@@ -129,6 +161,8 @@ class Care:
         silence = f"{board.host.access.address}:{board.host.access.port} does not answer"
         if claim.wanted == "free":
             return Phase.DELETING, ""
+        if claim.is_waiting:
+            return Phase.PENDING, ""
         answer = knock(board.host.access, self._settings.connect_timeout_s)
         if answer is Answer.OPEN:
             return Phase.RUNNING, ""
@@ -149,4 +183,4 @@ class Care:
 
 
 def wanting(claim: Claim, wanted: Literal["on", "off", "free"], now: float) -> Claim:
-    return msgspec.structs.replace(claim, wanted=wanted, since=now, asked_at=None, silent_since=None)
+    return msgspec.structs.replace(claim, wanted=wanted, since=now, is_waiting=False, asked_at=None, silent_since=None)

@@ -16,6 +16,10 @@ class Claim(Reservation, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When that was asked for."""
     is_let_in: bool = False
     """Whether the infrastructure's key was put on it."""
+    is_waiting: bool = False
+    """Whether it is to be switched on when others have started."""
+    has_answered: bool = False
+    """Whether it was seen to run since it was switched on."""
     asked_at: float | None = None
     """When it took the order to shut down; None: it did not yet."""
     silent_since: float | None = None

@@ -1,14 +1,15 @@
 """How a board's power is switched, as `raspberry_pi_power` of the inventory says."""
 
+import contextlib
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
 from infracore.deadline import Deadline
-from infracore.errors import CommandFailed, Misconfigured
+from infracore.errors import CommandFailed, Misconfigured, NotFound
 from infracore.outlets.plug import Plug, PlugAccess
 from infracore.outlets.poe import PoeSwitch, SwitchAccess
 from infracore.process import run
@@ -104,10 +105,12 @@ class _PoePort:
         self.where = f"port {port} of {access.switch}" + (f", group {access.group}" if access.group != 1 else "")
 
     def is_on(self) -> bool:
-        return self._switch.is_on(self._port, _deadline(self.where))
+        with _no_such_outlet():
+            return self._switch.is_on(self._port, _deadline(self.where))
 
     def switch(self, on: bool) -> None:
-        self._switch.switch(self._port, on, _deadline(self.where))
+        with _no_such_outlet():
+            self._switch.switch(self._port, on, _deadline(self.where))
 
 
 class _Outlet:
@@ -117,10 +120,12 @@ class _Outlet:
         self._plug, self.where = plug, where
 
     def is_on(self) -> bool:
-        return self._plug.is_on(_deadline(self.where))
+        with _no_such_outlet():
+            return self._plug.is_on(_deadline(self.where))
 
     def switch(self, on: bool) -> None:
-        self._plug.switch(on, _deadline(self.where))
+        with _no_such_outlet():
+            self._plug.switch(on, _deadline(self.where))
 
 
 class _Commands:
@@ -141,6 +146,15 @@ class _Commands:
         run(self._on if on else self._off, timeout_s=CALL_S)
         if self.is_on() is not on:
             raise CommandFailed(f"{(self._on if on else self._off)[0]} said yes, and the power is not switched")
+
+
+@contextlib.contextmanager
+def _no_such_outlet() -> Iterator[None]:
+    """Tell that an outlet is not there in other words than that a machine is not."""
+    try:
+        yield
+    except NotFound as error:
+        raise Misconfigured(error.message, error.hint) from error
 
 
 def _filled(word: str, board: Mapping[str, str]) -> str:

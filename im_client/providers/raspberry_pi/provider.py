@@ -134,8 +134,8 @@ class RaspberryPiProvider:
         while True:
             board, claim = self._claim(request, boards, refused)
             try:
-                with self._alone(claim.token):
-                    claim = self._care.wake(board, self._claims.by_token(claim.token) or claim, request)
+                with self._held(claim) as held:
+                    claim = self._care.wake(board, held, request)
             except NOT_NOW as error:
                 self._care.release(claim.token)
                 refused[board.board.name] = error.message
@@ -146,9 +146,9 @@ class RaspberryPiProvider:
         """Let the request's keys in once the board answers with its host key. See `providers/settling.py`."""
         claim, board = self._found(provider_id)
         if board is not None and not claim.is_let_in and claim.wanted == "on":
-            with self._alone(claim.token):
-                if knock(board.host.access, self._settings.connect_timeout_s) is Answer.OPEN:
-                    claim = self._care.let_in(board, claim, request)
+            with self._held(claim) as held:
+                if knock(board.host.access, self._settings.connect_timeout_s) is Answer.OPEN and not held.is_let_in:
+                    claim = self._care.let_in(board, held, request)
         instance = self.get(provider_id)
         if instance.phase is Phase.RUNNING and not claim.is_let_in:
             return dataclasses.replace(instance, phase=Phase.PENDING)
@@ -157,13 +157,17 @@ class RaspberryPiProvider:
     def get(self, provider_id: str) -> Instance:
         """Look at the board; go on with its shutdown where there is one."""
         claim, board = self._found(provider_id)
-        if board is not None and claim.wanted != "on":
-            with self._alone(claim.token):
-                gone_on = self._care.go_on(claim, board)
-            if gone_on is None:
-                raise NotFound(f"no board is claimed as {provider_id}")
-            claim = gone_on
-        return self._instance(claim, board)
+        if board is None:
+            return self._instance(claim, None)
+        with self._held(claim) as held:
+            gone_on = self._care.go_on(held, board)
+        if gone_on is None:
+            raise NotFound(f"no board is claimed as {provider_id}")
+        instance = self._instance(gone_on, board)
+        if instance.phase is Phase.RUNNING and not gone_on.has_answered:
+            with self._held(claim) as held:
+                self._care.put(board, msgspec.structs.replace(held, has_answered=True))
+        return instance
 
     def list_machines(self, infrastructure: str | None = None) -> Sequence[Instance]:
         """List the claimed boards; go on with what is being shut down."""
@@ -182,40 +186,39 @@ class RaspberryPiProvider:
 
     def start(self, provider_id: str) -> None:
         """Switch the board on. One that is going down goes down first: call it again then."""
-        claim, board = self._sure(provider_id)
-        with self._alone(claim.token):
+        known, board = self._sure(provider_id)
+        with self._held(known) as claim:
             if board.power is None:
                 if knock(board.host.access, self._settings.connect_timeout_s) is not Answer.OPEN:
                     raise Unsupported(f"{board.board.name} does not answer, and nobody can switch its power")
                 return
-            is_on = board.power.is_on()
-            if claim.wanted == "on" and is_on and not self._care.hangs(board, claim):
+            if claim.is_waiting:
                 return
+            is_on = board.power.is_on()
             if claim.wanted == "on" and is_on:
+                if not self._care.hangs(board, claim):
+                    return
                 board.power.switch(False)
                 self._clock.wait(threading.Event(), _DISCHARGE_S)
-            if claim.wanted == "off" and self._care.go_on(claim, board) is not None and board.power.is_on():
+            elif is_on and self._care.go_on(claim, board) is not None and board.power.is_on():
                 raise Transient(f"{board.board.name} is still going down", "run it again")
-            self._care.put(board, wanting(claim, "on", self._clock.now()))
-            board.power.switch(True)
+            self._care.power_on(board, wanting(claim, "on", self._clock.now()))
 
     def stop(self, provider_id: str) -> None:
         """Ask the board to shut down; its power is cut by a later look, once it is down."""
-        claim, board = self._sure(provider_id)
+        known, board = self._sure(provider_id)
         if board.power is None:
             raise Unsupported(self.refusal(provider_id, "stop"), "im destroy releases the board and leaves it on")
-        with self._alone(claim.token):
-            if claim.wanted == "on":
-                claim = self._care.put(board, wanting(claim, "off", self._clock.now()))
-            self._care.go_on(claim, board)
+        with self._held(known) as claim:
+            self._care.halt(claim, board)
 
     def reboot(self, provider_id: str) -> None:
         """Restart the board by a command over SSH."""
-        claim, board = self._sure(provider_id)
+        known, board = self._sure(provider_id)
         command, stdin = command_as_root(board.host.access, "systemctl reboot || reboot")
         with open_shell(board.host.access, connect_timeout_s=self._settings.connect_timeout_s) as shell:
             shell.run(command, timeout_s=COMMAND_S, stdin=stdin)
-        with self._alone(claim.token):
+        with self._held(known) as claim:
             self._care.put(board, msgspec.structs.replace(claim, since=self._clock.now()))
 
     def resize(self, provider_id: str, spec: Spec) -> None:
@@ -236,15 +239,12 @@ class RaspberryPiProvider:
         claim = self._claims.by_id(provider_id)
         if claim is None:
             return
-        board = self._board_of(claim)
+        board = next((one for one in self.boards() if one.board.name == claim.host), None)
         if board is None:
             self._care.release(claim.token)
             return
-        with self._alone(claim.token):
-            if claim.wanted != "free":
-                self._care.take_keys(board, claim)
-                claim = self._care.put(board, wanting(claim, "free", self._clock.now()))
-            self._care.go_on(claim, board)
+        with contextlib.suppress(NotFound), self._held(claim) as held:
+            self._care.let_go(held, board)
 
     def console(self, provider_id: str) -> str:
         """Boards have none that we could read."""
@@ -335,12 +335,15 @@ class RaspberryPiProvider:
         return next((one for one in boards if one.board.name == claim.host), None)
 
     @contextlib.contextmanager
-    def _alone(self, token: str) -> Iterator[None]:
-        """One thread at a time does something about a claim."""
+    def _held(self, claim: Claim) -> Iterator[Claim]:
+        """Let one thread at a time do something about a claim, as it stands then. Raises NotFound: it does not."""
         with self._locks_lock:
-            lock = self._locks.setdefault(token, threading.Lock())
+            lock = self._locks.setdefault(claim.token, threading.Lock())
         with lock:
-            yield
+            held = self._claims.by_token(claim.token)
+            if held is None:
+                raise NotFound(f"no board is claimed as {claim.provider_id}")
+            yield held
 
     def _instance(self, claim: Claim, board: ClaimableBoard | None, fault: str = "") -> Instance:
         """Return the machine as it is; with `fault` it could not be told how it is."""

@@ -18,6 +18,8 @@ class RaspberryPiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     """Path of the program `ansible-inventory`."""
     connect_timeout_s: float = 5.0
     """How long a board may take to answer before it counts as silent."""
+    starting: int = 0
+    """How many boards start at once, for the sake of a PoE switch or power supply; 0: any number."""
     boot_s: float = 300.0
     """How long a board may take from power to SSH; 30 to 90 s are usual, the first boot of a card takes longer."""
     settle_s: float = 15.0

@@ -193,6 +193,31 @@ def test_a_board_that_somebody_shut_down_is_started_by_its_power(boards: Shelf) 
     wait_until(lambda: provider.get(machine.provider_id).phase is Phase.RUNNING, "it runs")
 
 
+def test_boards_start_in_turn_where_so_many_may_at_once(boards: Shelf) -> None:
+    provider = open_provider(boards.settings(starting=1))
+    boards.boards[0].is_dead = True  # it gets power, and its start takes long
+    first, second = provider.create(_request("a")), provider.create(_request("b"))
+    assert [provider.get(one.provider_id).phase for one in (first, second)] == [Phase.PENDING, Phase.PENDING]
+    assert [board.has_power for board in boards.boards] == [True, False]
+    boards.boards[0].is_dead = False
+    boards.boards[0].power(True)
+    for one in (first, second):
+        wait_until(lambda one=one: provider.get(one.provider_id).phase is Phase.RUNNING, "it runs")
+    assert boards.plug.orders == [(1, True), (2, True)]
+
+
+def test_an_outlet_that_is_not_there_does_not_make_a_machine_be_gone(boards: Shelf) -> None:
+    provider = open_provider(boards.settings())
+    machine = _up(provider, _request())
+    del boards.plug.outlets[1]
+    with pytest.raises(Misconfigured, match="no outlet 1"):
+        provider.stop(machine.provider_id)
+    with pytest.raises(Misconfigured, match="no outlet 1"):
+        provider.get(machine.provider_id)
+    (listed,) = provider.list_machines()
+    assert (listed.phase, "no outlet 1" in listed.fault) == (Phase.UNKNOWN, True)
+
+
 def test_the_room_is_the_boards(boards: Shelf) -> None:
     provider = open_provider(boards.settings())
     provider.create(_request())

@@ -8,6 +8,7 @@ import hashlib
 import lzma
 import os
 import stat
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,11 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Protocol, Self
 
-from backports import zstd
-
 from im_client.flash import packed
 from im_client.flash.model import BadImage
 from infracore.errors import NotFound
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 __all__ = ["Stream", "open_stream"]
 

@@ -54,9 +54,10 @@ def lay_out(node: Node, image: Image, way: Way, *, password_hash: str, instance:
     if refused:
         raise refused[0] if len(refused) == 1 else Several(_as_errors(refused))
     boot: dict[str, str] = {}
+    is_rpi = way == Way.CLOUDINIT_RPI
     if way in _CLOUDINIT:
-        boot["user-data"] = cloudinit.user_data(node, password_hash, is_rpi=way == Way.CLOUDINIT_RPI)
-        boot["network-config"] = cloudinit.network_config(node)
+        boot["user-data"] = cloudinit.user_data(node, password_hash, is_rpi=is_rpi)
+        boot["network-config"] = cloudinit.network_config(node, is_rpi=is_rpi)
         boot["meta-data"] = cloudinit.meta_data(node, instance)
     elif way == Way.TOML:
         boot["custom.toml"] = rpios.custom_toml(node, password_hash)
@@ -84,6 +85,8 @@ def _as_errors(refused: list[Unsupported]) -> list[InfraError]:
 
 
 def _cmdline(node: Node, image: Image, way: Way, instance: str) -> str:
+    if not image.cmdline:
+        return ""
     add = [*node.cmdline, *(K3S if node.k3s_cgroups else ())]
     drop: list[str] = ["cgroup_disable=memory"] if node.k3s_cgroups else []
     if node.wifi:

@@ -46,11 +46,13 @@ def customise(disk: Path, node: Node, init: InitFormat | None = None, *, image: 
     written before it is known that all of it can be. The mark is written last; repeating it writes the same again.
 
     Raises:
-        Unsupported, Several: the image cannot be told some of it. Misconfigured: a program is not installed.
+        Unsupported, Several: the image cannot be told some of it. Misconfigured: a program is not installed, or the
+            disk may not be written.
         NotFound, BadImage: the disk cannot be read, or has no partitions. CommandFailed: it could not be written, or
             does not hold what was written.
     """
     fat, ext4 = _open(disk)
+    _flush(disk)
     seen = _look(fat, ext4)
     way = find_way(seen, init, node)
     password_hash = node.password_hash or (hash_password(node.password) if node.password else "")

@@ -200,6 +200,16 @@ def test_an_image_without_a_way_still_gets_name_key_and_commands(tmp_path: Path)
     disk.fsck(tmp_path)
 
 
+def test_indexed_folders_stay_whole(tmp_path: Path) -> None:
+    many = {f"/etc/{'x' * 100}-{n}": "" for n in range(40)}
+    disk = make_disk(tmp_path, ("/usr/lib/systemd/systemd",), {}, many)
+    disk.index()
+    assert "Flags: 0x81000" in disk.root_stat("/etc")
+    customise(disk.path, a_node(timezone="Europe/Madrid"), InitFormat.NONE)
+    assert disk.root("/etc/hostname") == "pi1\n"
+    disk.fsck(tmp_path)
+
+
 def test_a_list_that_says_what_the_image_is_not_is_refused(tmp_path: Path) -> None:
     disk = make_disk(tmp_path, RPI, {})
     with pytest.raises(Unsupported, match="cloud-init"):

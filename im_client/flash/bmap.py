@@ -18,6 +18,7 @@ from infracore.errors import NotFound
 __all__ = ["BlockMap", "Range", "map_file", "parse_bmap", "read_bmap"]
 
 _MOST_BYTES: Final = 64 << 20
+_STEP: Final = 4096
 _MOST_SIZE: Final = 1 << 50
 _HASHES: Final = frozenset({"sha1", "sha256", "sha384", "sha512"})
 _ONE: Final = frozenset({"ImageSize", "BlockSize", "BlocksCount", "MappedBlocksCount", "ChecksumType"})
@@ -185,10 +186,9 @@ def map_file(fd: int, size: int) -> BlockMap:
     at = 0
     try:
         while at < size:
-            start = os.lseek(fd, at, os.SEEK_DATA)
-            at = min(os.lseek(fd, start, os.SEEK_HOLE), size)
-            if start < at:
-                ranges.append(Range(start, at - start))
+            start = os.lseek(fd, at, os.SEEK_DATA) // _STEP * _STEP  # direct I/O takes whole pages
+            at = min(-(-os.lseek(fd, start, os.SEEK_HOLE) // _STEP) * _STEP, size)
+            ranges.append(Range(start, at - start))
     except OSError as error:
         if error.errno == errno.EINVAL:  # the file system, or the device, knows no holes
             return BlockMap(size, (Range(0, size),), holes_are_zero=True)

@@ -45,10 +45,8 @@ def xz_size(fd: int, name: str) -> int:
         raise BadImage(f"truncated xz: {name} ends too early", _HINT)
     total = 0
     while end:
-        foot = os.pread(fd, 12, max(0, end - 12))
-        if end >= 4 and foot[-4:] == bytes(4):  # padding
-            end -= 4
-            continue
+        end = _without_padding(fd, end)
+        foot = os.pread(fd, 12, end - 12) if end >= 24 else b""
         if len(foot) < 12 or foot[10:] != _XZ_FOOT or zlib.crc32(foot[4:10]) != int.from_bytes(foot[:4], "little"):
             raise BadImage(f"truncated xz: {name} ends too early", _HINT)
         length = (int.from_bytes(foot[4:8], "little") + 1) * 4
@@ -61,6 +59,17 @@ def xz_size(fd: int, name: str) -> int:
         if end < 0 or os.pread(fd, 6, end) != _XZ_HEAD:
             raise BadImage(f"corrupt xz: {name} has no stream where one should begin", _HINT)
     return total
+
+
+def _without_padding(fd: int, end: int) -> int:
+    """Return where the last stream ends; whole words of zeros may follow."""
+    while end:
+        start = max(0, end - (1 << 20))
+        last = len(os.pread(fd, end - start, start).rstrip(b"\0"))
+        if last:
+            return start + -(-last // 4) * 4
+        end = start
+    return 0
 
 
 def _xz_index(index: bytes, name: str) -> tuple[int, int]:

@@ -70,7 +70,7 @@ class Stream:
         raise NotImplementedError
 
     def fileno(self) -> int | None:
-        """Return the descriptor of a raw image, which can be read anywhere; None of one that is packed."""
+        """Return the descriptor of a raw image, which can be read anywhere; None where it must be read in its order."""
         return None
 
     def close(self) -> None:

@@ -1,4 +1,6 @@
-"""Debian's cloud-init, unpacked into a cache folder and not installed: it would take this computer for a new one.
+"""Debian's cloud-init and netplan, unpacked into a cache folder and not installed.
+
+cloud-init would take this computer for a new one.
 
 `python -m tests.rigs.cloud_init` fetches it where it is not there yet and prints the place.
 """
@@ -11,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["folder", "read_seed", "schema"]
+__all__ = ["folder", "generated", "read_seed", "schema"]
 
-_PACKAGES = ("cloud-init", "python3-configobj")
+_PACKAGES = ("cloud-init", "python3-configobj", "netplan.io")
 _FETCH_S = 300
 _READ = """
 import json, sys, tempfile
@@ -42,29 +44,33 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 def folder() -> Path:
-    """Return the folder of its Python packages, fetching them where they are not there yet.
+    """Return the folder that they are unpacked in, fetching them where they are not there yet.
 
     Raises:
         RuntimeError: apt-get cannot; the text says why.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "im-clues-tests"
-    place = cache / "cloud-init"
+    place = cache / "cloud-init-and-netplan"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "cloud-init.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / "complete").exists():
             place.mkdir(exist_ok=True)
             try:
-                for argv in (
-                    ["apt-get", "-q", "download", *_PACKAGES],
-                    ["sh", "-c", "set -e; for d in *.deb; do dpkg-deb -x $d .; done"],
-                ):
-                    subprocess.run(argv, cwd=place, check=True, capture_output=True, text=True, timeout=_FETCH_S)
-            except (OSError, subprocess.SubprocessError) as error:
+                depends = _run(["apt-cache", "depends", "netplan.io"], place).split()
+                library = next(word for word in depends if word.startswith("libnetplan"))
+                _run(["apt-get", "-q", "download", *_PACKAGES, library], place)
+                for package in sorted(place.glob("*.deb")):
+                    _run(["dpkg-deb", "-x", str(package), "."], place)
+            except (OSError, StopIteration, subprocess.SubprocessError) as error:
                 said = str(getattr(error, "stderr", "") or error).strip()[-300:]
                 raise RuntimeError(f"cloud-init cannot be fetched: {said}") from error
             (place / "complete").touch()
-    return place / "usr" / "lib" / "python3" / "dist-packages"
+    return place
+
+
+def _run(argv: list[str], place: Path) -> str:
+    return subprocess.run(argv, cwd=place, check=True, capture_output=True, text=True, timeout=_FETCH_S).stdout
 
 
 def schema(user_data: Path) -> str:
@@ -82,8 +88,24 @@ def read_seed(seed: Path) -> dict[str, Any]:
     return read
 
 
+def generated(netplan: str, root: Path) -> dict[str, str]:
+    """Return the files that netplan's generator makes of a file, by name."""
+    file = root / "etc" / "netplan" / "50-test.yaml"
+    file.parent.mkdir(parents=True)
+    file.touch(mode=0o600)
+    file.write_text(netplan)
+    place = folder()
+    library = next(place.rglob("libnetplan.so*")).parent
+    program = next(path for path in place.rglob("netplan/generate") if path.is_file())
+    argv = [program, "--root-dir", root]
+    env = {**os.environ, "LD_LIBRARY_PATH": str(library)}
+    done = subprocess.run(argv, env=env, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return {path.name: path.read_text() for path in (root / "run").rglob("*") if path.is_file()}
+
+
 def _python(*words: str) -> "subprocess.CompletedProcess[str]":
-    env = {**os.environ, "PYTHONPATH": str(folder())}
+    env = {**os.environ, "PYTHONPATH": str(folder() / "usr" / "lib" / "python3" / "dist-packages")}
     return subprocess.run(
         [sys.executable, *words], env=env, cwd="/", check=False, capture_output=True, text=True, timeout=120
     )

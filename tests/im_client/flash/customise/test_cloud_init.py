@@ -1,12 +1,14 @@
-"""What we write, read by cloud-init itself."""
+"""What we write, read by cloud-init and netplan themselves."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from im_client.flash.customise.hashing import wifi_key
 from im_client.flash.customise.image import Way
 from im_client.flash.customise.layout import lay_out
+from infracore.secrets import Secret
 from tests.im_client.flash.customise.pi_images import HASH, KEY, a_node
 from tests.im_client.flash.customise.test_layout import EVERYTHING, an_image
 from tests.rigs import cloud_init
@@ -51,3 +53,16 @@ def test_nocloud_and_netplan_see_what_was_meant(tmp_path: Path) -> None:
     assert network["ethernets"]["eth0"]["routes"] == [{"to": "0.0.0.0/0", "via": "10.0.0.1"}]
     assert list(network["wifis"]["wlan0"]["access-points"]) == [ODD["ssid"]]
     assert network["wifis"]["wlan0"]["regulatory-domain"] == "GB"
+
+
+@pytest.mark.parametrize("ssid", ["lab net", ODD["ssid"], "Größe"])
+def test_netplan_makes_of_it_what_was_meant(tmp_path: Path, ssid: str) -> None:
+    keys = EVERYTHING | {"wifi": EVERYTHING["wifi"] | {"ssid": ssid}}
+    text = (seed(tmp_path, Way.CLOUDINIT_RPI, keys) / "network-config").read_text()
+    made = cloud_init.generated(text, tmp_path / "root")
+    assert "Address=10.0.0.11/24\n" in made["10-netplan-eth0.network"]
+    assert "Gateway=10.0.0.1\n" in made["10-netplan-eth0.network"]
+    radio = made["wpa-wlan0.conf"]
+    assert f'ssid="{ssid}"\n' in radio
+    assert "scan_ssid=1\n" in radio
+    assert f"psk={wifi_key(ssid, Secret('correct horse'))}\n" in radio

@@ -1,8 +1,8 @@
-"""Debian's cloud-init and netplan, unpacked into a cache folder and not installed.
+"""Debian's cloud-init, netplan and NetworkManager, unpacked into a cache folder and not installed.
 
 cloud-init would take this computer for a new one.
 
-`python -m tests.rigs.cloud_init` fetches it where it is not there yet and prints the place.
+`python -m tests.rigs.first_boot` fetches it where it is not there yet and prints the place.
 """
 
 import fcntl
@@ -13,9 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["folder", "generated", "read_seed", "schema"]
+import pytest
 
-_PACKAGES = ("cloud-init", "python3-configobj", "netplan.io")
+__all__ = ["folder", "generated", "keyfile", "read_seed", "schema"]
+
+_PACKAGES = ("cloud-init", "python3-configobj", "netplan.io", "network-manager", "libnm0")
 _FETCH_S = 300
 _READ = """
 import json, sys, tempfile
@@ -50,9 +52,9 @@ def folder() -> Path:
         RuntimeError: apt-get cannot; the text says why.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "im-clues-tests"
-    place = cache / "cloud-init-and-netplan"
+    place = cache / "first-boot-readers"
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "cloud-init.lock").open("w") as lock:
+    with (cache / "first-boot-readers.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / "complete").exists():
             place.mkdir(exist_ok=True)
@@ -64,7 +66,7 @@ def folder() -> Path:
                     _run(["dpkg-deb", "-x", str(package), "."], place)
             except (OSError, StopIteration, subprocess.SubprocessError) as error:
                 said = str(getattr(error, "stderr", "") or error).strip()[-300:]
-                raise RuntimeError(f"cloud-init cannot be fetched: {said}") from error
+                raise RuntimeError(f"cloud-init, netplan or NetworkManager cannot be fetched: {said}") from error
             (place / "complete").touch()
     return place
 
@@ -102,6 +104,25 @@ def generated(netplan: str, root: Path) -> dict[str, str]:
     done = subprocess.run(argv, env=env, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return {path.name: path.read_text() for path in (root / "run").rglob("*") if path.is_file()}
+
+
+def keyfile(text: str) -> str:
+    """Return a connection as NetworkManager writes it after it read ours."""
+    library = next(folder().rglob("libnm.so*")).parent
+    argv = [
+        folder() / "usr" / "bin" / "nmcli",
+        "--offline",
+        "connection",
+        "modify",
+        "connection.autoconnect-priority",
+        "7",
+    ]
+    env = {**os.environ, "LD_LIBRARY_PATH": str(library), "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(argv, env=env, input=text, check=False, capture_output=True, text=True, timeout=60)
+    if "error while loading shared libraries" in done.stderr:
+        pytest.skip(f"nmcli cannot run here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _python(*words: str) -> "subprocess.CompletedProcess[str]":

@@ -27,11 +27,13 @@ _QUOTA: Final = re.compile(
 )
 _NO_ROOM: Final = re.compile(
     r"(?i)RESOURCE_POOL_EXHAUSTED|insufficient.{0,20}(capacity|resources)|not enough (available )?(resources|capacity)"
+    r"|sufficient capacity|capacity restrictions|allocation failed"
     r"|sold out|out of stock|no capacity|plan is not available"
     r"|(size|region) is (currently )?(not available|unavailable)"
 )
 _LOCKED: Final = re.compile(
-    r"(?i)pending event|linode busy|currently (locked|busy)|is locked|resourceNotReady|try again (later|shortly)"
+    r"(?i)pending event|linode busy|currently (locked|busy)|not in succeeded state|another operation is in progress"
+    r"|is locked|resourceNotReady|try again (later|shortly)"
 )
 _ABSENT: Final = re.compile(
     r"(?i)unable to find|does not exist|not found|entity does not exist|invalid parameter id value"

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from im_client.providers.openstack.errors import retry_after_s
+from im_client.providers.cloud.pauses import retry_after_s
 from infracore.errors import (
     Conflict,
     InfraError,
@@ -44,10 +44,10 @@ _SAYS: Final = ("message", "error_description", "errortext", "reason", "error")
 
 
 def refusal(status: int, headers: Mapping[str, str], body: str, what: str, place: str) -> InfraError:
-    """Return the error for an answer of 300 and more. Header names are in lower case."""
+    """Return the error for an answer of 300 and more."""
     words = _said(body)
     text = f"{what} at {place}: {words or 'no reason given'} ({status})"
-    pause = retry_after_s({"Retry-After": headers.get("retry-after", ""), "Date": headers.get("date", "")})
+    pause = retry_after_s(headers)
     if status in {408, 429} or (status == 403 and "ratelimitexceeded" in body.lower()):
         return Transient(text, "the cloud limits how often it is asked: try again later", pause)
     found = refusal_of_words(words, text) if status not in {401, 404, 500, 502, 504} else None

@@ -29,6 +29,7 @@ MARKERS = (
     "snmp",
     "oidc_agent",
     "netns",
+    "loop",
     "im_server",
     "im_client",
     "schemathesis",
@@ -82,6 +83,15 @@ def _libvirt() -> str:
     if os.geteuid() != 0:
         return "needs root"
     return _needs("libvirtd", "virtlogd", "virsh", "qemu-system-x86_64", "qemu-img", "dnsmasq", "unshare", "nsenter")
+
+
+def _loop() -> str:
+    if os.geteuid() != 0:
+        return "needs root"
+    if missing := _needs("losetup", "mount"):
+        return missing
+    said = subprocess.run(["losetup", "--find"], capture_output=True, text=True, check=False)
+    return "" if said.returncode == 0 else f"no loop devices: {said.stderr.strip()}"
 
 
 def _controlplane() -> str:
@@ -149,6 +159,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
     "redfish": _redfish,
     "snmp": lambda: _needs("snmpd", "snmpget", "snmpset"),
+    "loop": _loop,
     "netns": lambda: "needs root" if os.geteuid() != 0 else _needs("ip"),
     "im_server": _im_server,
     "im_client": _im_client,

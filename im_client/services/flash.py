@@ -15,6 +15,7 @@ from typing import Any
 from im_client.configure.program import find_program
 from im_client.flash import download, sources
 from im_client.flash.card import Card, Listener, Made, Order, Outcome, holds_already, make_cards
+from im_client.flash.customise.programs import check_programs
 from im_client.flash.devices import HERE, Device, Roots, look_at, read_devices
 from im_client.flash.fleet import Board, Fleet, decode_fleet, read_fleet
 from im_client.flash.known import KnownBoards
@@ -22,7 +23,7 @@ from im_client.flash.model import Progress, Source
 from im_client.flash.refusals import Wish, refusals, said_twice
 from im_client.flash.streams import open_stream
 from im_client.settings import Settings
-from infracore.errors import InfraError, InvalidUsage, Several, Unauthorised
+from infracore.errors import Cancelled, InfraError, InvalidUsage, Several, Unauthorised
 
 __all__ = ["Batch", "FlashPlan", "FlashReport", "FlashRequest", "cards", "flash", "prepare_flash"]
 
@@ -122,6 +123,8 @@ def prepare_flash(settings: Settings, request: FlashRequest, roots: Roots = HERE
         source = _source(settings, request, image, sha256)
         own = tuple(card for card, aim in zip(cards, aims, strict=True) if (aim.image, aim.sha256) == (image, sha256))
         batches.append(Batch(source, own))
+    if any(card.node for card in cards):
+        check_programs()  # rather now than when the cards are written
     plan = FlashPlan(request, tuple(batches), notes)
     _refuse(plan, [_size_ahead(batch.source) for batch in batches], roots)
     if not request.if_needed:
@@ -156,7 +159,16 @@ def flash(
         held = _held(batch, order.identity, known) if plan.request.if_needed else frozenset()
         made |= {card.name: _unchanged(card, known) for card in batch.cards if card.name in held}
         todo = [card for card in batch.cards if card.name not in held]
-        done = make_cards(todo, order, known, on_progress=on_progress, on_step=on_step, cancel=cancel, roots=roots)
+        if cancel.is_set():  # not begun: what is on them stays
+            error = Cancelled("cancelled before it was begun", "the same command goes on")
+            made |= {card.name: Made(card, Outcome.CANCELLED, error=error) for card in todo}
+            continue
+        try:
+            done = make_cards(todo, order, known, on_progress=on_progress, on_step=on_step, cancel=cancel, roots=roots)
+        except InfraError as refused:
+            if not made:
+                raise
+            done = tuple(Made(card, Outcome.FAILED, error=refused) for card in todo)
         made |= {one.card.name: one for one in done}
     return FlashReport(tuple(made[card.name] for card in plan.cards), known.known_hosts, time.monotonic() - began)
 

@@ -23,6 +23,8 @@ MARKERS = (
     "libvirt",
     "ansible",
     "sshd",
+    "mtools",
+    "first_boot",
     "ipmi",
     "redfish",
     "snmp",
@@ -43,6 +45,9 @@ MARKERS = (
 )
 TEST_PACKAGES = (
     "openssh-server",
+    "mtools",
+    "dosfstools",
+    "e2fsprogs",
     "openipmi",
     "ipmitool",
     "snmpd",
@@ -117,6 +122,13 @@ def _im_client() -> str:
     return (done.stdout.strip() or "the client cannot be installed") if done.returncode else ""
 
 
+def _first_boot() -> str:
+    """Fetch cloud-init, netplan and NetworkManager where they are not there yet."""
+    argv = [sys.executable, "-m", "tests.rigs.first_boot"]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
+    return (done.stdout.strip() or "they cannot be fetched") if done.returncode else ""
+
+
 def _redfish() -> str:
     """Install OpenStack's Redfish emulator where it is not there yet."""
     argv = [sys.executable, "-m", "tests.rigs.sushy"]
@@ -150,6 +162,8 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "libvirt": _libvirt,
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
+    "mtools": lambda: _needs("mcopy", "mdel", "mdir", "mtype", "mkfs.vfat", "fsck.vfat", "mke2fs", "debugfs", "e2fsck"),
+    "first_boot": _first_boot,
     "oidc_agent": lambda: _needs("oidc-agent"),
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
     "redfish": _redfish,

@@ -56,7 +56,7 @@ print(took, times.user + times.system + times.children_user + times.children_sys
 """
 
 
-def make_image(path: Path, size: int) -> list[tuple[int, int]]:
+def make_image(path: Path, size: int, share: float = _SHARE) -> list[tuple[int, int]]:
     """Write a sparse image and return its extents: words that recur, as programs and texts do."""
     chance = random.Random(6)
     words = [chance.randbytes(chance.randint(3, 24)) for _ in range(5000)]
@@ -67,7 +67,7 @@ def make_image(path: Path, size: int) -> list[tuple[int, int]]:
         at = mapped = 0
         while at < size:
             length = min(chance.randint(1, 32) * MIB, size - at)
-            if at == 0 or mapped + length <= _SHARE * (at + length):
+            if at == 0 or mapped + length <= share * (at + length):
                 extents.append((at, length))
                 mapped += length
                 for offset in range(at, at + length, MIB):
@@ -214,12 +214,14 @@ def dd_at_once(image: Path, extents: list[tuple[int, int]], devices: list[str]) 
 def streams(folder: Path, size: int) -> list[Figure]:
     """Measure packed streams, by the clock and by CPU: the latter is what others on the machine disturb less."""
     found: list[Figure] = []
-    image = folder / "small"
-    make_image(image, size)
-    for name, pack, program in (
-        ("xz", ["xz", "-1", "-c"], ["xz", "-dc", "-T1"]),
-        ("xz of several blocks", ["xz", "-1", "-c", "--block-size=8MiB"], ["xz", "-dc", "-T0"]),
-        ("zst", ["zstd", "-q", "-3", "-c"], ["zstd", "-qdc"]),
+    sparse, full = folder / "sparse", folder / "full"
+    make_image(sparse, size)
+    make_image(full, size // 2, 1.0)
+    for name, image, pack, program in (
+        ("xz", sparse, ["xz", "-1", "-c"], ["xz", "-dc", "-T1"]),
+        ("xz of several blocks", sparse, ["xz", "-1", "-c", "--block-size=8MiB"], ["xz", "-dc", "-T0"]),
+        ("zst", sparse, ["zstd", "-q", "-3", "-c"], ["zstd", "-qdc"]),
+        ("zst of a full image", full, ["zstd", "-q", "-3", "-c"], ["zstd", "-qdc"]),
     ):
         path = folder / "packed"
         with path.open("wb") as file:

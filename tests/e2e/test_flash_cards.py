@@ -236,10 +236,10 @@ def test_a_card_whose_writing_was_cut_off_is_unfinished_and_is_written_by_the_sa
         with flash.start(str(large), str(device), "-y", "--json") as child:
             assert child.stdout is not None
             next(line for line in child.stdout if '"progress"' in line)
-                ends = time.monotonic() + 60
-                while not is_unfinished(device):  # the first thing that is written
-                    assert time.monotonic() < ends
-                child.send_signal(number)
+            ends = time.monotonic() + 60
+            while not is_unfinished(device):  # the first thing that is written
+                assert time.monotonic() < ends
+            child.send_signal(number)
             out = child.stdout.read()
             assert child.wait(60) == (130 if number is signal.SIGINT else -signal.SIGKILL)
         assert is_unfinished(device)

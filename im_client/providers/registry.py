@@ -47,6 +47,10 @@ def _existing(settings: Mapping[str, Any]) -> Provider:
     return _opened("existing", settings)
 
 
+def _raspberry_pi(settings: Mapping[str, Any]) -> Provider:
+    return _opened("raspberry_pi", settings)
+
+
 def _libvirt(settings: Mapping[str, Any]) -> Provider:
     return _opened("libvirt", settings)
 
@@ -81,6 +85,7 @@ _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Provider]]] = {
     "im": _im,
     "libvirt": _libvirt,
     "local": _local,
+    "raspberry_pi": _raspberry_pi,
 }
 
 

@@ -5,6 +5,7 @@ import lzma
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,6 +236,9 @@ def test_a_card_whose_writing_was_cut_off_is_unfinished_and_is_written_by_the_sa
         with flash.start(str(large), str(device), "-y", "--json") as child:
             assert child.stdout is not None
             next(line for line in child.stdout if '"progress"' in line)
+            ends = time.monotonic() + 60
+            while not is_unfinished(device):  # the first thing that is written
+                assert time.monotonic() < ends
             child.send_signal(number)
             out = child.stdout.read()
             assert child.wait(60) == (130 if number is signal.SIGINT else -signal.SIGKILL)

@@ -5,6 +5,7 @@ import lzma
 import signal
 import subprocess
 import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,9 @@ def test_a_signal_leaves_an_unfinished_card_that_says_so(tmp_path: Path, number:
         for line in child.stdout:
             if json.loads(line)["type"] == "progress":
                 break
+        ends = time.monotonic() + 60
+        while not target.exists() or not is_unfinished(target):  # the first thing that is written
+            assert time.monotonic() < ends
         child.send_signal(number)
         report = json.loads(child.stdout.read().splitlines()[-1])
         assert child.wait(60) == 130

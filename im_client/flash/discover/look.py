@@ -80,13 +80,14 @@ def look(
             tell(f"asked {done} of {of} addresses of {places.sweep}")
 
         seen.sightings += sweep(places.sweep, port=places.port, clock=clock, cancel=cancel, on_progress=progress)
-    networks = own_networks(cancel) if places.listen_s > 0 else ()
-    if networks:
+    networks = own_networks(cancel)
+    if networks and places.listen_s > 0:
         tell("asking by multicast DNS")
         seen.sightings += _named(seen, boards, places, networks, clock=clock, cancel=cancel)
     if networks or places.sweep is not None:
         seen.sightings += read_neighbours(cancel)
-    chosen = [one for one in seen.machines(boards) if _is_of_interest(one, places)]
+    own = {str(interface.ip) for _, interface in networks}
+    chosen = [one for one in seen.machines(boards) if _is_of_interest(one, places) and one.address not in own]
     asked = Examiner(recorded, {board.name: board for board in boards}, places.port, places.key_file)
     return _examined(asked, chosen, max(_LEAST_S, ends - clock.monotonic()), cancel, tell)
 

@@ -125,6 +125,4 @@ class Result:
     """Whether all of it was read back and found equal."""
     error: InfraError | None = None
     size: int = 0
-    """Bytes of the raw image, as far as it was seen."""
-    sha256: str | None = None
-    """Of the whole raw image; None where nobody asked for it or it was not seen to its end."""
+    """Bytes of the raw image; 0 where its end was not seen."""

@@ -23,6 +23,7 @@ MARKERS = (
     "libvirt",
     "ansible",
     "sshd",
+    "mtools",
     "ipmi",
     "redfish",
     "snmp",
@@ -42,6 +43,9 @@ MARKERS = (
 )
 TEST_PACKAGES = (
     "openssh-server",
+    "mtools",
+    "dosfstools",
+    "e2fsprogs",
     "openipmi",
     "ipmitool",
     "snmpd",
@@ -140,6 +144,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "libvirt": _libvirt,
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
+    "mtools": lambda: _needs("mcopy", "mdel", "mdir", "mtype", "mkfs.vfat", "fsck.vfat", "mke2fs", "debugfs", "e2fsck"),
     "oidc_agent": lambda: _needs("oidc-agent"),
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
     "redfish": _redfish,

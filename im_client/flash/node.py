@@ -205,6 +205,8 @@ def _problems(node: _Node) -> list[rules.Problem]:
         if one.name in names:
             found.append((f"interfaces[{n}].name", f"{one.name} is there twice", "give each interface once"))
         names.add(one.name)
+    if "wlan0" in names and not node.wifi:
+        found.append(("wifi", "it is missing, and wlan0 is given an address", "name the network that wlan0 joins"))
     return found
 
 

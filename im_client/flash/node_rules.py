@@ -21,8 +21,10 @@ _HOSTNAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 """useradd(8) of Debian."""
 _TAKEN: Final = frozenset(
-    ("root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data")
-    + ("backup", "list", "irc", "nobody", "sshd", "systemd-network", "systemd-resolve", "messagebus", "_apt")
+    {
+        *("root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data"),
+        *("backup", "list", "irc", "nobody", "sshd", "systemd-network", "systemd-resolve", "messagebus", "_apt"),
+    }
 )
 """Accounts of a system: to log in as one of them is never meant."""
 _HASHES: Final = (
@@ -33,14 +35,16 @@ _HASHES: Final = (
 )
 """crypt(5): sha512crypt, sha256crypt, yescrypt and gost-yescrypt, bcrypt. Older ones are guessed in minutes."""
 _KEY_TYPES: Final = frozenset(
-    ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
-    + ("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com")
+    {
+        *("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+        *("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"),
+    }
 )
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _PASSPHRASE: Final = re.compile(r"[\x20-\x7e]{8,63}")
 _KEY: Final = re.compile(r"[0-9a-fA-F]{64}")
 _INTERFACE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
-_LOCALE: Final = re.compile(r"([a-z]{2,3}_[A-Z]{2}|C)(\.UTF-8)?(@[a-z]{1,16})?")
+_LOCALE: Final = re.compile(r"([a-z]{2,3}_[A-Z]{2}|C)\.UTF-8(@[a-z]{1,16})?")
 _KEYBOARD: Final = re.compile(r"[a-z]{2,16}")
 _OPTION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(=[\x21\x23-\x26\x28-\x7e]*)?")
 """One word of printable ASCII without quotes: cmdline.txt is one line of such words."""

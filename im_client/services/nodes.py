@@ -11,6 +11,7 @@ from im_client.flash.discover.look import Places, look
 from im_client.flash.discover.match import usable
 from im_client.flash.discover.model import Finding, KeyState, Wanted
 from im_client.flash.fleet import Fleet
+from im_client.flash.known import FOLDER
 from im_client.inventory.host_vars import Change, set_variable
 from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError, InvalidUsage
@@ -88,7 +89,7 @@ def discover_nodes(
         InvalidUsage: `wait` without a fleet. Cancelled: `cancel` was set; nothing is written then.
         Misconfigured: a recorded key or a lease file cannot be read, or a program is missing.
     """
-    recorded = read_recorded(state_dir / "raspberry_pi")
+    recorded = read_recorded(state_dir / FOLDER)
     if search.wait and fleet is None:
         raise InvalidUsage("there is nothing to wait for without an inventory", "im nodes discover -i INVENTORY --wait")
     boards = _flashed(recorded) if fleet is None else tuple(fleet)

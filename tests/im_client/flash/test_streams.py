@@ -5,6 +5,8 @@ import hashlib
 import io
 import lzma
 import random
+import subprocess
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from backports import zstd
 
 from im_client.flash.model import BadImage
 from im_client.flash.streams import open_stream
+from im_client.flash.xz_threads import XzThreads, xz_program
 from infracore.errors import NotFound
 
 RAW = random.Random(6).randbytes(300_000) + bytes(200_000) + b"\x55\xaa" * 1000
@@ -172,3 +175,52 @@ def test_what_the_list_says_of_the_raw_image_is_held_against_it(tmp_path: Path) 
     (tmp_path / "gz").write_bytes(gzip.compress(RAW))
     with pytest.raises(BadImage, match="holds more than the 400000"):
         _all(tmp_path / "gz", size=400_000)
+
+
+def _blocks(content: bytes, path: Path) -> Path:
+    """Pack by the program, in several blocks, as `xz -T0` does."""
+    packed = subprocess.run(
+        ["xz", "-0", "--block-size=64KiB"], input=content, stdout=subprocess.PIPE, check=True
+    ).stdout
+    path.write_bytes(packed)
+    return path
+
+
+needs_xz = pytest.mark.skipif(xz_program() is None, reason="no xz with threads, or one core")
+
+
+@needs_xz
+def test_an_xz_of_several_blocks_is_unpacked_on_all_cores(tmp_path: Path) -> None:
+    path = _blocks(RAW, tmp_path / "image")
+    with open_stream(path) as stream:
+        assert isinstance(stream, XzThreads)
+        assert (stream.kind, stream.size) == ("xz", len(RAW))
+    assert _all(path) == RAW
+    assert _all(path, step=len(RAW), sha256=hashlib.sha256(RAW).hexdigest()) == RAW
+
+
+@needs_xz
+def test_a_changed_byte_of_several_blocks_is_found(tmp_path: Path) -> None:
+    packed = bytearray(_blocks(RAW, tmp_path / "image").read_bytes())
+    packed[len(packed) // 2] ^= 1
+    (tmp_path / "image").write_bytes(packed)
+    with pytest.raises(BadImage, match="corrupt xz: "):
+        _all(tmp_path / "image")
+    (tmp_path / "image").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(BadImage, match="truncated xz"):
+        open_stream(tmp_path / "image")
+
+
+@needs_xz
+def test_a_stream_that_is_left_early_leaves_no_process(tmp_path: Path) -> None:
+    path = _blocks(RAW * 8, tmp_path / "image")
+    with open_stream(path) as stream:
+        stream.read_into(memoryview(bytearray(1000)))
+    with pytest.raises(BadImage, match="not 5"):
+        open_stream(path, size=5)
+    children = [Path(f"/proc/{pid}/comm").read_text() for pid in _children()]
+    assert "xz\n" not in children
+
+
+def _children() -> list[str]:
+    return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()

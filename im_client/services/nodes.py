@@ -11,7 +11,7 @@ from im_client.flash.discover.look import Places, look
 from im_client.flash.discover.match import usable
 from im_client.flash.discover.model import Finding, KeyState, Wanted
 from im_client.flash.fleet import Fleet
-from im_client.flash.known import FOLDER
+from im_client.flash.known import FOLDER, KnownBoards, names_of
 from im_client.inventory.host_vars import Change, set_variable
 from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError, InvalidUsage
@@ -69,6 +69,7 @@ def wanted_of(fleet: Fleet) -> tuple[Wanted, ...]:
             serial=board.serial,
             user=board.node.user,
             address=board.address,
+            names=names_of(board.node),
         )
         for board in fleet.boards
     )
@@ -99,6 +100,11 @@ def discover_nodes(
     if search.write_to is None:
         return Report(findings, missing)
     changes, unwritten = _written(search.write_to, boards, findings)
+    known = KnownBoards(state_dir)
+    for board in boards:
+        address = next((change.after for name, change in changes if name == board.name), "")
+        if address:  # so that ssh and Ansible find the key under the address that they are given
+            known.remember(board.hostname, recorded.key_of(board.hostname, address), (*board.names, address))
     return Report(findings, missing, changes, unwritten)
 
 

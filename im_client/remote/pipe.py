@@ -30,6 +30,7 @@ class Pipe:
     process: "subprocess.Popen[bytes]"
     said: bytearray = field(default_factory=bytearray)
     """The begin of what came on standard error."""
+    reader: threading.Thread | None = None
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -61,6 +62,8 @@ class Pipe:
         except subprocess.TimeoutExpired:
             self.kill()
             status = self.process.wait()
+        if self.reader is not None:
+            self.reader.join(_END_S)  # what ssh said last
         if status != _OWN_STATUS and status >= 0:
             return None
         return refusal(self.access, self.text())
@@ -91,8 +94,8 @@ def open_pipe(access: Access, command: str, *, connect_timeout_s: float = 10.0) 
         except FileNotFoundError as error:
             raise Misconfigured("the program 'ssh' is not installed", "run: im doctor") from error
         pipe = Pipe(access, process)
-        reader = threading.Thread(target=_keep, args=(pipe,), name="ssh-stderr", daemon=True)
-        reader.start()
+        pipe.reader = threading.Thread(target=_keep, args=(pipe,), name="ssh-stderr", daemon=True)
+        pipe.reader.start()
         try:
             yield pipe
         finally:
@@ -100,7 +103,7 @@ def open_pipe(access: Access, command: str, *, connect_timeout_s: float = 10.0) 
             with contextlib.suppress(OSError):
                 pipe.stdin.close()
             process.wait()
-            reader.join(_END_S)
+            pipe.reader.join(_END_S)
             pipe.stdout.close()
 
 

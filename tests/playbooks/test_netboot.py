@@ -19,7 +19,7 @@ from tests.rigs.needs import need_programs
 from tests.rigs.pi_boot import PI_3, PI_4, PI_5, Client, TftpError, fetch
 from tests.rigs.process import daemon
 
-pytestmark = [pytest.mark.netns, pytest.mark.ansible, pytest.mark.xdist_group("servers")]
+pytestmark = [pytest.mark.netns, pytest.mark.ansible, pytest.mark.slow, pytest.mark.xdist_group("servers")]
 ROLES = Path(__file__).parents[2] / "playbooks" / "roles"
 SERVER = "10.77.0.1"
 PLAY = [

@@ -20,7 +20,7 @@ from tests.rigs.namespace import Namespace, inside
 from tests.rigs.needs import need_programs
 from tests.rigs.process import daemon
 
-pytestmark = [pytest.mark.netns, pytest.mark.sshd]
+pytestmark = [pytest.mark.netns, pytest.mark.sshd, pytest.mark.slow]
 FLEET = """
 all:
   hosts:

@@ -90,7 +90,8 @@ def render(folder: Path, **variables: Any) -> Path:
 
 @contextlib.contextmanager
 def serving(config: Path, folder: Path) -> Iterator[None]:
-    with daemon(["dnsmasq", "--keep-in-foreground", "--log-facility=-", f"--conf-file={config}"], folder) as server:
+    words = ["--keep-in-foreground", "--log-facility=-", "--pid-file=", f"--conf-file={config}"]
+    with daemon(["dnsmasq", *words], folder) as server:
         server.wait_for(lambda: "DHCP" in server.said() and "TFTP" in server.said())
         yield
 

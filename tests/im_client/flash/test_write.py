@@ -5,6 +5,7 @@ import lzma
 import os
 import random
 import threading
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def raw() -> bytes:
     return bytes(image)
 
 
+@cache
 def xz(content: bytes) -> bytes:
     return lzma.compress(content, preset=0)
 

@@ -55,6 +55,7 @@ TEST_PACKAGES = (
     "oidc-agent-cli",
     "iproute2",
     "iputils-ping",
+    "dnsmasq-base",
     "slurm-wlm",
     "slurmrestd",
     "munge",

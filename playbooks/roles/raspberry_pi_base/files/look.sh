@@ -7,7 +7,7 @@ is() {
     if [ -e "$1" ]; then echo true; else echo false; fi
 }
 PATH=$PATH:/usr/sbin:/sbin
-model=$(tr -d '\000"\\' </proc/device-tree/model 2>/dev/null)
+model=$({ tr -d '\000"\\' </proc/device-tree/model; } 2>/dev/null)
 folder=
 for one in /boot/firmware /boot; do
     if [ -z "$folder" ] && [ -e $one/cmdline.txt ]; then folder=$one; fi

@@ -88,6 +88,9 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     watts_busy: float = 0.0
     boot_s: float = 60.0
     """Expected time from order to ready: for simulation and reports."""
+    max_booting: int | None = None
+    """Power-ups under way at once over all pools of its driver (a power supply's inrush, a PoE switch's budget). Read
+    from text, it is the driver's `booting` where it is missing."""
     headroom: Headroom = Headroom()
     min_on_s: float = 0.0
     min_off_s: float = 0.0

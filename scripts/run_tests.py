@@ -23,11 +23,14 @@ MARKERS = (
     "libvirt",
     "ansible",
     "sshd",
+    "mtools",
+    "first_boot",
     "ipmi",
     "redfish",
     "snmp",
     "oidc_agent",
     "netns",
+    "loop",
     "im_server",
     "im_client",
     "schemathesis",
@@ -42,6 +45,9 @@ MARKERS = (
 )
 TEST_PACKAGES = (
     "openssh-server",
+    "mtools",
+    "dosfstools",
+    "e2fsprogs",
     "openipmi",
     "ipmitool",
     "snmpd",
@@ -80,6 +86,15 @@ def _libvirt() -> str:
     return _needs("libvirtd", "virtlogd", "virsh", "qemu-system-x86_64", "qemu-img", "dnsmasq", "unshare", "nsenter")
 
 
+def _loop() -> str:
+    if os.geteuid() != 0:
+        return "needs root"
+    if missing := _needs("losetup", "mount"):
+        return missing
+    said = subprocess.run(["losetup", "--find"], capture_output=True, text=True, check=False)
+    return "" if said.returncode == 0 else f"no loop devices: {said.stderr.strip()}"
+
+
 def _controlplane() -> str:
     """Build the Kubernetes control plane where it is not there yet: before the tests, whose time is limited.
 
@@ -105,6 +120,13 @@ def _im_client() -> str:
     argv = [sys.executable, "-m", "tests.rigs.im_client"]
     done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
     return (done.stdout.strip() or "the client cannot be installed") if done.returncode else ""
+
+
+def _first_boot() -> str:
+    """Fetch cloud-init, netplan and NetworkManager where they are not there yet."""
+    argv = [sys.executable, "-m", "tests.rigs.first_boot"]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
+    return (done.stdout.strip() or "they cannot be fetched") if done.returncode else ""
 
 
 def _redfish() -> str:
@@ -140,10 +162,13 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "libvirt": _libvirt,
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
+    "mtools": lambda: _needs("mcopy", "mdel", "mdir", "mtype", "mkfs.vfat", "fsck.vfat", "mke2fs", "debugfs", "e2fsck"),
+    "first_boot": _first_boot,
     "oidc_agent": lambda: _needs("oidc-agent"),
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
     "redfish": _redfish,
     "snmp": lambda: _needs("snmpd", "snmpget", "snmpset"),
+    "loop": _loop,
     "netns": lambda: "needs root" if os.geteuid() != 0 else _needs("ip"),
     "im_server": _im_server,
     "im_client": _im_client,

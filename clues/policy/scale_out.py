@@ -627,17 +627,26 @@ class _ScaleOut:
     def _power_on(self, counts: dict[str, int]) -> tuple[PowerOn, ...]:
         made = []
         left = self._supply.booting_left
+        of_driver = dict(self._supply.driver_left)
         for pool in self._pools:
             number = min(counts.get(pool.name, 0), self._supply.room[pool.name] if pool.powered else 10**9)
             tried = [trial for trial in self._tried if trial.pool == pool.name]
-            if left is not None:
-                if number > left:
-                    self._notes.append(f"{number - left} nodes of {pool.name} wait: max_booting is reached")
-                    for trial in tried[max(0, len(tried) - (number - left)) :]:
+            for most, limit in (
+                (left, "max_booting"),
+                (of_driver.get(pool.driver), f"max_booting of the driver {pool.driver}"),
+            ):
+                if most is None:
+                    continue
+                if number > most:
+                    self._notes.append(f"{number - most} nodes of {pool.name} wait: {limit} is reached")
+                    for trial in tried[max(0, len(tried) - (number - most)) :]:
                         del self._probes[trial.key]  # it is ordered when there is room for it
                         tried.remove(trial)
-                number = min(number, left)
+                number = min(number, most)
+            if left is not None:
                 left -= number
+            if pool.driver in of_driver:
+                of_driver[pool.driver] -= number
             if number <= 0:
                 continue
             machines: tuple[str, ...] = ()

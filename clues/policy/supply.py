@@ -1,5 +1,6 @@
 """What can be ordered, what is coming, and what will never come."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -61,6 +62,8 @@ class Supply:
     cores_left_m: int | None = None
     memory_left: int | None = None
     booting_left: int | None = None
+    driver_left: dict[str, int] = field(default_factory=dict)
+    """Driver -> machines that may begin to boot now; not there: as many as may be ordered."""
     memory: Memory = Memory()  # noqa: RUF009 (immutable)
 
 
@@ -191,6 +194,12 @@ def _count(supply: Supply, snapshot: Snapshot, pools: Sequence[Pool], policy: Po
         supply.memory_left = max(0, policy.max_memory_bytes - used)
     if policy.max_booting is not None:
         supply.booting_left = max(0, policy.max_booting - len(supply.coming))
+    driver_of = {pool.name: pool.driver for pool in pools}
+    coming = Counter(driver_of[item.pool] for item in supply.coming)
+    for pool in pools:
+        if pool.max_booting is not None:
+            left = max(0, pool.max_booting - coming[pool.driver])
+            supply.driver_left[pool.driver] = min(left, supply.driver_left.get(pool.driver, left))
 
 
 def _ready_to_wake(snapshot: Snapshot, pool: Pool, now: float) -> list[Machine]:

@@ -12,8 +12,8 @@ from typing import Final
 from clues.options import MachineOption, Pool
 from clues.power.base import MachineReport, Order, PowerState, Receipt
 from clues.power.common import DriverSettings, own
-from clues.power.deadline import Deadline
 from clues.power.individuals import Fleet, Seen
+from infracore.deadline import Deadline
 from infracore.errors import CommandFailed, Misconfigured, NoCapacity, QuotaExceeded, Transient
 from infracore.process import Completed, run
 

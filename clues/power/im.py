@@ -20,9 +20,8 @@ import yaml
 from clues.options import Pool
 from clues.power.base import MachineReport, Order, PowerState, Receipt
 from clues.power.common import DriverSettings, own
-from clues.power.deadline import Deadline
-from clues.power.secret import SecretSource
 from infracore.clock import Clock, SystemClock
+from infracore.deadline import Deadline
 from infracore.errors import (
     Conflict,
     InfraError,
@@ -48,6 +47,7 @@ from infracore.im_rest import (
     vm_of,
     vm_states,
 )
+from infracore.secret_source import SecretSource
 from infracore.yaml_text import load_yaml
 
 __all__ = ["ImDriver", "ImSettings"]

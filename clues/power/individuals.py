@@ -13,7 +13,7 @@ from typing import TypeVar
 from clues.options import MachineOption, Pool
 from clues.power.base import Limits, MachineReport, Order, PowerState, Receipt
 from clues.power.common import gather, own
-from clues.power.deadline import Deadline
+from infracore.deadline import Deadline
 from infracore.errors import InfraError, Misconfigured, NotFound
 
 __all__ = ["Fleet", "Individuals", "Seen"]

@@ -6,11 +6,11 @@ from typing import Final
 from clues.options import MachineOption, Pool
 from clues.power.base import PowerState
 from clues.power.common import DriverSettings
-from clues.power.deadline import Deadline
 from clues.power.individuals import Individuals, Seen
-from clues.power.secret import SecretSource
+from infracore.deadline import Deadline
 from infracore.errors import CommandFailed, InfraError, Misconfigured, Transient, Unauthorised
 from infracore.process import Completed, run
+from infracore.secret_source import SecretSource
 
 __all__ = ["IpmiDriver", "IpmiSettings"]
 

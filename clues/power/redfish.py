@@ -13,10 +13,10 @@ import msgspec
 from clues.options import MachineOption, Pool
 from clues.power.base import PowerState
 from clues.power.common import DriverSettings
-from clues.power.deadline import Deadline
 from clues.power.individuals import Individuals, Seen
-from clues.power.secret import SecretSource
+from infracore.deadline import Deadline
 from infracore.errors import CommandFailed, InfraError, Misconfigured, NotFound, TimedOut, Transient, Unauthorised
+from infracore.secret_source import SecretSource
 
 __all__ = ["RedfishDriver", "RedfishSettings"]
 

@@ -10,6 +10,7 @@ from clues.power.common import parse
 from clues.power.fake import FakeDriver, FakeSettings
 from clues.power.im import ImDriver, ImSettings
 from clues.power.ipmi import IpmiDriver, IpmiSettings
+from clues.power.plug import PlugDriver, PlugSettings
 from clues.power.poe import PoeDriver, PoeSettings
 from clues.power.redfish import RedfishDriver, RedfishSettings
 from clues.power.wol import WolDriver, WolSettings
@@ -25,6 +26,7 @@ TYPES: Final[Mapping[str, _Maker]] = {
     "fake": lambda name, text, pools: FakeDriver(name, parse(FakeSettings, name, text), pools),
     "im": lambda name, text, pools: ImDriver(name, parse(ImSettings, name, text), pools),
     "ipmi": lambda name, text, pools: IpmiDriver(name, parse(IpmiSettings, name, text), pools),
+    "plug": lambda name, text, pools: PlugDriver(name, parse(PlugSettings, name, text), pools),
     "poe": lambda name, text, pools: PoeDriver(name, parse(PoeSettings, name, text), pools),
     "redfish": lambda name, text, pools: RedfishDriver(name, parse(RedfishSettings, name, text), pools),
     "wol": lambda name, text, pools: WolDriver(name, parse(WolSettings, name, text), pools),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from clues.power.deadline import Deadline
+from infracore.deadline import Deadline
 from infracore.errors import CommandFailed, Misconfigured, Transient, Unauthorised
 from infracore.process import Completed, run
 
@@ -58,6 +58,8 @@ def ssh(settings: SshSettings, address: str, command: Sequence[str], deadline: D
         raise Misconfigured(f"ssh: {said}", "see the machine's `address` or `node`, and `hosts` of the driver")
     if any(word in low for word in ("closed by", "connection reset", "broken pipe", "not responding")):
         return Completed(255, done.stdout, done.stderr)  # it went down under us, which is what was asked for
+    if "network is unreachable" in low:  # ours, not the machine: that says nothing of it
+        raise Transient(f"ssh to {address}: {said}")
     if "banner exchange" in low:
         raise Transient(f"ssh to {address}: it takes the connection and says nothing: {said}")
     if any(word in low for word in ("refused", "timed out", "no route", "unreachable", "host is down")):

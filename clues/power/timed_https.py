@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 
-from clues.power.deadline import Deadline
+from infracore.deadline import Deadline
 from infracore.errors import InfraError
 
 __all__ = ["timed_https"]

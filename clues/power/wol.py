@@ -17,12 +17,12 @@ import msgspec
 from clues.options import MachineOption, Pool
 from clues.power.base import PowerState
 from clues.power.common import DriverSettings
-from clues.power.deadline import Deadline
 from clues.power.individuals import Individuals, Seen
-from clues.power.secret import SecretSource
 from clues.power.secure_shell import SshSettings, shut_down, ssh
+from infracore.deadline import Deadline
 from infracore.errors import CommandFailed, Misconfigured, TimedOut, Transient
 from infracore.process import run
+from infracore.secret_source import SecretSource
 
 __all__ = ["WolDriver", "WolSettings", "magic_packet"]
 

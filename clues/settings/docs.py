@@ -207,6 +207,11 @@ POOL_DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "watts_idle": ("The same while it is on and idle.", "W"),
     "watts_busy": ("The same under full load.", "W"),
     "boot_s": ("Usual time from order to ready node, for simulation and reports.", "s"),
+    "max_booting": (
+        "Machines that boot at once over all pools of its driver; none: the driver's `booting`. With Slurm they are "
+        "ordered all, and handed to the driver in turn, by its `booting`.",
+        "machines",
+    ),
     "headroom": ("Room kept free in this pool: keys as in `policy.headroom`.", ""),
     "min_on_s": ("A machine stays on for at least so long.", "s"),
     "min_off_s": ("A machine stays off for at least so long.", "s"),

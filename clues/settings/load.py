@@ -85,7 +85,8 @@ def load_settings(
                 amounts[name] = quantity_milli(amount) if name == "cpu" else quantity_units(amount)
             except ValueError as error:
                 problems.append((f"pools[{number}].allocatable", f"pool {pool.name}: allocatable.{name}: {error}"))
-        pools.append(Pool(**{**_fields(pool), "allocatable": amounts}))
+        most = pool.max_booting if pool.max_booting is not None else _booting(text.drivers.get(pool.driver))
+        pools.append(Pool(**{**_fields(pool), "allocatable": amounts, "max_booting": most}))
     drivers, kubernetes = dict(text.drivers), text.kubernetes
     for name, driver in text.drivers.items():
         try:
@@ -119,6 +120,12 @@ def load_settings(
     if wrong:
         raise told(wrong, "every setting: docs/reference/clues-settings.md; then run: clues config check")
     return Loaded(settings, loaded.origins, loaded.nodes)
+
+
+def _booting(driver: Mapping[str, Any] | None) -> int | None:
+    """Return how many machines a driver lets boot at once; what is no such number is the driver's to refuse."""
+    most = driver.get("booting") if driver is not None else None
+    return most if isinstance(most, int) and not isinstance(most, bool) and most >= 1 else None
 
 
 _STEP: Final = re.compile(r"\[([0-9]+)\]|([^.\[\]]+)")

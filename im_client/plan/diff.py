@@ -26,6 +26,8 @@ def spec_changes(before: Spec, after: Spec, limits: Limits) -> tuple[Change, ...
             continue
         if name == "volumes" and _same_disks(old, new):
             continue
+        if name == "board" and new.items() <= old.items():
+            continue
         changes.append(
             Change(
                 property=name,

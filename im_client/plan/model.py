@@ -93,6 +93,8 @@ class Spec:
     tags: Mapping[str, str] = field(default_factory=dict)
     cloud_id: str | None = None
     availability_zone: str | None = None
+    board: Mapping[str, str] = field(default_factory=dict)
+    """What is asked of a Raspberry Pi besides: `model`, `serial`, `mac`, `storage`, `power`; by nobody else heeded."""
     golden_image: str | None = None
     """Id of the saved machine that it starts from: how it came to be, which no plan asks for or compares."""
 

@@ -74,6 +74,7 @@ def spec_of(group: Group, topology: Topology, index: int) -> Spec:
             if disk.size_bytes > 0 or disk.volume_id
         ),
         tags=dict(group.tags),
+        board=dict(group.board),
         cloud_id=group.placement.cloud_id,
         availability_zone=group.placement.availability_zone,
     )

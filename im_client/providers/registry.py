@@ -47,6 +47,10 @@ def _existing(settings: Mapping[str, Any]) -> Provider:
     return _opened("existing", settings)
 
 
+def _raspberry_pi(settings: Mapping[str, Any]) -> Provider:
+    return _opened("raspberry_pi", settings)
+
+
 def _libvirt(settings: Mapping[str, Any]) -> Provider:
     return _opened("libvirt", settings)
 
@@ -56,6 +60,7 @@ def _im(settings: Mapping[str, Any]) -> Provider:
 
 
 _CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "azure": ("azure",),
     "cloudstack": ("cloudstack",),
     "digitalocean": ("digitalocean",),
     "ec2": ("ec2",),
@@ -69,7 +74,7 @@ _CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
 """Cloud -> the types of lines of an auth file that are for it, in lower case. Each is a module of this package with
 `open_provider(settings, credentials, lent)`, or of its package `libcloud`."""
 
-_LIBCLOUD: Final = frozenset({"cloudstack", "digitalocean", "gce", "linode", "vultr"})
+_LIBCLOUD: Final = frozenset({"azure", "cloudstack", "digitalocean", "gce", "linode", "vultr"})
 
 _MANY: Final = frozenset({"egiis"})
 """Types of lines that stand for several places; their clouds' modules have `site_names(settings, credentials)`, and a
@@ -80,6 +85,7 @@ _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Provider]]] = {
     "im": _im,
     "libvirt": _libvirt,
     "local": _local,
+    "raspberry_pi": _raspberry_pi,
 }
 
 

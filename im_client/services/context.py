@@ -33,7 +33,7 @@ __all__ = ["LENT", "Context", "auth_lines", "choose_provider", "open_context", "
 LENT: Final = "@"
 """Stands between id and account in the site of a caller's line, `mine@ana`: no other site or id has it."""
 
-_IN_STATE_DIR: Final = frozenset({"existing", "fake", "im"})
+_IN_STATE_DIR: Final = frozenset({"existing", "fake", "im", "raspberry_pi"})
 """Providers that keep their own records with ours; `local` has one folder (and one bridge) a computer."""
 _IN_CACHE_DIR: Final = frozenset({"egi"})
 """Providers that keep for a while what a service told them."""
@@ -248,6 +248,11 @@ def provider_settings(settings: Settings, name: str, own: Mapping[str, Value] | 
         merged.setdefault("cache_dir", str(settings.cache_dir / kind))
     if kind in _IN_STATE_DIR:
         merged.setdefault("state_dir", str(settings.state_dir / "providers" / name))
+    if kind == "raspberry_pi":
+        from im_client.configure.program import find_program
+
+        merged.setdefault("flash_dir", str(settings.state_dir / "raspberry_pi"))
+        merged.setdefault("ansible_inventory", str(Path(find_program(settings.ansible)).with_name("ansible-inventory")))
     return merged
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from im_client.plan.model import Action, Limits, Plan
 from im_client.plan.reach import with_ways
 from im_client.services.costs import check_budget, cost_of_all, cost_of_made
+from im_client.services.foretelling import foretold
 from im_client.services.known import Observed
 from im_client.services.model import Forecast
 from im_client.services.placing import Asked, place
@@ -31,7 +32,8 @@ def foresee(plan: Plan, topology: Topology, sites: Sites, observed: Observed, li
     """Ask the sites of the machines that a plan makes or changes; where there are none, nobody is asked.
 
     Raises:
-        Unsupported: a machine cannot be had, or not be reached. OverBudget: it would cost too much.
+        Unsupported: a machine cannot be had, or not be reached. NoCapacity: there is no room for one.
+        OverBudget: it would cost too much.
         InfraError: the only site of a machine cannot be asked.
     """
     if not any(step.action in _COSTLY for step in plan.steps):
@@ -42,4 +44,4 @@ def foresee(plan: Plan, topology: Topology, sites: Sites, observed: Observed, li
     total = cost_of_all(placed.plan, placed.choices, observed.records, asked)
     check_budget(sites.infrastructure.terms.budget, total)
     forecast = Forecast(placed.choices, cost_of_made(placed.choices), total)
-    return Foreseen(placed.plan, forecast, (*reached.notes, *placed.notes))
+    return Foreseen(placed.plan, forecast, (*reached.notes, *placed.notes, *foretold(placed.plan, sites)))

@@ -8,6 +8,7 @@ from typing import Final
 from im_client.plan.model import Action, Phase, Plan, Reason, ReasonCode, Step
 from im_client.services.apply import apply
 from im_client.services.context import Context
+from im_client.services.foretelling import refuse_impossible
 from im_client.services.known import observe
 from im_client.services.model import ApplyReport, InfrastructureView, Verb
 from im_client.services.prepare import check_machines, find, prepare_present
@@ -41,7 +42,8 @@ def power(
     Without `has_hooks` no stop hooks run.
 
     Raises:
-        InvalidUsage: a machine that is not there. Locked: another command is changing the infrastructure.
+        InvalidUsage: a machine that is not there. Unsupported: one cannot do that.
+        Locked: another command is changing the infrastructure.
     """
     prepared = prepare_present(ctx, infra, verb)
     names = check_machines(ctx, prepared.infrastructure, nodes) or [
@@ -65,6 +67,7 @@ def power(
         )
         for name in names
     ]
+    refuse_impossible(steps, records, Sites(ctx, prepared.infrastructure))
     if verb is Verb.START:
         steps += [s for s in prepared.plan.steps if s.action is Action.CONFIGURE and s.node in names]
     plan = Plan(infrastructure=prepared.plan.infrastructure, revision=prepared.plan.revision, steps=tuple(steps))

@@ -172,6 +172,8 @@ class Group:
     ports: tuple[PortRule, ...] = ()
     volumes: tuple[Volume, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    board: Mapping[str, str] = field(default_factory=dict)
+    """What is asked of a Raspberry Pi: `model`, `serial`, `mac`, `storage`, `power`, where they are not empty."""
     instance_name: str | None = None
     placement: Placement = Placement()
     golden_image: str | None = None

@@ -23,7 +23,9 @@ __all__ = ["Machines", "group_kind"]
 CONTAINER: Final = "tosca.capabilities.Container"
 SCALABLE: Final = "tosca.capabilities.Scalable"
 SYSTEM: Final = "tosca.capabilities.OperatingSystem"
+BOARD: Final = "tosca.nodes.indigo.RaspberryPi"
 BLOCK_STORAGE: Final = "tosca.nodes.BlockStorage"
+_BOARD: Final = ("model", "serial", "mac", "storage", "power")
 _KINDS: Final = {
     "tosca.nodes.aisprint.FaaS.Function": GroupKind.FUNCTION,
     "tosca.nodes.Container.Application": GroupKind.CONTAINER,
@@ -82,6 +84,7 @@ class Machines:
             ports=self.networks.rules(node, hosted) if machine else (),
             volumes=self._volumes(node),
             tags=self._tags(node),
+            board=self._board(node),
             instance_name=self._text(self._property(node, "instance_name")),
             placement=limits.placement or Placement(),
             golden_image=golden,
@@ -230,6 +233,14 @@ class Machines:
         if not isinstance(tags, Mapping):
             return {}
         return {k: v.reveal() if isinstance(v, Secret) else str(v) for k, v in tags.items() if not is_runtime(v)}
+
+    def _board(self, node: Node) -> dict[str, str]:
+        if BOARD not in node.type.lineage:
+            return {}
+        for name in _BOARD:
+            self._known_now(self._property(node, name), value_place(node.properties, name), name, node)
+        asked = {name: self._text(self._property(node, name)) for name in _BOARD}
+        return {name: text for name, text in asked.items() if text}
 
     # Disks
 

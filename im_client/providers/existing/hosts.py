@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +10,16 @@ import yaml
 
 from im_client.inventory.build import Entry
 from im_client.inventory.read import read_ini, read_yaml
+from im_client.providers.hosts.host import Host
 from im_client.remote.access import Access
 from im_client.remote.hostkeys import find_known_host, public_of
 from infracore.errors import InfraError, Misconfigured
 from infracore.secrets import Secret
 from infracore.units import size_bytes
 
-__all__ = ["ExistingHost", "read_hosts"]
+__all__ = ["read_hosts"]
 
 _EXAMPLE = "see inventories/existing/hosts.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class ExistingHost:
-    """One host. Sizes are None where the file does not say: then any size that is asked for is taken to fit."""
-
-    name: str
-    access: Access
-    groups: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
-    cpus: int | None = None
-    mem_bytes: int | None = None
-    disk_bytes: int | None = None
-    gpus: int = 0
-    architecture: str | None = None
-    distribution: str | None = None
-    version: str | None = None
-    private_address: str | None = None
-    public_address: str | None = None
-    fault: str = ""
-    """Why it cannot be used, such as a host key that is not known."""
 
 
 class _Jump(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -80,7 +59,7 @@ class _Host(_Defaults, frozen=True, forbid_unknown_fields=True, kw_only=True):
     public_address: str | None = None
 
 
-def read_hosts(path: Path) -> tuple[ExistingHost, ...]:
+def read_hosts(path: Path) -> tuple[Host, ...]:
     """Read a file of hosts.
 
     A host whose SSH host key is not known is returned with a `fault`: the others can be used.
@@ -168,7 +147,7 @@ def _from_inventory(entry: Entry) -> _Host:
     return _convert({}, {"name": entry.name, "address": entry.name, "groups": list(entry.groups), **row})
 
 
-def _host(row: _Host, folder: Path) -> ExistingHost:
+def _host(row: _Host, folder: Path) -> Host:
     address = row.address or row.name
     access = Access(
         address=address,
@@ -188,7 +167,7 @@ def _host(row: _Host, folder: Path) -> ExistingHost:
         access = dataclasses.replace(access, host_key=host_key, jump=jump)
     except Misconfigured as error:
         fault = f"{error.message}: {error.hint}"
-    return ExistingHost(
+    return Host(
         name=row.name,
         access=access,
         groups=row.groups,

@@ -1,7 +1,5 @@
 """The provider itself: reserving, looking, rebooting, releasing."""
 
-import ipaddress
-import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,11 +7,13 @@ from typing import Any, Final
 
 from im_client.plan.model import Limits, Phase, Spec
 from im_client.providers.base import Finding, Instance, MachineRequest, Progress, Severity
-from im_client.providers.existing.account import add_keys, remove_keys
-from im_client.providers.existing.choose import UNSUPPORTED, choose, refusal, unsupported_fields
-from im_client.providers.existing.hosts import ExistingHost, read_hosts
-from im_client.providers.existing.reservations import Reservation, Reservations, slot_of
+from im_client.providers.existing.hosts import read_hosts
 from im_client.providers.existing.settings import ExistingSettings, default_state_dir
+from im_client.providers.hosts.account import add_keys, remove_keys
+from im_client.providers.hosts.choose import UNSUPPORTED, choose, refusal, unsupported_fields
+from im_client.providers.hosts.host import Host
+from im_client.providers.hosts.reaching import addresses, answers, command_as_root
+from im_client.providers.hosts.reservations import Reservation, Reservations, slot_of
 from im_client.providers.registry import decode_settings
 from im_client.remote.shell import open_shell
 from infracore.errors import (
@@ -50,7 +50,7 @@ class ExistingProvider:
     def __init__(self, settings: ExistingSettings) -> None:
         self._settings = settings
         folder = Path(settings.state_dir).expanduser() if settings.state_dir else default_state_dir()
-        self._reservations = Reservations(folder)
+        self._reservations = Reservations(folder, Reservation)
 
     def limits(self) -> Limits:
         """Nothing is changed in place; what needs a machine to be made is refused."""
@@ -129,11 +129,7 @@ class ExistingProvider:
         host = self._host_of(reservation) if reservation is not None else None
         if host is None:
             raise NotFound(f"no host is reserved as {provider_id}")
-        sudo, stdin = "", ""
-        if host.access.become:
-            sudo = "sudo -n " if host.access.become_password is None else "sudo -S -p '' "
-            stdin = "" if host.access.become_password is None else host.access.become_password.reveal() + "\n"
-        command = f"{sudo}sh -c '(sleep 1; systemctl reboot || reboot) >/dev/null 2>&1 &'"
+        command, stdin = command_as_root(host.access, "systemctl reboot || reboot")
         with open_shell(host.access, connect_timeout_s=self._settings.connect_timeout_s) as shell:
             shell.run(command, timeout_s=_COMMAND_S, stdin=stdin)
 
@@ -177,7 +173,7 @@ class ExistingProvider:
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _hosts(self) -> tuple[ExistingHost, ...]:
+    def _hosts(self) -> tuple[Host, ...]:
         if not self._settings.hosts_file:
             raise Misconfigured(
                 "the provider existing has no hosts file",
@@ -186,8 +182,8 @@ class ExistingProvider:
         return read_hosts(Path(self._settings.hosts_file).expanduser())
 
     def _reserve(
-        self, request: MachineRequest, hosts: Sequence[ExistingHost], refused: dict[str, str]
-    ) -> tuple[ExistingHost, Reservation]:
+        self, request: MachineRequest, hosts: Sequence[Host], refused: dict[str, str]
+    ) -> tuple[Host, Reservation]:
         with self._reservations.locked():
             found = self._reservations.by_token(request.token)
             known = next((h for h in hosts if found is not None and h.name == found.host), None)
@@ -213,7 +209,7 @@ class ExistingProvider:
             self._reservations.put(slot_of(host), reservation)
             return host, reservation
 
-    def _let_in(self, host: ExistingHost, request: MachineRequest) -> None:
+    def _let_in(self, host: Host, request: MachineRequest) -> None:
         slot = slot_of(host)
         left = tuple(t for t in self._reservations.left_tokens(slot) if t != request.token)
         with open_shell(host.access, connect_timeout_s=self._settings.connect_timeout_s) as shell:
@@ -227,7 +223,7 @@ class ExistingProvider:
         with self._reservations.locked():
             self._reservations.remove(token)
 
-    def _host_of(self, reservation: Reservation) -> ExistingHost | None:
+    def _host_of(self, reservation: Reservation) -> Host | None:
         """Return the host of a reservation, None where the file no longer has it."""
         try:
             hosts = self._hosts()
@@ -235,18 +231,10 @@ class ExistingProvider:
             return None
         return next((host for host in hosts if host.name == reservation.host), None)
 
-    def _answers(self, host: ExistingHost) -> bool:
-        """Look whether the port answers; behind a jump host only a login could tell."""
-        if host.access.jump is not None:
-            return True
-        place = (host.access.address, host.access.port)
-        try:
-            with socket.create_connection(place, timeout=self._settings.connect_timeout_s):
-                return True
-        except OSError:
-            return False
+    def _answers(self, host: Host) -> bool:
+        return answers(host.access, self._settings.connect_timeout_s)
 
-    def _instance(self, reservation: Reservation, host: ExistingHost | None) -> Instance:
+    def _instance(self, reservation: Reservation, host: Host | None) -> Instance:
         if host is None:
             return Instance(
                 provider_id=reservation.provider_id,
@@ -258,7 +246,7 @@ class ExistingProvider:
                 fault=f"the host {reservation.host} is not in {self._settings.hosts_file or 'the hosts file'} any more",
             )
         is_there = self._answers(host)
-        private, public = _addresses(host)
+        private, public = addresses(host)
         sizes = (("num_cpus", host.cpus), ("mem_bytes", host.mem_bytes), ("disk_bytes", host.disk_bytes))
         spec: dict[str, int | str] = {name: size for name, size in sizes if size is not None}
         return Instance(
@@ -273,19 +261,3 @@ class ExistingProvider:
             spec=spec,
             fault="" if is_there else f"{host.access.address}:{host.access.port} does not answer",
         )
-
-
-def _addresses(host: ExistingHost) -> tuple[str | None, str | None]:
-    """Return the private and the public address; a name is looked up, since playbooks write addresses to files."""
-    address = host.access.address
-    try:
-        is_public = ipaddress.ip_address(address).is_global
-    except ValueError:
-        try:
-            address = str(socket.getaddrinfo(address, host.access.port, type=socket.SOCK_STREAM)[0][4][0])
-            is_public = ipaddress.ip_address(address).is_global
-        except (OSError, ValueError):
-            is_public = False
-    private = host.private_address or (None if is_public and host.public_address is None else address)
-    public = host.public_address or (address if is_public else None)
-    return private or public, public

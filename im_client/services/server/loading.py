@@ -27,6 +27,7 @@ _PARTS: Final = (
     "im_client.providers.im.provider",
     "im_client.providers.local.choose",
     "im_client.providers.local.settings",
+    "im_client.providers.raspberry_pi.provider",
 )
 
 

@@ -233,6 +233,35 @@ def test_few_are_booted_at_once_and_the_rest_is_told() -> None:
     assert any("max_booting" in note for note in done.notes)
 
 
+def test_machines_of_one_driver_boot_so_many_at_once_over_its_pools() -> None:
+    pools = [
+        worker(name="a", max=3, driver="switch", max_booting=4),
+        worker(name="b", price=2.0, driver="switch", max_booting=4),
+        worker(name="c", price=3.0, driver="other"),
+    ]
+    pods = [waiting(f"p{i}", 4000) for i in range(10)]
+    done = decide(picture(pods), pools, Policy(), Memory())
+    assert ordered(done) == {"a": 3, "b": 1}
+    assert [note for note in done.notes if "wait" in note] == [
+        "6 nodes of b wait: max_booting of the driver switch is reached"
+    ]
+    then = decide(picture(pods, machines=booting(done)), pools, Policy(), done.memory)
+    assert ordered(then) == {}
+
+
+@given(st.integers(0, 12), st.integers(0, 5), st.integers(0, 5), st.integers(0, 4))
+@settings(max_examples=some(30), deadline=None)
+def test_a_driver_never_boots_more_than_it_may(asked: int, first: int, second: int, coming: int) -> None:
+    pools = [
+        worker(name="a", max=coming + 3, driver="d", max_booting=first),
+        worker(name="b", price=2.0, driver="d", max_booting=second),
+    ]
+    there = {"a": tuple(Machine(f"a{i}", "a", MachineState.BOOTING, NOW) for i in range(coming))}
+    pods = [waiting(f"p{i}", 4000) for i in range(asked)]
+    done = decide(picture(pods, machines=there), pools, Policy(), Memory())
+    assert sum(ordered(done).values()) <= max(0, min(first, second) - coming)
+
+
 def test_what_no_template_answers_is_tried_with_one_node_and_then_looked_at() -> None:
     pods = [waiting(f"p{i}", beyond=("resourceClaims",)) for i in range(5)]
     first = decide(picture(pods), [worker()], Policy(), Memory())

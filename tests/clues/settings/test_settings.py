@@ -309,3 +309,12 @@ def test_cron_fields_that_are_valid(good: str) -> None:
     from clues.settings.checks import cron_problem
 
     assert cron_problem(good) == ""
+
+
+@pytest.mark.parametrize(
+    ("pool", "most"), [("driver: d", 2), ("driver: d, max_booting: 1", 1), ("driver: other", None), ("max: 1", None)]
+)
+def test_a_pool_boots_as_many_at_once_as_its_driver_lets(tmp_path: Path, pool: str, most: int | None) -> None:
+    text = "drivers: {d: {type: fake, booting: 2}, other: {type: fake}}\n"
+    text += "pools: [{name: p, allocatable: {cpu: 1, memory: 1Gi}, " + pool + "}]\n"
+    assert load(tmp_path, text).pools[0].max_booting == most

@@ -1,5 +1,9 @@
 """From a group to what its machine shall be, and into words."""
 
+import pytest
+
+from im_client.plan.diff import spec_changes
+from im_client.plan.model import Limits, Spec
 from im_client.plan.specs import asked_fields, describe_field, describe_spec, spec_of
 from im_client.topology.model import (
     Group,
@@ -77,3 +81,19 @@ def test_what_is_absent_reads_so() -> None:
         "any",
         "none",
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "replaced"),
+    [
+        ({"model": "4B", "power": "poe"}, {"model": "4B"}, False),
+        ({"model": "4B"}, {}, False),
+        ({"model": "4B"}, {"model": "5"}, True),
+        ({}, {"serial": "abcdef01"}, True),
+    ],
+)
+def test_a_board_is_replaced_by_what_is_asked_for_anew_and_not_by_what_is_given_up(
+    before: dict[str, str], after: dict[str, str], replaced: bool
+) -> None:
+    changes = spec_changes(Spec(board=before), Spec(board=after), Limits("raspberry_pi"))
+    assert [(change.property, change.forces_replace) for change in changes] == [("board", True)] * replaced

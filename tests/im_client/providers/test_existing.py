@@ -9,9 +9,10 @@ import yaml
 from im_client.plan.model import Spec, SpecVolume
 from im_client.providers.base import MachineRequest, Severity
 from im_client.providers.existing import ExistingProvider, open_provider
-from im_client.providers.existing.choose import choose, refusal, unsupported_fields
-from im_client.providers.existing.hosts import ExistingHost, read_hosts
+from im_client.providers.existing.hosts import read_hosts
 from im_client.providers.existing.settings import ExistingSettings
+from im_client.providers.hosts.choose import choose, refusal, unsupported_fields
+from im_client.providers.hosts.host import Host
 from im_client.remote.access import Access
 from im_client.remote.hostkeys import new_host_key, new_key_pair
 from infracore.errors import Misconfigured, NoCapacity, Unsupported
@@ -21,11 +22,11 @@ KEY = new_host_key().public
 ROOT = Path(__file__).parents[3]
 
 
-def _host(name: str, **facts: object) -> ExistingHost:
-    return ExistingHost(name, Access("10.0.0.1", host_key=KEY), **facts)  # type: ignore[arg-type]
+def _host(name: str, **facts: object) -> Host:
+    return Host(name, Access("10.0.0.1", host_key=KEY), **facts)  # type: ignore[arg-type]
 
 
-def _chosen(name: str, hosts: list[ExistingHost], spec: Spec | None = None, taken: tuple[str, ...] = ()) -> str | None:
+def _chosen(name: str, hosts: list[Host], spec: Spec | None = None, taken: tuple[str, ...] = ()) -> str | None:
     host = choose(name, spec or Spec(), hosts, taken, {})
     return host.name if host else None
 
@@ -48,7 +49,7 @@ def _chosen(name: str, hosts: list[ExistingHost], spec: Spec | None = None, take
         (_host("a"), Spec(tags={"colour": "blue"}), ""),
     ],
 )
-def test_a_host_is_refused_for_what_it_is_known_to_lack(host: ExistingHost, spec: Spec, why: str) -> None:
+def test_a_host_is_refused_for_what_it_is_known_to_lack(host: Host, spec: Spec, why: str) -> None:
     said = refusal(host, spec, {"rack"})
     assert (why in said) if why else said == ""
 

@@ -211,3 +211,19 @@ def test_a_function_without_a_host_is_a_group_of_its_own_kind() -> None:
     function = "{type: tosca.nodes.aisprint.FaaS.Function, properties: {name: f, memory: 1Gi, image: i, script: s}}"
     group = topology(nodes(f"f: {function}", WITH_TYPES)).groups["f"]
     assert (group.count, group.kind) == (1, GroupKind.FUNCTION)
+
+
+def board(properties: str) -> str:
+    return nodes(f"m: {{type: tosca.nodes.indigo.RaspberryPi, properties: {{{properties}}}}}", WITH_TYPES)
+
+
+def test_a_board_is_asked_for_by_what_is_not_empty() -> None:
+    asked = topology(board("model: 4B 8GB, serial: 10000000abcdef01, storage: '', power: any")).groups["m"].board
+    assert asked == {"model": "4B 8GB", "serial": "10000000abcdef01", "power": "any"}
+    assert topology(board("")).groups["m"].board == {}
+    assert topology(machine("")).groups["m"].board == {}
+
+
+@pytest.mark.parametrize("text", ["serial: xyz", "mac: '1:2'", "storage: floppy", "power: sun"])
+def test_what_no_board_has_is_no_property_of_one(text: str) -> None:
+    assert [code for _, _, code in said(analysed(board(text)))] == ["constraint-violated"]

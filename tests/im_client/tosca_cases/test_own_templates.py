@@ -20,6 +20,7 @@ MACHINES = {
     "existing_hosts.yaml": {"host": 1},
     "k3s.yaml": {"front": 1, "worker": 2},
     "k3s_elastic.yaml": {"front": 1, "worker": 0},
+    "raspberry_pi_k3s.yaml": {"front": 1, "worker": 2},
     "kubeadm.yaml": {"front": 1, "worker": 2},
     "kubernetes_elastic.yaml": {"front": 1, "worker": 0},
     "slurm_elastic.yaml": {"front": 1, "worker": 0},
@@ -62,6 +63,7 @@ def test_a_template_asks_for_these_machines_by_default(name: str, tmp_path: Path
     ("name", "front", "worker"),
     [
         ("k3s.yaml", "k3s_server_delete.yml", "k3s_agent_delete.yml"),
+        ("raspberry_pi_k3s.yaml", "k3s_server_delete.yml", "k3s_agent_delete.yml"),
         ("kubeadm.yaml", "kubernetes_control_plane_delete.yml", "kubernetes_worker_delete.yml"),
     ],
 )

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from im_client.plan.model import Spec
-from im_client.providers.existing.hosts import ExistingHost
+from im_client.providers.hosts.host import Host
 from infracore.units import format_bytes
 
 __all__ = ["UNSUPPORTED", "choose", "refusal", "unsupported_fields"]
@@ -23,8 +23,8 @@ def unsupported_fields(spec: Spec) -> tuple[str, ...]:
 
 
 def choose(
-    name: str, spec: Spec, hosts: Sequence[ExistingHost], taken: Collection[str], refused: dict[str, str]
-) -> ExistingHost | None:
+    name: str, spec: Spec, hosts: Sequence[Host], taken: Collection[str], refused: dict[str, str]
+) -> Host | None:
     """Return the host that fits best, None where none does; note in `refused` why each of the others does not.
 
     A host of the machine's own name comes first, then most equal tags, then a host of the machine's group, then one
@@ -43,7 +43,7 @@ def choose(
     return min(fitting, key=lambda found: found[:2])[2] if fitting else None
 
 
-def refusal(host: ExistingHost, spec: Spec, known_tags: Collection[str] = ()) -> str:
+def refusal(host: Host, spec: Spec, known_tags: Collection[str] = ()) -> str:
     """Return why a host cannot be such a machine, "" where it can. What the file does not say is taken to fit."""
     if spec.num_cpus is not None and host.cpus is not None and host.cpus < spec.num_cpus:
         return f"it has {host.cpus} CPUs of {spec.num_cpus}"
@@ -70,7 +70,7 @@ def refusal(host: ExistingHost, spec: Spec, known_tags: Collection[str] = ()) ->
     return ""
 
 
-def _rank(name: str, spec: Spec, host: ExistingHost) -> tuple[bool, int, bool, bool, int, int]:
+def _rank(name: str, spec: Spec, host: Host) -> tuple[bool, int, bool, bool, int, int]:
     """Return a key that is less for a better host."""
     mine = _label(name)
     in_group = any(mine == _label(group) or mine.startswith(_label(group) + "-") for group in host.groups)

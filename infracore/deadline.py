@@ -1,4 +1,4 @@
-"""The time that one call of a driver has left."""
+"""The time that one call of a driver (power, outlets) has left."""
 
 import threading
 import time
@@ -37,4 +37,4 @@ class Deadline:
     def hold(self, lock: threading.Lock) -> None:
         """Take a lock; the caller releases it."""
         if not lock.acquire(timeout=self.left()):
-            raise TimedOut(f"{self._what}: another call on the same machine did not end within {self._seconds:g} s")
+            raise TimedOut(f"{self._what}: another call on the same thing did not end within {self._seconds:g} s")

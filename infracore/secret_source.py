@@ -1,4 +1,4 @@
-"""Where a driver's secrets come from: a file, the environment, or a credential of systemd; never the settings."""
+"""Where a secret comes from: a file, the environment, or a credential of systemd; never the settings."""
 
 import os
 from pathlib import Path

@@ -5,10 +5,11 @@ import fcntl
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 
-from im_client.providers.existing.hosts import ExistingHost
+from im_client.providers.hosts.host import Host
 from infracore.errors import Misconfigured
 from infracore.files import write_durably
 
@@ -32,16 +33,20 @@ class Reservation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return f"{self.host}:{self.token}"
 
 
-def slot_of(host: ExistingHost) -> str:
+def slot_of(host: Host) -> str:
     """Return the name of the file that reserves a host; two files of hosts that name one address share it."""
     place = f"{host.access.address}:{host.access.port}"
     return hashlib.sha256(place.encode()).hexdigest()[:20]
 
 
-class Reservations:
-    """The folder of reservations. Safe under threads and processes."""
+_R = TypeVar("_R", bound=Reservation)
 
-    def __init__(self, folder: Path) -> None:
+
+class Reservations(Generic[_R]):
+    """The folder of reservations of one kind. Safe under threads and processes."""
+
+    def __init__(self, folder: Path, kind: type[_R]) -> None:
+        self._kind = kind
         self._folder = folder / "reservations"
         self._left = folder / "left-keys"
 
@@ -53,13 +58,13 @@ class Reservations:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def all(self) -> tuple[Reservation, ...]:
+    def all(self) -> tuple[_R, ...]:
         """Return every reservation, by host."""
         found = []
         for path in self._folder.glob("*.json"):
             with contextlib.suppress(FileNotFoundError):  # released meanwhile
                 try:
-                    found.append(msgspec.json.decode(path.read_bytes(), type=Reservation))
+                    found.append(msgspec.json.decode(path.read_bytes(), type=self._kind))
                 except msgspec.MsgspecError as error:
                     raise Misconfigured(
                         f"the reservation {path} is damaged: {error}", "examine and remove it"
@@ -70,15 +75,15 @@ class Reservations:
         """Return the slots that are taken."""
         return frozenset(path.stem for path in self._folder.glob("*.json"))
 
-    def by_token(self, token: str) -> Reservation | None:
+    def by_token(self, token: str) -> _R | None:
         """Return the reservation that carries a token."""
         return next((r for r in self.all() if r.token == token), None)
 
-    def by_id(self, provider_id: str) -> Reservation | None:
+    def by_id(self, provider_id: str) -> _R | None:
         """Return the reservation of a machine."""
         return next((r for r in self.all() if r.provider_id == provider_id), None)
 
-    def put(self, slot: str, reservation: Reservation) -> None:
+    def put(self, slot: str, reservation: _R) -> None:
         """Write a reservation whole, or not at all."""
         write_durably(self._folder / f"{slot}.json", msgspec.json.encode(reservation))
 
@@ -86,7 +91,7 @@ class Reservations:
         """Release the host that carries a token."""
         for path in self._folder.glob("*.json"):
             with contextlib.suppress(FileNotFoundError):
-                if msgspec.json.decode(path.read_bytes(), type=Reservation).token == token:
+                if msgspec.json.decode(path.read_bytes(), type=self._kind).token == token:
                     path.unlink()
 
     def left_tokens(self, slot: str) -> tuple[str, ...]:

@@ -1,0 +1,28 @@
+"""The settings of the provider `raspberry_pi`."""
+
+import msgspec
+
+__all__ = ["RaspberryPiSettings"]
+
+
+class RaspberryPiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What may be set."""
+
+    inventory: str = ""
+    """The fleet: a file or folder that `ansible-inventory -i` takes; see docs/howto/raspberry-pi-provider.md."""
+    state_dir: str = ""
+    """Folder of claims. Whoever shares boards shares this folder."""
+    flash_dir: str = ""
+    """Folder in which `im flash` records host keys: `HOSTNAME/host_key.pub` and `known_hosts`."""
+    ansible_inventory: str = ""
+    """Path of the program `ansible-inventory`."""
+    connect_timeout_s: float = 5.0
+    """How long a board may take to answer before it counts as silent."""
+    starting: int = 0
+    """How many boards start at once, for the sake of a PoE switch or power supply; 0: any number."""
+    boot_s: float = 300.0
+    """How long a board may take from power to SSH; 30 to 90 s are usual, the first boot of a card takes longer."""
+    settle_s: float = 15.0
+    """How long a board is silent before its power is cut: sshd ends before the file systems are unmounted."""
+    halt_s: float = 90.0
+    """How long its network may go on refusing SSH after the shutdown was asked for, before its power is cut."""

@@ -10,7 +10,9 @@ import yaml
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 ROLES = sorted(p for p in (PLAYBOOKS / "roles").iterdir() if p.is_dir())
-TASK_LISTS = sorted(PLAYBOOKS.glob("*.yml"))
+PLAYS = [PLAYBOOKS / "raspberry_pi_cluster.yml"]
+"""Playbooks that Ansible runs by itself, with its own plays and inventory."""
+TASK_LISTS = sorted(set(PLAYBOOKS.glob("*.yml")) - set(PLAYS))
 SHARED = {"im_endpoint": "cluesd", "k3s_program": "k3s_agent", "k3s_server": "k3s_agent"}
 """Roles without a scenario of their own, and the role whose scenario runs them too."""
 TYPES = Path(__file__).parents[2] / "tosca_templates" / "types"
@@ -77,6 +79,19 @@ def test_what_is_given_to_another_role_are_variables_that_it_has(path: Path) -> 
         assert set(task.get("vars", {})) <= set(specs(role)[entry])
 
 
+@pytest.mark.parametrize("path", PLAYS, ids=lambda p: p.name)
+def test_plays_include_their_roles_so_that_a_tag_of_others_leaves_them_out_with_their_checks(path: Path) -> None:
+    for play in read(path):
+        assert "roles" not in play
+        for task in tasks_in(play["tasks"]):
+            module = module_of(task)
+            assert module.startswith("ansible.builtin.")
+            if module in _ROLES:
+                assert module == "ansible.builtin.include_role"
+                role, entry = PLAYBOOKS / "roles" / task[module]["name"], task[module].get("tasks_from", "main")
+                assert role.name == "raspberry_pi_flash" or set(task.get("vars", {})) <= set(specs(role)[entry])
+
+
 @pytest.mark.parametrize("role", ROLES, ids=lambda p: p.name)
 def test_variables_of_a_role_carry_its_name(role: Path) -> None:
     names = {name for options in specs(role).values() for name in options}
@@ -137,4 +152,4 @@ def test_every_playbook_that_a_type_runs_exists_and_every_playbook_is_in_the_gui
     assert named
     assert [n for n in sorted(named) if not (PLAYBOOKS.parent / n).is_file()] == []
     guide = (PLAYBOOKS.parent / "docs" / "howto" / "roles.md").read_text(encoding="utf-8")
-    assert [p.name for p in TASK_LISTS if f"`{p.name}`" not in guide] == []
+    assert [p.name for p in [*TASK_LISTS, *PLAYS] if f"`{p.name}`" not in guide] == []

@@ -84,8 +84,9 @@ def debootstrap(
     *,
     proxy: str | None,
     mode: str,
+    options: Sequence[str] = (),
 ) -> None:
-    """Run mmdebstrap into a folder or tar file. Blocks for a minute or two.
+    """Run mmdebstrap into a folder or tar file, with further options of its own. Blocks for a minute or two.
 
     Indices stay in the image, so that `apt-get install` works at once; documentation is left out, and dpkg does
     not wait for the disk.
@@ -100,6 +101,7 @@ def debootstrap(
     argv += ["--dpkgopt=path-include=/usr/share/locale/locale.alias", "--dpkgopt=force-unsafe-io"]
     argv += [f"--aptopt={option}" for option in ('Acquire::Languages "none"', *apt_options())]
     argv += [f"--customize-hook={hook}" for hook in hooks]
+    argv += options
     argv += [release.suite, str(target), "-"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     if proxy is not None:

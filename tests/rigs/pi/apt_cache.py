@@ -1,4 +1,4 @@
-"""A cache of Debian packages on loopback: apt-cacher-ng with its files beside the image, so that all is fetched once."""
+"""A cache of Debian packages on loopback: apt-cacher-ng, its files beside the image, so that all is fetched once."""
 
 import os
 import pwd

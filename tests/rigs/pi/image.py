@@ -4,7 +4,6 @@
 """
 
 import hashlib
-
 import os
 import shutil
 import subprocess
@@ -25,7 +24,7 @@ from tests.rigs.pi.apt_cache import apt_cache
 from tests.rigs.pi.folder import cache_folder
 from tests.rigs.pi.wire import PROXY
 
-__all__ = ["BOOT_BYTES", "BOOT_START", "PROGRAMS", "PiImage", "missing", "pi_image"]
+__all__ = ["BOOT_BYTES", "BOOT_START", "PROGRAMS", "PiImage", "pi_image"]
 
 MIB: Final = 1024**2
 BOOT_START: Final = 8 * MIB
@@ -48,7 +47,7 @@ _MODULES: Final = (
 _OPTIONS: Final = (
     "--architectures=arm64",
     '--essential-hook=mkdir -p "$1"/etc/initramfs-tools/conf.d "$1"/boot/firmware',
-    # the network card is eth0, as in Raspberry Pi OS: its links of systemd are void (raspi-config's "predictable names")
+    # the network card is eth0, as in Raspberry Pi OS (raspi-config, "predictable network interface names")
     '--essential-hook=mkdir -p "$1"/etc/systemd/network; ln -s /dev/null "$1"/etc/systemd/network/99-default.link',
     '--essential-hook=printf "MODULES=list\\nCOMPRESS=zstd\\nCOMPRESSLEVEL=3\\n" > "$1"/etc/initramfs-tools/conf.d/pi',
     '--essential-hook=printf "%s\\n" ' + " ".join(_MODULES) + ' > "$1"/etc/initramfs-tools/modules',
@@ -143,6 +142,8 @@ def _make(release: Release, place: Path) -> None:
     sums = [hashlib.file_digest(path.open("rb"), "sha256").hexdigest() for path in (packed, raw)]
     (fresh / "sums").write_text(f"{sums[0]} {sums[1]} {raw.stat().st_size}\n")
     raw.unlink()
+    for old in cache_folder().glob(f"{release.suite}-arm64-*"):
+        shutil.rmtree(old)
     fresh.rename(place)
 
 
@@ -155,10 +156,10 @@ def _boot(tree: Path, fat: Path) -> None:
         found = sorted((tree / "boot").glob(pattern))[-1]
         _run(["mcopy", "-i", str(fat), str(found), f"::{name}"])
     for name, text in _SEED.items():
-        file = fat.with_name(name)
-        file.write_text(text)
-        _run(["mcopy", "-i", str(fat), str(file), f"::{name}"])
-        file.unlink()
+        source = fat.with_name(name)
+        source.write_text(text)
+        _run(["mcopy", "-i", str(fat), str(source), f"::{name}"])
+        source.unlink()
 
 
 def _join(raw: Path, boot: Path, root: Path) -> None:
@@ -183,7 +184,9 @@ def _run_arm64_here() -> None:
         _run(["mount", "-t", "binfmt_misc", "none", str(formats)])
     _run(["update-binfmts", "--enable", "qemu-aarch64"])
     if not (formats / "qemu-aarch64").exists():
-        raise Misconfigured("this kernel does not run arm64 programs", "apt-get install qemu-user-static binfmt-support")
+        raise Misconfigured(
+            "this kernel does not run arm64 programs", "apt-get install qemu-user-static binfmt-support"
+        )
 
 
 def _run(argv: Sequence[str], stdin: str = "") -> None:

@@ -24,6 +24,7 @@ MARKERS = (
     "pi",
     "ansible",
     "sshd",
+    "mtools",
     "ipmi",
     "redfish",
     "snmp",
@@ -43,6 +44,9 @@ MARKERS = (
 )
 TEST_PACKAGES = (
     "openssh-server",
+    "mtools",
+    "dosfstools",
+    "e2fsprogs",
     "openipmi",
     "ipmitool",
     "snmpd",
@@ -164,6 +168,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "pi": _pi,
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
+    "mtools": lambda: _needs("mcopy", "mdel", "mdir", "mtype", "mkfs.vfat", "fsck.vfat", "mke2fs", "debugfs", "e2fsck"),
     "oidc_agent": lambda: _needs("oidc-agent"),
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
     "redfish": _redfish,

@@ -29,6 +29,7 @@ SUMMARIES = {
     "scale": "Change how many machines of a kind there are.",
     "reconfigure": "Run the configuration of machines again.",
     "image": "Keep configured machines as images that others start from.",
+    "flash": "Write cards for Raspberry Pis, each customised for its node.",
     "start": "Start machines that are stopped.",
     "stop": "Stop machines; their disks and addresses stay.",
     "reboot": "Restart machines.",

@@ -1,0 +1,222 @@
+"""The whole course of cards that get one image: claimed, written together, then customised, read back and let go.
+
+Each card goes its own way: one that fails stops no other.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from im_client.flash.bmap import BlockMap
+from im_client.flash.claim import Let, claimed, eject, held, settle
+from im_client.flash.customise import Customised, customise, read_mark
+from im_client.flash.devices import HERE, Kind, Roots, Spot, look_at
+from im_client.flash.guard import kept_from_booting
+from im_client.flash.known import KnownBoards, names_of
+from im_client.flash.model import InitFormat, Progress, Result, State, Target
+from im_client.flash.node import Node
+from im_client.flash.streams import open_stream
+from im_client.flash.write import is_unfinished, write
+from im_client.remote.hostkeys import new_host_key
+from infracore.errors import Cancelled, CommandFailed, Conflict, InfraError, NotFound
+
+__all__ = ["Card", "Listener", "Made", "Order", "Outcome", "Step", "holds_already", "make_cards"]
+
+_AT_ONCE: Final = 8
+"""Cards that are customised at once: mtools and debugfs wait for the card most of the time."""
+
+
+class Step(StrEnum):
+    """What is being done with a card besides writing and verifying."""
+
+    CUSTOMISE = "customise"
+    EJECT = "eject"
+    ENDED = "ended"
+
+
+class Outcome(StrEnum):
+    """What became of a card."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    """It held this image and configuration already."""
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+Listener = Callable[[str, Step], None]
+"""Called with a card's name from several threads; must be quick and must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is to be made: a place, and the node that it becomes."""
+
+    name: str
+    """The node's name in the inventory; without a node the device's."""
+    spot: Spot
+    node: Node | None = None
+    """None: the image as it is."""
+    address: str = ""
+    """Where the node will be reached, if that is no fixed address of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is alike for all cards of an image."""
+
+    image: Path
+    identity: str
+    """What the mark on a card calls the image: a digest of it."""
+    size: int | None = None
+    """Bytes that the raw image must have, where somebody says so."""
+    sha256: str | None = None
+    """Of the raw image, where it is to be checked."""
+    init: InitFormat | None = None
+    blocks: BlockMap | None = None
+    verify: bool = True
+    eject: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How it went with one card."""
+
+    card: Card
+    outcome: Outcome
+    written: int = 0
+    """Bytes."""
+    verified: bool = False
+    customised: Customised | None = None
+    host_key: str = ""
+    """The public half; "" where the node makes its own."""
+    let: Let = Let.SYNCED
+    error: InfraError | None = None
+    is_unfinished: bool = False
+    """Whether something was written, and the card is marked so that it does not boot."""
+    elapsed_s: float = 0.0
+
+
+def holds_already(card: Card, identity: str, known: KnownBoards) -> bool:
+    """Say whether a card has this image and this node's configuration, and this computer knows its host key.
+
+    By what the card says of itself; an image without a node leaves no mark, and is always written.
+
+    Raises:
+        InvalidUsage, Misconfigured, CommandFailed: it cannot be read.
+    """
+    if card.node is None or card.spot.kind is Kind.ABSENT or is_unfinished(card.spot.real):
+        return False
+    mark = read_mark(card.spot.real)
+    if mark is None or not mark.host_key or mark.host_key != known.host_key(card.node.hostname):
+        return False
+    return mark.holds(card.node, identity)
+
+
+def make_cards(
+    cards: Sequence[Card],
+    order: Order,
+    known: KnownBoards,
+    *,
+    on_progress: Callable[[Progress], None],
+    on_step: Listener,
+    cancel: threading.Event,
+    roots: Roots = HERE,
+) -> tuple[Made, ...]:
+    """Make cards of one image, all at once, in the order given. Blocks for minutes.
+
+    Raises:
+        BadImage: the image is not one; nothing was written.
+    """
+    began = time.monotonic()
+    made: dict[str, Made] = {}
+
+    def end(one: Made) -> None:
+        made[one.card.name] = replace(one, elapsed_s=time.monotonic() - began)
+        on_step(one.card.name, Step.ENDED)
+
+    with open_stream(order.image, size=order.size, sha256=order.sha256) as stream, ExitStack() as claims:
+        for card in cards:
+            try:
+                claims.enter_context(claimed(card.spot))
+                _look_again(card.spot, roots)
+            except InfraError as error:
+                end(Made(card, Outcome.FAILED, error=error))
+        ours = [card for card in cards if card.name not in made]
+        targets = [Target(card.name, card.spot.real, card.spot.size if card.spot.is_disk else 0) for card in ours]
+        results: tuple[Result, ...] = ()
+        if targets:
+            results = write(
+                stream, targets, blocks=order.blocks, on_progress=on_progress, cancel=cancel, verify=order.verify
+            )
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="card") as pool:
+            ends = [
+                pool.submit(_finish, card, result, order, known=known, on_step=on_step, cancel=cancel)
+                for card, result in zip(ours, results, strict=True)
+            ]
+            for one in ends:
+                end(one.result())
+    return tuple(_let_go(made[card.name], order, on_step) for card in cards)
+
+
+def _look_again(spot: Spot, roots: Roots) -> None:
+    """Compare with what was refused or agreed to: between, somebody may have changed cards."""
+    now = look_at(spot.path, roots)
+    if now.kind is Kind.FILE and spot.kind is Kind.ABSENT:  # made by the claim
+        return
+    if (now.real, now.kind, now.device) != (spot.real, spot.kind, spot.device):
+        raise Conflict(f"{spot.path} is not what it was a moment ago: nothing is written to it", "look and try again")
+
+
+def _finish(
+    card: Card, result: Result, order: Order, *, known: KnownBoards, on_step: Listener, cancel: threading.Event
+) -> Made:
+    """Take a written card to its end; what does not get there stays marked unfinished."""
+    seen = Made(card, Outcome.DONE, written=result.written, verified=result.verified)
+    if result.state is not State.DONE:
+        outcome = Outcome.CANCELLED if result.state is State.CANCELLED else Outcome.FAILED
+        return replace(seen, outcome=outcome, error=result.error, is_unfinished=_is_begun(card, result))
+    try:
+        with held(card.spot) as fd:
+            if card.node is None:
+                settle(fd, card.spot)
+                return seen
+            on_step(card.name, Step.CUSTOMISE)
+            key = new_host_key()
+            node = replace(card.node, host_key=key)
+            with kept_from_booting(fd):
+                if cancel.is_set():
+                    raise Cancelled(f"{card.name}: cancelled before it was customised", "flash it again")
+                done = customise(card.spot.real, node, order.init, image=order.identity)
+            settle(fd, card.spot)
+        known.remember(node.hostname, key.public, names_of(node, card.address))
+        return replace(seen, customised=done, host_key=key.public)
+    except InfraError as error:
+        outcome = Outcome.CANCELLED if isinstance(error, Cancelled) else Outcome.FAILED
+        said: InfraError = error
+    except OSError as error:
+        outcome = Outcome.FAILED
+        said = CommandFailed(
+            f"{card.name} ({card.spot.path}): {error.strerror}", "put the card in again, or another one"
+        )
+    return replace(seen, outcome=outcome, error=said, is_unfinished=True)
+
+
+def _is_begun(card: Card, result: Result) -> bool:
+    try:
+        return is_unfinished(card.spot.real)
+    except NotFound:  # pulled out
+        return result.written > 0
+
+
+def _let_go(made: Made, order: Order, on_step: Listener) -> Made:
+    if not order.eject or made.outcome is not Outcome.DONE:
+        return made
+    on_step(made.card.name, Step.EJECT)
+    return replace(made, let=eject(made.card.spot))

@@ -1,0 +1,95 @@
+"""Files of the root partition: what root alone may read, and what no way of configuring a first boot has words for."""
+
+from shlex import quote
+from typing import Final
+
+from im_client.flash.node import Node
+
+__all__ = [
+    "FIRST_BOOT",
+    "HOST_KEY",
+    "INCLUDE",
+    "PER_INSTANCE",
+    "UNIT",
+    "commands_script",
+    "edit_hosts",
+    "edit_sshd_config",
+    "first_boot_script",
+    "first_boot_unit",
+    "sshd_part",
+]
+
+HOST_KEY: Final = "/etc/ssh/im_host_ed25519_key"
+"""Not `ssh_host_*_key`: those are deleted and made anew at the first boot, by Raspberry Pi OS's
+regenerate_ssh_host_keys.service and by cloud-init's `ssh_deletekeys`."""
+INCLUDE: Final = "/etc/ssh/sshd_config.d"
+FIRST_BOOT: Final = "/usr/local/sbin/im-first-boot"
+UNIT: Final = "/etc/systemd/system/im-first-boot.service"
+PER_INSTANCE: Final = "/var/lib/cloud/scripts/per-instance/im-first-boot"
+"""Run by cloud-init once for an instance id, after packages are installed."""
+
+
+def sshd_part(node: Node, *, with_password_login: bool) -> str:
+    """Return sshd's options: which key it shows, and whether it takes passwords."""
+    lines = [f"HostKey {HOST_KEY}"] if node.host_key else []
+    if with_password_login and node.user:
+        lines.append(f"PasswordAuthentication {'yes' if node.password_login else 'no'}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def edit_sshd_config(text: str, part: str) -> str:
+    """Return an sshd_config that includes nothing with our options before its own: sshd takes the first it reads."""
+    missing = "".join(f"{line}\n" for line in part.splitlines() if line not in text.splitlines())
+    return missing + text
+
+
+def edit_hosts(text: str, hostname: str) -> str:
+    """Return /etc/hosts with this name for 127.0.1.1, as Debian has it."""
+    lines = [line for line in text.splitlines() if line.split()[:1] != ["127.0.1.1"]]
+    return "\n".join([*lines, f"127.0.1.1\t{hostname}", ""])
+
+
+def commands_script(node: Node) -> str:
+    """Return a script that runs the node's commands, each in a shell of its own, and fails where one fails."""
+    return "\n".join(["#!/bin/sh", "failed=0", *_commands(node), "exit $failed", ""])
+
+
+def first_boot_script(node: Node) -> str:
+    """Return a script that installs the node's packages, runs its commands and takes itself away."""
+    lines = ["#!/bin/sh", "failed=0", "export DEBIAN_FRONTEND=noninteractive"]
+    if node.packages:
+        lines += [
+            "for try in 1 2 3 4 5 6",
+            "do apt-get -q update && break",
+            "sleep 10",
+            "done",
+            f"apt-get -q -y install {' '.join(quote(package) for package in node.packages)} || failed=1",
+        ]
+    own = ["systemctl disable im-first-boot.service", f"rm -f {UNIT} {FIRST_BOOT}"]
+    return "\n".join([*lines, *_commands(node), *own, "exit $failed", ""])
+
+
+def _commands(node: Node) -> list[str]:
+    return [f"sh -c {quote(command)} || failed=1" for command in node.commands]
+
+
+def first_boot_unit() -> str:
+    """Return the unit that starts the script once there is a network."""
+    return "\n".join(
+        [
+            "[Unit]",
+            "Description=What im flash was told to do at the first boot",
+            "Wants=network-online.target",
+            "After=network-online.target time-sync.target",
+            f"ConditionPathExists={FIRST_BOOT}",
+            "",
+            "[Service]",
+            "Type=oneshot",
+            f"ExecStart={FIRST_BOOT}",
+            "TimeoutStartSec=infinity",
+            "",
+            "[Install]",
+            "WantedBy=multi-user.target",
+            "",
+        ]
+    )

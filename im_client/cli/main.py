@@ -37,6 +37,7 @@ SUMMARIES = {
     "destroy": "Delete an infrastructure with all its machines.",
     "expire": "Say how long an infrastructure may live, or end those whose time is over.",
     "orphans": "Find machines and things at sites that no state knows.",
+    "nodes": "Find Raspberry Pis on the network.",
     "doctor": "Examine this computer and say what is missing.",
     "serve": "Serve the REST API of the Infrastructure Manager.",
     "worker": "Carry out what servers have accepted, on any machine.",

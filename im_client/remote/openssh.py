@@ -15,7 +15,8 @@ __all__ = ["OpenSshShell", "interactive_argv", "refusal"]
 _OWN_STATUS: Final = 255
 """ssh(1), EXIT STATUS: its own errors; others are the command's."""
 _WRONG_KEY: Final = re.compile(
-    r"host identification has changed|host key verification failed|no \S+ host key is known|no matching host key type",
+    r"host identification has changed|host key verification failed|no \S+ host key is known|no matching host key type"
+    r"|incorrect signature",
     re.IGNORECASE,
 )
 _REFUSED: Final = re.compile(r"permission denied \(|too many authentication failures", re.IGNORECASE)

@@ -25,7 +25,7 @@ _MODULES: Final = {
 }
 _HERE: Final = frozenset({"templates", "validate", "config", "completion"})
 """Mean the same with a server and without: nothing is asked of it."""
-_SERVING: Final = frozenset({"serve", "worker", "expire", "orphans", "flash"})
+_SERVING: Final = frozenset({"serve", "worker", "expire", "orphans", "flash", "nodes"})
 """Are for the computer that they run on by their nature: a setting that names another server does not concern them."""
 _EXPLICIT: Final = frozenset({"user"})
 """Change a server itself: that of this computer, unless the command line names another one."""

@@ -54,7 +54,8 @@ def join(role):
     token = pathlib.Path(settings()["token-file"]).read_text()
     if not token.startswith("K10") and "server" in settings():
         sys.exit("the token does not name the certificate authority")
-    node = {"name": settings()["node-name"], "version": VERSION, "role": role, "token": bare(token)}
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    node = {"name": settings()["node-name"], "version": VERSION, "role": role, "token": bare(token), "boot": boot}
     ask("POST", "/ready", node)
 
 
@@ -90,7 +91,7 @@ class Nodes(http.server.BaseHTTPRequestHandler):
                 node = nodes.setdefault(name, {"kind": "Node", "metadata": {"name": name}, "spec": {}})
                 node["status"] = {
                     "conditions": [{"type": "Ready", "status": "True"}],
-                    "nodeInfo": {"kubeletVersion": said["version"]},
+                    "nodeInfo": {"kubeletVersion": said["version"], "bootID": said["boot"]},
                 }
             elif name not in nodes:
                 return self.answer(404, {})

@@ -6,6 +6,7 @@ what is real.
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from im_client.remote.hostkeys import new_key_pair
 from tests.e2e.conftest import Im
@@ -31,11 +33,6 @@ SERIAL = "10000000a1b2c3d4"
 CARD_BYTES = 4 * 1024**3
 BOOT_S = 1500
 """An emulated board that shares two cores with others boots in minutes."""
-PLAY = """
-- hosts: pi-1
-  become: true
-  roles: [raspberry_pi_base]
-"""
 
 
 @contextmanager
@@ -68,27 +65,23 @@ class Site:
         os_list = folder / "os_list.json"
         os_list.write_text(json.dumps({"os_list": [_listed(image)]}))
         self.os_list = os_list
-        self.inventory.mkdir()
-        node = {
-            "hostname": "pi-1",
-            "user": "ana",
-            "authorized_keys": [public],
-            "timezone": "Europe/Madrid",
-            "cmdline": ["quiet"],
+        shutil.copytree(ROOT / "inventories" / "raspberry_pi", self.inventory)
+        shutil.rmtree(self.inventory / "host_vars")
+        (self.inventory / "host_vars").mkdir()
+        groups: dict[str, object] = {
+            "raspberry_pi": {"hosts": {"pi-1": {}}},
+            "k3s_cluster": {"children": {"k3s_server": {}}},
         }
-        hosts = {
-            "pi-1": {
-                "raspberry_pi_node": node,
-                "raspberry_pi_mac": MAC,
-                "raspberry_pi_serial": SERIAL,
-                "raspberry_pi_model": "4B 1GB",
-                "ansible_user": "ana",
-                "ansible_ssh_private_key_file": str(self.key),
-                "ansible_ssh_common_args": f"-o UserKnownHostsFile={self.known_hosts} -o StrictHostKeyChecking=yes",
-                "ansible_python_interpreter": "/usr/bin/python3",
-            }
+        groups["k3s_server"] = {"hosts": {"pi-1": {}}}
+        (self.inventory / "hosts.yml").write_text(json.dumps({"all": {"children": groups}}))
+        board = {
+            "raspberry_pi_node": {"user": "ana", "authorized_keys": [public], "cmdline": ["quiet"]},
+            "raspberry_pi_mac": MAC,
+            "raspberry_pi_serial": SERIAL,
+            "ansible_user": "ana",
+            "ansible_ssh_private_key_file": str(self.key),
         }
-        (self.inventory / "hosts.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+        (self.inventory / "host_vars" / "pi-1.yml").write_text(yaml.safe_dump(board))
 
     def ssh(self, address: str, command: str) -> "subprocess.CompletedProcess[str]":
         """Run a command on the board, whose host key must be the one that is known."""
@@ -98,12 +91,13 @@ class Site:
         return subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False, stdin=subprocess.DEVNULL)
 
     def play(self) -> str:
-        """Apply the role; return the line of the recap."""
-        playbook = self.folder / "base.yml"
-        playbook.write_text(PLAY)
+        """Apply the role as the cluster's playbook does; return the line of the recap."""
+        playbook = ROOT / "playbooks" / "raspberry_pi_cluster.yml"
         env = self.im.env | {"ANSIBLE_TIMEOUT": "300", "ANSIBLE_PIPELINING": "True"}
         argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.inventory), str(playbook)]
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=2400, check=False)
+        done = subprocess.run(
+            [*argv, "--tags", "base"], env=env, capture_output=True, text=True, timeout=2400, check=False
+        )
         assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
         return next(str(line) for line in done.stdout.splitlines() if re.match(r"pi-1\s+: ok=", line))
 

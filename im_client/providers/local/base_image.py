@@ -85,6 +85,7 @@ def debootstrap(
     proxy: str | None,
     mode: str,
     options: Sequence[str] = (),
+    timeout_s: float = _TIMEOUT_S,
 ) -> None:
     """Run mmdebstrap into a folder or tar file, with further options of its own. Blocks for a minute or two.
 
@@ -93,7 +94,7 @@ def debootstrap(
 
     Raises:
         CommandFailed: it failed.
-        TimedOut: it did not end within half an hour.
+        TimedOut: it did not end within `timeout_s`.
     """
     argv = ["mmdebstrap", "--variant=minbase", f"--mode={mode}", "--skip=cleanup/apt/lists,check/empty"]
     argv += [f"--include={','.join(packages)}"]
@@ -116,9 +117,9 @@ def debootstrap(
     )
     lines = "".join(f"{source.line()}\n" for source in sources)
     try:
-        _, err = child.communicate(lines.encode(), timeout=_TIMEOUT_S)
+        _, err = child.communicate(lines.encode(), timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
-        raise TimedOut(f"mmdebstrap of {release} did not end within {_TIMEOUT_S / 60:.0f} minutes") from error
+        raise TimedOut(f"mmdebstrap of {release} did not end within {timeout_s / 60:.0f} minutes") from error
     finally:
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGTERM)  # it unmounts and removes what it made

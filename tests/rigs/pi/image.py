@@ -79,6 +79,8 @@ _SEED: Final = {
     "cmdline.txt": f"{_CMDLINE}\n",
     "config.txt": _CONFIG,
 }
+_TIMEOUT_S: Final = 5400.0
+"""Maintainer scripts are emulated: ten minutes on idle cores, forty on busy ones."""
 _RECIPE: Final = 1
 """Grows with every change of this file that makes another image and that the digest does not see."""
 
@@ -128,8 +130,18 @@ def _make(release: Release, place: Path) -> None:
     settings = LocalSettings()
     with apt_cache() as proxy:
         sources = read_sources(release, host_release(), settings)
-        debootstrap(release, sources, _PACKAGES, _HOOKS, tree, proxy=proxy, mode="root", options=_OPTIONS)
-    raw = fresh / "raw.img"
+        debootstrap(
+            release, sources, _PACKAGES, _HOOKS, tree, proxy=proxy, mode="root", options=_OPTIONS, timeout_s=_TIMEOUT_S
+        )
+    _finish(fresh)
+    for old in cache_folder().glob(f"{release.suite}-arm64-*"):
+        shutil.rmtree(old)
+    fresh.rename(place)
+
+
+def _finish(fresh: Path) -> None:
+    """Turn the folder `tree` into a packed image, and note its sums."""
+    tree, raw = fresh / "tree", fresh / "raw.img"
     _boot(tree, fresh / "boot.fat")
     root = fresh / "root.ext4"
     options = ["-q", "-t", "ext4", "-L", "rootfs", "-E", "lazy_itable_init=1", "-d", str(tree)]
@@ -142,9 +154,6 @@ def _make(release: Release, place: Path) -> None:
     sums = [hashlib.file_digest(path.open("rb"), "sha256").hexdigest() for path in (packed, raw)]
     (fresh / "sums").write_text(f"{sums[0]} {sums[1]} {raw.stat().st_size}\n")
     raw.unlink()
-    for old in cache_folder().glob(f"{release.suite}-arm64-*"):
-        shutil.rmtree(old)
-    fresh.rename(place)
 
 
 def _boot(tree: Path, fat: Path) -> None:

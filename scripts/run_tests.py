@@ -74,7 +74,7 @@ PI_PACKAGES = (
     "mtools",
     "qemu-system-arm",
     "qemu-user-static",
-    "xz-utils",
+    "zstd",
 )
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
@@ -103,7 +103,7 @@ def _pi() -> str:
         return "an emulated board takes half an hour, left out where CI is set: `make test` runs it elsewhere"
     if os.geteuid() != 0:
         return "needs root"
-    making = ("mmdebstrap", "qemu-aarch64-static", "update-binfmts", "mkfs.vfat", "mke2fs", "sfdisk", "xz", "mcopy")
+    making = ("mmdebstrap", "qemu-aarch64-static", "update-binfmts", "mkfs.vfat", "mke2fs", "sfdisk", "zstd", "mcopy")
     return _needs(*making, "apt-cacher-ng", "qemu-system-aarch64", "fdtput", "losetup", "dnsmasq", "ip")
 
 

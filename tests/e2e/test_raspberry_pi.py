@@ -4,13 +4,16 @@ The board is QEMU's, emulated; its image is laid out as Raspberry Pi OS is, of D
 what is real.
 """
 
+import functools
 import json
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,7 @@ from tests.rigs.process import wait_until
 pytestmark = [pytest.mark.pi, pytest.mark.ansible, pytest.mark.long, pytest.mark.timeout(5400)]
 
 ROOT = Path(__file__).parents[2]
+NAME = "Like Raspberry Pi OS Lite (64-bit)"
 MAC = "dc:a6:32:0a:0b:0c"
 SERIAL = "10000000a1b2c3d4"
 CARD_BYTES = 4 * 1024**3
@@ -62,9 +66,7 @@ class Site:
         public, private = new_key_pair("me")
         self.key.touch(mode=0o600)
         self.key.write_text(private.reveal())
-        os_list = folder / "os_list.json"
-        os_list.write_text(json.dumps({"os_list": [_listed(image)]}))
-        self.os_list = os_list
+        self.image = image
         shutil.copytree(ROOT / "inventories" / "raspberry_pi", self.inventory)
         shutil.rmtree(self.inventory / "host_vars")
         (self.inventory / "host_vars").mkdir()
@@ -75,7 +77,7 @@ class Site:
         groups["k3s_server"] = {"hosts": {"pi-1": {}}}
         (self.inventory / "hosts.yml").write_text(json.dumps({"all": {"children": groups}}))
         board = {
-            "raspberry_pi_node": {"user": "ana", "authorized_keys": [public], "cmdline": ["quiet"]},
+            "raspberry_pi_node": {"user": "ana", "authorized_keys": [public], "cmdline": ["panic=30"]},
             "raspberry_pi_mac": MAC,
             "raspberry_pi_serial": SERIAL,
             "ansible_user": "ana",
@@ -102,11 +104,26 @@ class Site:
         return next(str(line) for line in done.stdout.splitlines() if re.match(r"pi-1\s+: ok=", line))
 
 
-def _listed(image: PiImage) -> dict[str, object]:
-    """Describe the image as rpi-imager's list does."""
+@contextmanager
+def os_list(image: PiImage, folder: Path) -> Iterator[str]:
+    """Serve the image on loopback; return the path of a list of images as rpi-imager reads it."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(image.packed.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, name="images")
+        thread.start()
+        path = folder / "os_list.json"
+        path.write_text(json.dumps({"os_list": [_listed(image, server.server_port)]}))
+        try:
+            yield str(path)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _listed(image: PiImage, port: int) -> dict[str, object]:
     return {
-        "name": "Like Raspberry Pi OS Lite (64-bit)",
-        "url": f"file://{image.packed}",
+        "name": NAME,
+        "url": f"http://127.0.0.1:{port}/{image.packed.name}",
         "extract_size": image.size,
         "extract_sha256": image.sha256,
         "image_download_size": image.packed.stat().st_size,
@@ -131,9 +148,9 @@ def site(tmp_path: Path, proxy: str) -> Site:
 
 def test_a_board_is_flashed_booted_found_trusted_and_set_up_once(site: Site, proxy: str, tmp_path: Path) -> None:
     card = tmp_path / "card.img"
-    with card_reader(card) as device:
-        words = ["Like Raspberry Pi OS Lite (64-bit)", "--os-list", str(site.os_list), "--to", f"pi-1={device}"]
-        report = site.im.report("flash", *words, "--inventory", str(site.inventory), "-y")
+    with card_reader(card) as device, os_list(site.image, tmp_path) as listed:
+        words = [NAME, "--os-list", listed, "--to", f"pi-1={device}", "--inventory", str(site.inventory)]
+        report = site.im.report("flash", *words, "-y")
     assert [one["state"] for one in report["cards"]] == ["done"]
     with wire(tmp_path, proxy) as line:
         board = Board(tmp_path, card, line.tap(1), mac=MAC, serial=SERIAL)
@@ -156,7 +173,7 @@ def _goes_on(site: Site, board: Board, line: Wire) -> None:
     wait_until(lambda: site.ssh(address, "cloud-init status --wait").returncode == 0, "cloud-init ends", BOOT_S)
     told = site.ssh(address, "hostname; readlink /etc/localtime; tr -d '\\0' </proc/device-tree/model").stdout
     assert told.splitlines() == ["pi-1", "/usr/share/zoneinfo/Europe/Madrid", "Raspberry Pi 4 Model B Rev 1.4"]
-    assert "quiet" in site.ssh(address, "cat /proc/cmdline").stdout.split()
+    assert "panic=30" in site.ssh(address, "cat /proc/cmdline").stdout.split()
     assert (
         int(site.ssh(address, "df --output=size -B1 / | tail -1").stdout) > 3 * 1024**3
     )  # the card's, not the image's

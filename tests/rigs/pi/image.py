@@ -32,7 +32,7 @@ BOOT_START: Final = 8 * MIB
 BOOT_BYTES: Final = 256 * MIB
 _ROOT_BYTES: Final = 1792 * MIB
 PROGRAMS: Final = (
-    "mmdebstrap", "qemu-aarch64-static", "update-binfmts", "mke2fs", "mkfs.vfat", "sfdisk", "mcopy", "xz",
+    "mmdebstrap", "qemu-aarch64-static", "update-binfmts", "mke2fs", "mkfs.vfat", "sfdisk", "mcopy", "zstd",
 )  # fmt: skip
 _PACKAGES: Final = (
     "systemd-sysv", "dbus", "libpam-systemd", "systemd-timesyncd", "cloud-init", "openssh-server", "python3",
@@ -98,7 +98,7 @@ class PiImage:
     def at(cls, folder: Path) -> "PiImage":
         """Read what lies in the folder."""
         words = (folder / "sums").read_text().split()
-        return cls(folder / "raspios-like-arm64.img.xz", words[0], int(words[2]), words[1])
+        return cls(folder / "raspios-like-arm64.img.zst", words[0], int(words[2]), words[1])
 
 
 def pi_image() -> PiImage:
@@ -148,9 +148,9 @@ def _finish(fresh: Path) -> None:
     _run(["mke2fs", *options, str(root), f"{_ROOT_BYTES // MIB}M"])
     shutil.rmtree(tree)
     _join(raw, fresh / "boot.fat", root)
-    packed = fresh / "raspios-like-arm64.img.xz"
+    packed = fresh / "raspios-like-arm64.img.zst"
     with packed.open("wb") as out:
-        subprocess.run(["xz", "-1", "-T0", "-c", raw], stdout=out, check=True, timeout=1200)
+        subprocess.run(["zstd", "-q", "-3", "-T0", "-c", raw], stdout=out, check=True, timeout=1200)
     sums = [hashlib.file_digest(path.open("rb"), "sha256").hexdigest() for path in (packed, raw)]
     (fresh / "sums").write_text(f"{sums[0]} {sums[1]} {raw.stat().st_size}\n")
     raw.unlink()

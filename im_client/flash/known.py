@@ -62,17 +62,6 @@ class KnownBoards:
             lines = [*kept, *(f"{name} {public}" for name in wanted)]
             write_durably(self.known_hosts, "".join(f"{line}\n" for line in lines).encode())
 
-    def found_at(self, address: str, public: str) -> None:
-        """Let ssh know a board, by the key that it has proved, at an address too. May be repeated.
-
-        Raises:
-            Misconfigured: the folder cannot be written.
-        """
-        line = f"{known_hosts_name(address, 22)} {public_of(public)}"
-        with self._locked():
-            kept = [one for one in self._lines() if one.partition(" ")[0] != line.partition(" ")[0]]
-            write_durably(self.known_hosts, "".join(f"{one}\n" for one in [*kept, line]).encode())
-
     def _lines(self) -> list[str]:
         return self.known_hosts.read_text(encoding="utf-8").splitlines() if self.known_hosts.exists() else []
 

@@ -11,7 +11,6 @@ from im_client.flash.discover.look import Places, look
 from im_client.flash.discover.match import usable
 from im_client.flash.discover.model import Finding, KeyState, Wanted
 from im_client.flash.fleet import Fleet
-from im_client.flash.known import KnownBoards
 from im_client.inventory.host_vars import Change, set_variable
 from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError, InvalidUsage
@@ -98,7 +97,7 @@ def discover_nodes(
     missing = () if fleet is None else tuple(board for board in boards if board.name not in matched)
     if search.write_to is None:
         return Report(findings, missing)
-    changes, unwritten = _written(search.write_to, boards, findings, KnownBoards(state_dir))
+    changes, unwritten = _written(search.write_to, boards, findings)
     return Report(findings, missing, changes, unwritten)
 
 
@@ -128,7 +127,7 @@ def _until_found(
 
 
 def _written(
-    inventory: Path, boards: Sequence[Wanted], findings: Sequence[Finding], known: KnownBoards
+    inventory: Path, boards: Sequence[Wanted], findings: Sequence[Finding]
 ) -> tuple[tuple[tuple[str, Change], ...], tuple[tuple[str, str], ...]]:
     """Write the addresses of boards that have proved their key, and of no other."""
     best = usable(findings)
@@ -137,9 +136,9 @@ def _written(
     for board in boards:
         if board.name in best:
             try:
-                one = best[board.name]
-                known.found_at(one.address, one.shown_key)
-                changes.append((board.name, set_variable(inventory, board.name, "ansible_host", one.address)))
+                changes.append(
+                    (board.name, set_variable(inventory, board.name, "ansible_host", best[board.name].address))
+                )
             except InfraError as error:
                 unwritten.append((board.name, error.message))
         else:

@@ -37,17 +37,6 @@ def test_a_new_card_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     assert text.count("\nweb ") + text.startswith("web ") == 1
 
 
-def test_where_a_board_was_found_its_key_is_found(tmp_path: Path) -> None:
-    known = KnownBoards(tmp_path)
-    one, two = (new_host_key().public for _ in range(2))
-    known.remember("pi-1", one, ["pi-1"])
-    known.found_at("10.0.0.7", two)
-    known.found_at("10.0.0.7", one)
-    text = known.known_hosts.read_text()
-    assert find_known_host(text, "10.0.0.7", 22) == find_known_host(text, "pi-1", 22) == one
-    assert two not in text
-
-
 def test_nobody_else_may_read_the_folder_and_no_private_half_is_in_it(tmp_path: Path) -> None:
     boards = KnownBoards(tmp_path)
     key = new_host_key()

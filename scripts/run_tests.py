@@ -25,11 +25,13 @@ MARKERS = (
     "ansible",
     "sshd",
     "mtools",
+    "cloud_init",
     "ipmi",
     "redfish",
     "snmp",
     "oidc_agent",
     "netns",
+    "loop",
     "im_server",
     "im_client",
     "schemathesis",
@@ -54,6 +56,7 @@ TEST_PACKAGES = (
     "oidc-agent-cli",
     "iproute2",
     "iputils-ping",
+    "dnsmasq-base",
     "slurm-wlm",
     "slurmrestd",
     "munge",
@@ -107,6 +110,15 @@ def _pi() -> str:
     return _needs(*making, "apt-cacher-ng", "qemu-system-aarch64", "fdtput", "losetup", "dnsmasq", "ip")
 
 
+def _loop() -> str:
+    if os.geteuid() != 0:
+        return "needs root"
+    if missing := _needs("losetup", "mount"):
+        return missing
+    said = subprocess.run(["losetup", "--find"], capture_output=True, text=True, check=False)
+    return "" if said.returncode == 0 else f"no loop devices: {said.stderr.strip()}"
+
+
 def _controlplane() -> str:
     """Build the Kubernetes control plane where it is not there yet: before the tests, whose time is limited.
 
@@ -132,6 +144,13 @@ def _im_client() -> str:
     argv = [sys.executable, "-m", "tests.rigs.im_client"]
     done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
     return (done.stdout.strip() or "the client cannot be installed") if done.returncode else ""
+
+
+def _cloud_init() -> str:
+    """Fetch cloud-init where it is not there yet."""
+    argv = [sys.executable, "-m", "tests.rigs.cloud_init"]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
+    return (done.stdout.strip() or "cloud-init cannot be fetched") if done.returncode else ""
 
 
 def _redfish() -> str:
@@ -169,10 +188,12 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
     "mtools": lambda: _needs("mcopy", "mdel", "mdir", "mtype", "mkfs.vfat", "fsck.vfat", "mke2fs", "debugfs", "e2fsck"),
+    "cloud_init": _cloud_init,
     "oidc_agent": lambda: _needs("oidc-agent"),
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
     "redfish": _redfish,
     "snmp": lambda: _needs("snmpd", "snmpget", "snmpset"),
+    "loop": _loop,
     "netns": lambda: "needs root" if os.geteuid() != 0 else _needs("ip"),
     "im_server": _im_server,
     "im_client": _im_client,

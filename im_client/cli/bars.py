@@ -17,7 +17,7 @@ from infracore.cli.console import plain_console, print_json, say
 from infracore.cli.text import clean
 from infracore.units import format_bytes, format_duration
 
-__all__ = ["JsonBars", "PlainBars", "Shown", "shown"]
+__all__ = ["JsonBars", "LiveBars", "PlainBars", "Shown", "columns", "shown"]
 
 _LINE_EVERY_S: Final = 10.0
 _JSON_EVERY_S: Final = 1.0
@@ -121,8 +121,12 @@ class PlainBars:
 def _far(progress: Progress) -> str:
     share = "" if progress.share is None else f", {progress.share:.0%}"
     rate = f", {format_bytes(round(progress.rate))}/s" if progress.rate else ""
-    left = f", {format_duration(progress.left_s)} left" if progress.left_s else ""
+    left = f", {_left(progress.left_s)}" if progress.left_s else ""
     return f"{format_bytes(progress.done)}{share}{rate}{left}"
+
+
+def _left(seconds: float) -> str:
+    return f"{format_duration(max(1.0, round(seconds)))} left"
 
 
 class _Rate(ProgressColumn):
@@ -134,7 +138,7 @@ class _Rate(ProgressColumn):
 class _Left(ProgressColumn):
     def render(self, task: Task) -> Text:
         left = task.fields.get("left_s")
-        return Text(f"{format_duration(left)} left" if left else "", "dim")
+        return Text(_left(left) if left else "", "dim")
 
 
 class LiveBars:
@@ -171,6 +175,18 @@ class LiveBars:
             return self._tasks[name]
 
 
+def columns() -> tuple[ProgressColumn, ...]:
+    """Return what a bar consists of: name, what is done, bar, bytes, rate, time left."""
+    return (
+        TextColumn("{task.description}", style="bold", markup=False),
+        TextColumn("{task.fields[word]:<11}", markup=False),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        _Rate(),
+        _Left(),
+    )
+
+
 @contextmanager
 def shown(*, as_json: bool) -> Iterator[Shown]:
     """Show cards in the way that fits: JSON lines, bars on a terminal, or plain lines."""
@@ -180,13 +196,5 @@ def shown(*, as_json: bool) -> Iterator[Shown]:
     if not sys.stderr.isatty():
         yield PlainBars()
         return
-    columns = (
-        TextColumn("{task.description}", style="bold"),
-        TextColumn("{task.fields[word]}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        _Rate(),
-        _Left(),
-    )
-    with Bars(*columns, console=plain_console(sys.stderr), refresh_per_second=4) as bars:
+    with Bars(*columns(), console=plain_console(sys.stderr), refresh_per_second=4) as bars:
         yield LiveBars(bars)

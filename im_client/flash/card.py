@@ -168,7 +168,7 @@ def make_cards(
 def _look_again(spot: Spot, roots: Roots) -> None:
     """Compare with what was refused or agreed to: between, somebody may have changed cards."""
     now = look_at(spot.path, roots)
-    if now.kind is Kind.FILE and spot.kind is Kind.ABSENT:  # made by the claim
+    if now.real == spot.real and now.kind is Kind.FILE and spot.kind is Kind.ABSENT:  # made by the claim
         return
     if (now.real, now.kind, now.device) != (spot.real, spot.kind, spot.device):
         raise Conflict(f"{spot.path} is not what it was a moment ago: nothing is written to it", "look and try again")

@@ -39,7 +39,7 @@ class Let(StrEnum):
 
 
 @contextmanager
-def claimed(spot: Spot, *, wait_s: float = 5.0) -> Iterator[None]:
+def claimed(spot: Spot, *, wait_s: float = 3.0) -> Iterator[None]:
     """Keep other `im flash` and udev away from a disk or a file; a file that is not there yet is made.
 
     udev holds a disk for moments while it looks at it: that is waited for.
@@ -49,7 +49,7 @@ def claimed(spot: Spot, *, wait_s: float = 5.0) -> Iterator[None]:
         Unauthorised: this user may not write to it.
     """
     with _opened(spot, 0 if spot.is_disk else os.O_CREAT) as lock:
-        _lock(lock, spot, wait_s)
+        _lock(lock, spot, wait_s if spot.is_disk else 0.0)
         with held(spot):
             pass
         yield

@@ -114,7 +114,7 @@ class _Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packages: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     ssh: bool = True
-    password_login: bool = False
+    password_login: bool | None = None
 
 
 def decode_node(mapping: Mapping[str, Any], where: str) -> Node:
@@ -145,6 +145,7 @@ def decode_node(mapping: Mapping[str, Any], where: str) -> Node:
         | {
             "password": Secret(raw.password) if raw.password else None,
             "authorized_keys": tuple(key.strip() for key in raw.authorized_keys),
+            "password_login": _password_login(raw),
             "wifi": wifi,
             "interfaces": tuple(Interface(i.name, i.address, i.gateway, i.dns) for i in raw.interfaces),
         }
@@ -191,7 +192,7 @@ def _shared(
 def _problems(node: _Node) -> list[rules.Problem]:
     found = [
         *rules.hostname(node.hostname),
-        *rules.account(node.user, node.password, node.password_hash, node.authorized_keys, node.password_login),
+        *rules.account(node.user, node.password, node.password_hash, node.authorized_keys, node.password_login is True),
         *rules.place(node.locale, node.keyboard, node.timezone),
         *rules.boot(node.cmdline, node.config),
         *rules.first_boot(node.packages, node.commands),
@@ -208,6 +209,13 @@ def _problems(node: _Node) -> list[rules.Problem]:
     if "wlan0" in names and not node.wifi:
         found.append(("wifi", "it is missing, and wlan0 is given an address", "name the network that wlan0 joins"))
     return found
+
+
+def _password_login(raw: _Node) -> bool:
+    """Return what is said; by default ssh takes the password of somebody who has no key, or he could not come in."""
+    if raw.password_login is not None:
+        return raw.password_login
+    return bool(raw.password or raw.password_hash) and not raw.authorized_keys
 
 
 def _misfit(where: str, key: str, said: str, hint: str) -> Misconfigured:

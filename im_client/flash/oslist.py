@@ -133,7 +133,8 @@ def _source(entry: _Entry, where: str) -> Source:
 
 def _web(url: str, name: str, where: str) -> str:
     """Return an address, made whole by that of the list. Raises ValueError: a list names no file of this computer."""
-    whole = urljoin(where, url) if urlsplit(where).scheme in {"http", "https"} else url
-    if not re.fullmatch(r"https?://[\x21-\x7e]{1,2000}", whole):
+    is_clean = re.fullmatch(r"[\x21-\x7e]{1,2000}", url)  # urljoin would drop a line's end silently
+    whole = urljoin(where, url) if is_clean and urlsplit(where).scheme in {"http", "https"} else url
+    if not is_clean or not re.fullmatch(r"https?://[^/].*", whole):
         raise ValueError(f"{name[:80]}: {url[:80]!r} is no http(s) address")
     return whole

@@ -33,8 +33,8 @@ def _is_skippable(head: bytes) -> bool:
     return head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
 
 
-def xz_size(fd: int, name: str) -> int:
-    """Return the bytes that an xz file unpacks to, by the indexes at its streams' ends.
+def xz_size(fd: int, name: str) -> tuple[int, int]:
+    """Return the bytes that an xz file unpacks to, and how many blocks it has, by the indexes at its streams' ends.
 
     Raises:
         BadImage: truncated or corrupt.
@@ -43,28 +43,38 @@ def xz_size(fd: int, name: str) -> int:
     os.lseek(fd, 0, os.SEEK_SET)
     if end % 4:
         raise BadImage(f"truncated xz: {name} ends too early", _HINT)
-    total = 0
+    total = blocks = 0
     while end:
-        foot = os.pread(fd, 12, max(0, end - 12))
-        if end >= 4 and foot[-4:] == bytes(4):  # padding
-            end -= 4
-            continue
+        end = _without_padding(fd, end)
+        foot = os.pread(fd, 12, end - 12) if end >= 24 else b""
         if len(foot) < 12 or foot[10:] != _XZ_FOOT or zlib.crc32(foot[4:10]) != int.from_bytes(foot[:4], "little"):
             raise BadImage(f"truncated xz: {name} ends too early", _HINT)
         length = (int.from_bytes(foot[4:8], "little") + 1) * 4
         if length > min(_MOST_INDEX, end - 24):
             raise BadImage(f"corrupt xz: {name} has an index of {length} bytes", _HINT)
         index = os.pread(fd, length, end - 12 - length)
-        packed, unpacked = _xz_index(index, name)
+        packed, unpacked, count = _xz_index(index, name)
         total += unpacked
+        blocks += count
         end -= 24 + length + packed
         if end < 0 or os.pread(fd, 6, end) != _XZ_HEAD:
             raise BadImage(f"corrupt xz: {name} has no stream where one should begin", _HINT)
-    return total
+    return total, blocks
 
 
-def _xz_index(index: bytes, name: str) -> tuple[int, int]:
-    """Return bytes of the blocks as they are packed, and unpacked."""
+def _without_padding(fd: int, end: int) -> int:
+    """Return where the last stream ends; whole words of zeros may follow."""
+    while end:
+        start = max(0, end - (1 << 20))
+        last = len(os.pread(fd, end - start, start).rstrip(b"\0"))
+        if last:
+            return start + -(-last // 4) * 4
+        end = start
+    return 0
+
+
+def _xz_index(index: bytes, name: str) -> tuple[int, int, int]:
+    """Return bytes of the blocks as they are packed and unpacked, and their count."""
     if index[:1] != b"\0" or zlib.crc32(index[:-4]) != int.from_bytes(index[-4:], "little"):
         raise BadImage(f"corrupt xz: the index of {name} is damaged", _HINT)
     count, at = _number(index, 1, name)
@@ -74,7 +84,7 @@ def _xz_index(index: bytes, name: str) -> tuple[int, int]:
         packed += -(-size // 4) * 4
         size, at = _number(index, at, name)
         unpacked += size
-    return packed, unpacked
+    return packed, unpacked, count
 
 
 def _number(index: bytes, at: int, name: str) -> tuple[int, int]:

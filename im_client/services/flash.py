@@ -15,6 +15,7 @@ from typing import Any
 from im_client.configure.program import find_program
 from im_client.flash import download, sources
 from im_client.flash.card import Card, Listener, Made, Order, Outcome, holds_already, make_cards
+from im_client.flash.customise.programs import check_programs
 from im_client.flash.devices import HERE, Device, Roots, look_at, read_devices
 from im_client.flash.fleet import Board, Fleet, decode_fleet, read_fleet
 from im_client.flash.known import KnownBoards
@@ -122,6 +123,8 @@ def prepare_flash(settings: Settings, request: FlashRequest, roots: Roots = HERE
         source = _source(settings, request, image, sha256)
         own = tuple(card for card, aim in zip(cards, aims, strict=True) if (aim.image, aim.sha256) == (image, sha256))
         batches.append(Batch(source, own))
+    if any(card.node for card in cards):
+        check_programs()  # rather now than when the cards are written
     plan = FlashPlan(request, tuple(batches), notes)
     _refuse(plan, [_size_ahead(batch.source) for batch in batches], roots)
     if not request.if_needed:

@@ -11,6 +11,7 @@ from im_client.flash.discover.look import Places, look
 from im_client.flash.discover.match import usable
 from im_client.flash.discover.model import Finding, KeyState, Wanted
 from im_client.flash.fleet import Fleet
+from im_client.flash.known import FOLDER, KnownBoards, names_of
 from im_client.inventory.host_vars import Change, set_variable
 from infracore.clock import Clock
 from infracore.errors import Cancelled, InfraError, InvalidUsage
@@ -68,6 +69,7 @@ def wanted_of(fleet: Fleet) -> tuple[Wanted, ...]:
             serial=board.serial,
             user=board.node.user,
             address=board.address,
+            names=names_of(board.node),
         )
         for board in fleet.boards
     )
@@ -88,7 +90,7 @@ def discover_nodes(
         InvalidUsage: `wait` without a fleet. Cancelled: `cancel` was set; nothing is written then.
         Misconfigured: a recorded key or a lease file cannot be read, or a program is missing.
     """
-    recorded = read_recorded(state_dir / "raspberry_pi")
+    recorded = read_recorded(state_dir / FOLDER)
     if search.wait and fleet is None:
         raise InvalidUsage("there is nothing to wait for without an inventory", "im nodes discover -i INVENTORY --wait")
     boards = _flashed(recorded) if fleet is None else tuple(fleet)
@@ -98,6 +100,11 @@ def discover_nodes(
     if search.write_to is None:
         return Report(findings, missing)
     changes, unwritten = _written(search.write_to, boards, findings)
+    known = KnownBoards(state_dir)
+    for board in boards:
+        address = next((change.after for name, change in changes if name == board.name), "")
+        if address:  # so that ssh and Ansible find the key under the address that they are given
+            known.remember(board.hostname, recorded.key_of(board.hostname, address), (*board.names, address))
     return Report(findings, missing, changes, unwritten)
 
 

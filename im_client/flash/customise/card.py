@@ -11,8 +11,9 @@ from im_client.flash.customise.ext4 import Ext4
 from im_client.flash.customise.fat import Fat
 from im_client.flash.customise.hashing import hash_password
 from im_client.flash.customise.image import PROBES, Image, Way, find_way
-from im_client.flash.customise.layout import Layout, lay_out
+from im_client.flash.customise.layout import CONNECTIONS, Layout, lay_out
 from im_client.flash.customise.mark import MARK, Mark, mark_of, mark_text, parse_mark
+from im_client.flash.customise.rootfiles import OURS
 from im_client.flash.model import BadImage, InitFormat
 from im_client.flash.node import Node
 from im_client.flash.partitions import read_table
@@ -33,7 +34,7 @@ class Customised:
     boot: tuple[str, ...]
     """Files of the boot partition."""
     removed: tuple[str, ...]
-    """Files of other ways that lay there."""
+    """Files of other ways, or of another time, that lay there."""
     root: tuple[str, ...]
     """Files of the root partition."""
     mark: Mark
@@ -46,20 +47,23 @@ def customise(disk: Path, node: Node, init: InitFormat | None = None, *, image: 
     written before it is known that all of it can be. The mark is written last; repeating it writes the same again.
 
     Raises:
-        Unsupported, Several: the image cannot be told some of it. Misconfigured: a program is not installed.
+        Unsupported, Several: the image cannot be told some of it. Misconfigured: a program is not installed, or the
+            disk may not be written.
         NotFound, BadImage: the disk cannot be read, or has no partitions. CommandFailed: it could not be written, or
             does not hold what was written.
     """
     fat, ext4 = _open(disk)
+    _flush(disk)
     seen = _look(fat, ext4)
     way = find_way(seen, init, node)
     password_hash = node.password_hash or (hash_password(node.password) if node.password else "")
     old = parse_mark(fat.read(MARK) or "") if MARK in seen.boot else None
     mark = mark_of(node, image, bytes.fromhex(old.salt) if old else None)
     layout = lay_out(node, seen, way, password_hash=password_hash, instance=mark.instance)
-    if layout.root and ext4:
+    has_root_part = bool(layout.root or layout.root_removed)
+    if has_root_part and ext4:
         ext4.check()
-        ext4.write(layout.root)
+        ext4.write(layout.root, layout.root_removed)
     if MARK in seen.boot:  # until all is written it says nothing
         fat.remove(MARK)
     _write_boot(fat, layout)
@@ -67,11 +71,13 @@ def customise(disk: Path, node: Node, init: InitFormat | None = None, *, image: 
     for path, text in layout.boot.items():
         if fat.read(path) != text:
             raise CommandFailed(f"{path} of the boot partition is not what was written", "flash the card again")
-    if layout.root and ext4:
+    if has_root_part and ext4:
         ext4.check()
     fat.write(MARK, mark_text(mark))
     _flush(disk)
-    return Customised(way, tuple(layout.boot), layout.removed, tuple(file.path for file in layout.root), mark)
+    return Customised(
+        way, tuple(layout.boot), (*layout.removed, *layout.root_removed), tuple(f.path for f in layout.root), mark
+    )
 
 
 def read_mark(disk: Path) -> Mark | None:
@@ -132,7 +138,16 @@ def _look(fat: Fat, ext4: Ext4 | None) -> Image:
         fstab=ext4.read("/etc/fstab") or "",
         hosts=ext4.read("/etc/hosts") or "",
         sshd_config=ext4.read("/etc/ssh/sshd_config") or "",
+        ours=_ours(ext4),
     )
+
+
+def _ours(ext4: Ext4) -> frozenset[str]:
+    names = ext4.names(CONNECTIONS)
+    connections = {
+        f"{CONNECTIONS}/{name}" for name in names if name.startswith("im-") and name.endswith(".nmconnection")
+    }
+    return ext4.has(OURS) | connections
 
 
 def _write_boot(fat: Fat, layout: Layout) -> None:

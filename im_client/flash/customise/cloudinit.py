@@ -50,10 +50,10 @@ def user_data(node: Node, password_hash: str, *, is_rpi: bool) -> str:
     return "#cloud-config\n" + _yaml(config)
 
 
-def network_config(node: Node) -> str:
+def network_config(node: Node, *, is_rpi: bool) -> str:
     """Return network-config: eth0 by DHCP unless it has an address, and no network whose passphrase stays clear."""
     wifi = node.wifi if node.wifi and node.wifi.security != Security.WPA3 else None
-    return _yaml({"network": netplan(node.interfaces, wifi, with_eth0=True)})
+    return _yaml({"network": netplan(node.interfaces, wifi, with_eth0=True, with_country=is_rpi)})
 
 
 def meta_data(node: Node, instance: str) -> str:

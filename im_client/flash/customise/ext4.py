@@ -52,8 +52,15 @@ class Ext4:
             said = " ".join(f"{done.stdout} {done.stderr}".split())[-300:]
             raise CommandFailed(f"the root partition is not clean: {said}", "flash the card again")
 
-    def write(self, files: Sequence[RootFile]) -> None:
+    def names(self, folder: str) -> frozenset[str]:
+        """Return what is in a folder; nothing where there is no such folder."""
+        lines = self._ask([f"ls -p {folder}"], [folder]).splitlines()
+        return frozenset(line.split("/")[5] for line in lines if line.startswith("/") and line.count("/") >= 6)
+
+    def write(self, files: Sequence[RootFile], removed: Sequence[str] = ()) -> None:
         """Write files and links, in place of those that are there; all are root's. Folders that lack are made.
+
+        `removed` are there and are deleted.
 
         Raises:
             CommandFailed: what is there afterwards is not what was written.
@@ -61,7 +68,7 @@ class Ext4:
         with _private_folder() as folder:
             parents = {str(parent) for file in files for parent in PurePosixPath(file.path).parents} - {"/"}
             there = self.has(sorted({*parents, *(file.path for file in files)}))
-            script = _making(sorted(parents - there))
+            script = [f"rm {path}" for path in removed] + _making(sorted(parents - there))
             for number, file in enumerate(files):
                 where, _, name = file.path.rpartition("/")
                 script.append(f"cd {where}")

@@ -53,6 +53,8 @@ class Image:
     fstab: str = ""
     hosts: str = ""
     sshd_config: str = ""
+    ours: frozenset[str] = frozenset()
+    """Files of the root partition that we wrote another time."""
 
     def has(self, path: str) -> bool:
         """Say whether its root has one of `PROBES`."""

@@ -10,14 +10,14 @@ from im_client.flash.customise.image import NETPLAN, NETWORK_MANAGER, RADIO, SUP
 from im_client.flash.node import Node, Security
 from infracore.errors import InfraError, Several, Unsupported
 
-__all__ = ["Layout", "RootFile", "lay_out"]
+__all__ = ["CONNECTIONS", "Layout", "RootFile", "lay_out"]
 
 _CLOUDINIT: Final = (Way.CLOUDINIT, Way.CLOUDINIT_RPI)
 _FIRSTRUN: Final = ("systemd.run=", "systemd.run_success_action=", "systemd.unit=kernel-command-line.target")
 _REGDOM: Final = "cfg80211.ieee80211_regdom="
 _OTHERS: Final = ("custom.toml", "firstrun.sh", "userconf", "userconf.txt", "wpa_supplicant.conf", "ssh", "ssh.txt")
 """Files of other ways, which the system would read too."""
-_CONNECTIONS: Final = "/etc/NetworkManager/system-connections"
+CONNECTIONS: Final = "/etc/NetworkManager/system-connections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Layout:
     removed: tuple[str, ...]
     """Names on the boot partition."""
     root: tuple[RootFile, ...]
+    root_removed: tuple[str, ...] = ()
 
 
 def lay_out(node: Node, image: Image, way: Way, *, password_hash: str, instance: str) -> Layout:
@@ -47,16 +48,17 @@ def lay_out(node: Node, image: Image, way: Way, *, password_hash: str, instance:
     Raises:
         Unsupported, Several: the image cannot be told some of it; each is named with why.
     """
-    refused = [
+    refused: list[InfraError] = [
         Unsupported(f"{node.hostname}: {key} cannot be set on this image ({way}): {why}", hint)
         for key, why, hint in _refusals(node, image, way)
     ]
     if refused:
-        raise refused[0] if len(refused) == 1 else Several(_as_errors(refused))
+        raise refused[0] if len(refused) == 1 else Several(refused)
     boot: dict[str, str] = {}
+    is_rpi = way == Way.CLOUDINIT_RPI
     if way in _CLOUDINIT:
-        boot["user-data"] = cloudinit.user_data(node, password_hash, is_rpi=way == Way.CLOUDINIT_RPI)
-        boot["network-config"] = cloudinit.network_config(node)
+        boot["user-data"] = cloudinit.user_data(node, password_hash, is_rpi=is_rpi)
+        boot["network-config"] = cloudinit.network_config(node, is_rpi=is_rpi)
         boot["meta-data"] = cloudinit.meta_data(node, instance)
     elif way == Way.TOML:
         boot["custom.toml"] = rpios.custom_toml(node, password_hash)
@@ -76,14 +78,13 @@ def lay_out(node: Node, image: Image, way: Way, *, password_hash: str, instance:
     if config != image.config:
         boot["config.txt"] = config
     removed = tuple(name for name in _OTHERS if name in image.boot and name not in boot)
-    return Layout(boot, removed, tuple(_root(node, image, way)))
-
-
-def _as_errors(refused: list[Unsupported]) -> list[InfraError]:
-    return list(refused)
+    root = tuple(_root(node, image, way))
+    return Layout(boot, removed, root, tuple(sorted(image.ours - {file.path for file in root})))
 
 
 def _cmdline(node: Node, image: Image, way: Way, instance: str) -> str:
+    if not image.cmdline:
+        return ""
     add = [*node.cmdline, *(K3S if node.k3s_cgroups else ())]
     drop: list[str] = ["cgroup_disable=memory"] if node.k3s_cgroups else []
     if node.wifi:
@@ -108,7 +109,7 @@ def _root(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
         if any(
             line.split()[:1] == ["Include"] and rootfiles.INCLUDE in line for line in image.sshd_config.splitlines()
         ):
-            yield RootFile(f"{rootfiles.INCLUDE}/10-im-clues.conf", part)
+            yield RootFile(rootfiles.SSHD_PART, part)
         else:
             yield RootFile("/etc/ssh/sshd_config", rootfiles.edit_sshd_config(image.sshd_config, part))
     if way in {Way.OLDER, Way.NONE}:
@@ -124,8 +125,7 @@ def _root(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
     elif node.packages or node.commands:
         yield RootFile(rootfiles.FIRST_BOOT, rootfiles.first_boot_script(node), 0o700)
         yield RootFile(rootfiles.UNIT, rootfiles.first_boot_unit())
-        name = rootfiles.UNIT.rpartition("/")[2]
-        yield RootFile(f"/etc/systemd/system/multi-user.target.wants/{name}", target=rootfiles.UNIT)
+        yield RootFile(rootfiles.WANTED, target=rootfiles.UNIT)
 
 
 def _networks(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
@@ -138,15 +138,15 @@ def _networks(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
         return
     if image.has(NETPLAN):
         seen = interfaces or tuple(one for one in node.interfaces if one.name == RADIO)
-        yield RootFile("/etc/netplan/60-im-clues.yaml", networks.netplan_file(seen, wifi), 0o600)
+        yield RootFile(rootfiles.NETPLAN_FILE, networks.netplan_file(seen, wifi), 0o600)
         return
     if image.has(NETWORK_MANAGER):
         for one in interfaces:
             if one.name != RADIO:
-                yield RootFile(f"{_CONNECTIONS}/im-{one.name}.nmconnection", networks.network_manager(one), 0o600)
+                yield RootFile(f"{CONNECTIONS}/im-{one.name}.nmconnection", networks.network_manager(one), 0o600)
         if wifi:
             text = networks.network_manager_wifi(wifi, fixed)
-            yield RootFile(f"{_CONNECTIONS}/im-wifi.nmconnection", text, 0o600)
+            yield RootFile(f"{CONNECTIONS}/im-wifi.nmconnection", text, 0o600)
     elif wifi:
         yield RootFile(f"{SUPPLICANT}/wpa_supplicant.conf", networks.supplicant(wifi), 0o600)
 
@@ -187,7 +187,8 @@ def _needs(node: Node, image: Image, way: Way) -> Iterator[tuple[str, bool, Call
     is_cloudinit = way in _CLOUDINIT
     manages = image.has(NETPLAN) or image.has(NETWORK_MANAGER)
     unmanaged = "it has neither NetworkManager nor netplan"
-    yield "host_key", node.host_key is not None, lambda: bool(image.sshd_config), "it has no sshd"
+    has_key = node.host_key is not None and node.host_key.private is not None
+    yield "host_key", has_key, lambda: bool(image.sshd_config), "it has no sshd"
     yield "commands", bool(node.commands), lambda: is_cloudinit or image.has_systemd, "it has no systemd"
     yield "packages", bool(node.packages) and not is_cloudinit, lambda: image.has_systemd, "it has no systemd"
     yield "interfaces", bool(node.interfaces) and not is_cloudinit, lambda: manages, unmanaged

@@ -23,8 +23,13 @@ _OURS: Final = uuid.UUID("5f1dd0a0-6c2f-4c41-9d2b-3f0f8f7f3a57")
 """Connections that we name get the same UUID each time."""
 
 
-def netplan(interfaces: Sequence[Interface], wifi: Wifi | None, *, with_eth0: bool = False) -> dict[str, Any]:
-    """Return networks as netplan and cloud-init's version 2 have them (netplan's YAML reference)."""
+def netplan(
+    interfaces: Sequence[Interface], wifi: Wifi | None, *, with_eth0: bool = False, with_country: bool = False
+) -> dict[str, Any]:
+    """Return networks as netplan and cloud-init's version 2 have them (netplan's YAML reference).
+
+    `with_country` where netplan is 0.105 or newer: an older one takes nothing of a file with a key that it lacks.
+    """
     wired = {one.name: _netplan_fixed(one) for one in interfaces if one.name != "wlan0"}
     if with_eth0 and "eth0" not in wired:
         wired["eth0"] = {"dhcp4": True, "optional": True}
@@ -34,6 +39,8 @@ def netplan(interfaces: Sequence[Interface], wifi: Wifi | None, *, with_eth0: bo
     if wifi:
         fixed = next((_netplan_fixed(one) for one in interfaces if one.name == "wlan0"), None)
         radio = fixed or {"dhcp4": True, "optional": True}
+        if with_country:
+            radio["regulatory-domain"] = wifi.country
         config["wifis"] = {"wlan0": radio | {"access-points": {wifi.ssid: _netplan_access(wifi)}}}
     return config
 
@@ -93,14 +100,17 @@ def _connection(name: str, kind: str, interface: str) -> str:
 
 
 def _addresses(one: Interface) -> list[str]:
-    version = _version(one)
     gateway = f",{one.gateway}" if one.gateway else ""
-    fixed = [f"[ipv{version}]", "method=manual", f"address1={one.address}{gateway}"]
+    parts = []
     for family in (4, 6):
+        fixed = family == _version(one)
+        lines = [
+            f"[ipv{family}]",
+            *(["method=manual", f"address1={one.address}{gateway}"] if fixed else ["method=auto"]),
+        ]
         servers = [server for server in one.dns if ipaddress.ip_address(server).version == family]
-        if servers and family == version:
-            fixed.append(f"dns={''.join(f'{server};' for server in servers)}")
-    return ["\n".join(fixed), f"[ipv{10 - version}]\nmethod=auto"]
+        parts.append("\n".join([*lines, *([f"dns={''.join(f'{server};' for server in servers)}"] if servers else [])]))
+    return parts
 
 
 def _keyfile_ssid(ssid: str) -> str:

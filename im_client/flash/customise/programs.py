@@ -7,7 +7,7 @@ from typing import Final
 
 from infracore.errors import Misconfigured
 
-__all__ = ["program"]
+__all__ = ["check_programs", "program"]
 
 _PACKAGES: Final = {
     "mcopy": "mtools",
@@ -28,3 +28,9 @@ def program(name: str) -> Path:
     if found is None:
         raise Misconfigured(f"the program {name} is not installed", f"run: apt-get install {_PACKAGES[name]}")
     return Path(found)
+
+
+def check_programs() -> None:
+    """See that all are installed, before a card is written. Raises Misconfigured."""
+    for name in _PACKAGES:
+        program(name)

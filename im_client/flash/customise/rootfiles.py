@@ -9,8 +9,12 @@ __all__ = [
     "FIRST_BOOT",
     "HOST_KEY",
     "INCLUDE",
+    "NETPLAN_FILE",
+    "OURS",
     "PER_INSTANCE",
+    "SSHD_PART",
     "UNIT",
+    "WANTED",
     "commands_script",
     "edit_hosts",
     "edit_sshd_config",
@@ -23,15 +27,21 @@ HOST_KEY: Final = "/etc/ssh/im_host_ed25519_key"
 """Not `ssh_host_*_key`: those are deleted and made anew at the first boot, by Raspberry Pi OS's
 regenerate_ssh_host_keys.service and by cloud-init's `ssh_deletekeys`."""
 INCLUDE: Final = "/etc/ssh/sshd_config.d"
+SSHD_PART: Final = f"{INCLUDE}/10-im-clues.conf"
+NETPLAN_FILE: Final = "/etc/netplan/60-im-clues.yaml"
 FIRST_BOOT: Final = "/usr/local/sbin/im-first-boot"
 UNIT: Final = "/etc/systemd/system/im-first-boot.service"
+WANTED: Final = "/etc/systemd/system/multi-user.target.wants/im-first-boot.service"
 PER_INSTANCE: Final = "/var/lib/cloud/scripts/per-instance/im-first-boot"
 """Run by cloud-init once for an instance id, after packages are installed."""
+OURS: Final = (SSHD_PART, NETPLAN_FILE, FIRST_BOOT, UNIT, WANTED, PER_INSTANCE)
+"""What a card that is customised again, and not flashed, may have from the last time. The host key is no part of it:
+an sshd_config may name it."""
 
 
 def sshd_part(node: Node, *, with_password_login: bool) -> str:
     """Return sshd's options: which key it shows, and whether it takes passwords."""
-    lines = [f"HostKey {HOST_KEY}"] if node.host_key else []
+    lines = [f"HostKey {HOST_KEY}"] if node.host_key and node.host_key.private else []
     if with_password_login and node.user:
         lines.append(f"PasswordAuthentication {'yes' if node.password_login else 'no'}")
     return "".join(f"{line}\n" for line in lines)

@@ -62,9 +62,6 @@ def firstrun(node: Node, password_hash: str, boot_folder: str) -> str:
         "#!/bin/sh",
         f"# Made by im flash for {node.hostname}: run once, by root, instead of the first boot.",
         "exec >>/var/log/im-firstrun.log 2>&1",
-        f"rm -f {boot_folder}/firstrun.sh",
-        "sed -i -e 's/ systemd\\.run[^ ]*//g' -e 's/ systemd\\.unit=kernel-command-line\\.target//g' \\",
-        f"    {boot_folder}/cmdline.txt",
         "",
         f"echo {quote(node.hostname)} >/etc/hostname",
         "if grep -q '^127\\.0\\.1\\.1' /etc/hosts",
@@ -91,7 +88,15 @@ def firstrun(node: Node, password_hash: str, boot_folder: str) -> str:
             *_with_raspi_config("do_wifi_country", node.wifi.country, f"iw reg set {node.wifi.country}"),
             UNBLOCK,
         ]
-    return "\n".join([*lines, "", "sync", "exit 0", ""])
+    lines += [  # last: a board that loses its power before begins again
+        "",
+        "sed -i -e 's/ systemd\\.run[^ ]*//g' -e 's/ systemd\\.unit=kernel-command-line\\.target//g' \\",
+        f"    {boot_folder}/cmdline.txt",
+        f"rm -f {boot_folder}/firstrun.sh",
+        "sync",
+        "exit 0",
+    ]
+    return "\n".join([*lines, ""])
 
 
 def _account(node: Node, password_hash: str) -> list[str]:

@@ -51,6 +51,8 @@ class Wanted:
     user: str = ""
     address: str = ""
     """Where the inventory says that it is."""
+    names: tuple[str, ...] = ()
+    """What else it is reached under: for known_hosts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from tests.rigs.namespace import Namespace, inside
 from tests.rigs.needs import need_programs
 from tests.rigs.process import daemon
 
-pytestmark = [pytest.mark.netns, pytest.mark.sshd]
+pytestmark = [pytest.mark.netns, pytest.mark.sshd, pytest.mark.slow]
 FLEET = """
 all:
   hosts:
@@ -121,6 +121,10 @@ def test_a_fleet_is_found_each_board_by_what_it_shows(world: World, im: Any) -> 
     host_vars = inventory.parent / "host_vars"
     assert (host_vars / "pi-1.yml").read_text() == "ansible_host: 10.77.0.11 # old\nrack: 3\n"
     assert (host_vars / "pi-2.yml").read_text() == "---\nansible_host: 10.77.0.12\n"
+    known = (world.folder / "state" / "raspberry_pi" / "known_hosts").read_text().splitlines()
+    assert f"10.77.0.11 {world.keys['pi-1'][0]}" in known
+    assert f"pi-1.local {world.keys['pi-1'][0]}" in known
+    assert not any(line.startswith("10.77.0.13 ") for line in known)
     assert sorted(path.name for path in host_vars.iterdir()) == ["pi-1.yml", "pi-2.yml"]
 
 

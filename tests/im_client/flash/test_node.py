@@ -56,6 +56,19 @@ def test_every_key_is_read() -> None:
     assert "a b c d e" not in repr(node)
 
 
+@pytest.mark.parametrize(
+    ("keys", "takes"),
+    [
+        ({"password_hash": HASH}, True),
+        ({"password_hash": HASH, "authorized_keys": [KEY]}, False),
+        ({"authorized_keys": [KEY]}, False),
+        ({"password_hash": HASH, "password_login": False}, False),
+    ],
+)
+def test_somebody_without_a_key_comes_in_by_password(keys: dict[str, Any], takes: bool) -> None:
+    assert decode_node({"hostname": "pi1", "user": "ada", **keys}, "lab").password_login is takes
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     message = wrong(usr="ada", wifi={"ssid": 3}, interfaces=[{"name": "eth0"}])
     assert "lab: pi1: usr: there is no key 'usr'" in message

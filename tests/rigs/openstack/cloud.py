@@ -166,13 +166,14 @@ def _is_ready(admin: Api) -> bool:
         computing = admin.get("compute", "/os-services")["services"]
         storing = admin.get("volumev3", "/os-services")["services"]
         hosts = admin.get("compute", "/os-hypervisors")["hypervisors"]
+        pools = admin.get("volumev3", "/scheduler-stats/get_pools")["pools"]  # told a while after it is up
     except Refused as error:
         if error.status < 500:
             raise
         return False
     up = {service["binary"] for service in (*computing, *storing) if service["state"] == "up"}
     needed = {"nova-compute", "nova-conductor", "nova-scheduler", "cinder-volume", "cinder-scheduler"}
-    return bool(hosts) and needed <= up
+    return bool(hosts) and bool(pools) and needed <= up
 
 
 def _write_clouds(cloud: OpenStack) -> None:

@@ -89,6 +89,10 @@ cards:
   returned: success
   type: dict
   sample: {pi-1: {state: done, device: /dev/sda, verified: true, host_key: "ssh-ed25519 AAAA...", error: null}}
+exit_code:
+  description: That of C(im flash).
+  returned: when cards were written
+  type: int
 known_hosts:
   description: File with the host keys of the boards.
   returned: when cards were written
@@ -96,7 +100,7 @@ known_hosts:
 """
 
 _OPTIONS = {
-    "nodes": {"type": "dict", "required": True, "no_log": True},
+    "nodes": {"type": "dict", "required": True},
     "image": {"type": "str", "default": ""},
     "sha256": {"type": "str", "default": ""},
     "os_list": {"type": "str", "default": ""},
@@ -115,7 +119,8 @@ _SOME_FAILED = 4
 
 def main():
     """Run as a module."""
-    module = AnsibleModule(_OPTIONS, supports_check_mode=True)
+    # no_log for nodes alone would put stars in place of every name that the answer holds
+    module = AnsibleModule(_OPTIONS, no_log=True, supports_check_mode=True)
     asked = module.params
     argv = [asked["program"], "flash"]
     for name, flag in _WORDS.items():
@@ -134,16 +139,21 @@ def main():
     )
     plan, report = _lines(out)
     if plan is None or (report is None and (status or not module.check_mode)):
-        module.fail_json(msg=_reason(err) or f"im flash ended with {status}", rc=status, cards={})
+        _end(module.fail_json, msg=_reason(err) or f"im flash ended with {status}", exit_code=status, cards={})
     if report is None:
         cards = {card["name"]: {"state": card["state"], "device": card["device"]} for card in plan["cards"]}
-        module.exit_json(changed=any(card["state"] != "unchanged" for card in cards.values()), cards=cards)
+        _end(module.exit_json, changed=any(card["state"] != "unchanged" for card in cards.values()), cards=cards)
     cards = {card["name"]: card for card in report["cards"]}
-    result = {"changed": report["changed"], "cards": cards, "known_hosts": report["known_hosts"], "rc": status}
+    result = {"changed": report["changed"], "cards": cards, "known_hosts": report["known_hosts"], "exit_code": status}
     if status == 0 or (status == _SOME_FAILED and not asked["fail_if_any"]):
-        module.exit_json(**result)
+        _end(module.exit_json, **result)
     failed = [f"{name}: {card['error']['message']}" for name, card in cards.items() if card["error"]]
-    module.fail_json(msg="; ".join(failed) or _reason(err) or f"im flash ended with {status}", **result)
+    _end(module.fail_json, msg="; ".join(failed) or _reason(err) or f"im flash ended with {status}", **result)
+
+
+def _end(how, **result):
+    """End; what was given to the module, passwords among it, is not repeated in the answer."""
+    how(invocation={}, **result)
 
 
 def _lines(text):
@@ -157,9 +167,15 @@ def _lines(text):
 
 
 def _reason(text):
-    """Return what was said on standard error: errors and hints."""
-    lines = [line.strip() for line in text.splitlines()]
-    return " ".join(line for line in lines if line.startswith(("error:", "hint:")))
+    """Return what was said on standard error: errors, each with its hint."""
+    reasons = []
+    for line in text.splitlines():
+        kind, _, said = line.partition(": ")
+        if kind == "error":
+            reasons.append(said)
+        elif kind == "hint" and reasons:
+            reasons[-1] += f" ({said})"
+    return "; ".join(reasons)
 
 
 if __name__ == "__main__":

@@ -154,6 +154,20 @@ def test_a_second_time_changes_nothing_but_salts(tmp_path: Path) -> None:
     disk.fsck(tmp_path)
 
 
+def test_what_another_time_wrote_goes(tmp_path: Path) -> None:
+    disk = make_disk(tmp_path, BOOKWORM, {"cmdline.txt": CMDLINE})
+    wifi = {"ssid": "lab", "country": "GB", "passphrase": "correct horse"}
+    fixed = [{"name": "end0", "address": "10.0.0.2/24"}]
+    customise(disk.path, a_node(wifi=wifi, interfaces=fixed, commands=["true"], locale="es_ES.UTF-8"))
+    done = customise(disk.path, a_node(wifi=wifi))
+    assert {path.rpartition("/")[2] for path in done.removed} == {
+        *("im-end0.nmconnection", "im-first-boot", "im-first-boot.service"),
+    }
+    assert disk.root_stat("/etc/NetworkManager/system-connections/im-end0.nmconnection") == ""
+    assert disk.root_stat("/etc/NetworkManager/system-connections/im-wifi.nmconnection") != ""
+    disk.fsck(tmp_path)
+
+
 def test_older_systems_get_userconf_and_root_files(tmp_path: Path) -> None:
     disk = make_disk(tmp_path, BOOKWORM, {})
     wifi = {"ssid": 'a"b', "country": "GB", "passphrase": "correct horse"}
@@ -197,6 +211,16 @@ def test_an_image_without_a_way_still_gets_name_key_and_commands(tmp_path: Path)
     assert done.way == Way.NONE
     assert disk.root("/etc/hostname") == "pi1\n"
     assert "cgroup_enable=memory" in disk.boot("cmdline.txt")
+    disk.fsck(tmp_path)
+
+
+def test_indexed_folders_stay_whole(tmp_path: Path) -> None:
+    many = {f"/etc/{'x' * 100}-{n}": "" for n in range(40)}
+    disk = make_disk(tmp_path, ("/usr/lib/systemd/systemd",), {}, many)
+    disk.index()
+    assert "Flags: 0x81000" in disk.root_stat("/etc")
+    customise(disk.path, a_node(timezone="Europe/Madrid"), InitFormat.NONE)
+    assert disk.root("/etc/hostname") == "pi1\n"
     disk.fsck(tmp_path)
 
 

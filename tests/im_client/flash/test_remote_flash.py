@@ -1,0 +1,302 @@
+"""A disk of another machine is flashed over a real ssh, and left in a clear state whatever happens."""
+
+import ast
+import contextlib
+import fcntl
+import hashlib
+import json
+import lzma
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from im_client.flash import remote_receiver as receiver
+from im_client.flash.bmap import BlockMap, Range
+from im_client.flash.model import BadImage, Phase, Progress, State
+from im_client.flash.remote_flash import RemoteDisk, flash_remote, look_remote, parse_remote, reboot
+from im_client.flash.write import UNFINISHED
+from im_client.remote.hostkeys import new_key_pair
+from infracore.errors import Conflict, InvalidUsage, Misconfigured, Transient, Unauthorised, Unsupported
+from infracore.secrets import Secret
+from tests.im_client.remote.loopback import Loopback, serve
+from tests.rigs.needs import need_programs, need_root
+
+MIB = 1 << 20
+RECEIVER = [sys.executable, receiver.__file__]
+sshd = pytest.mark.sshd
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Loopback]:
+    need_programs("sshd", "ssh")
+    made = serve(tmp_path / "server")
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def image(path: Path, size: int = 24 * MIB) -> bytes:
+    """Make an image with a head, something in the middle, zeros, and an odd end; return its bytes."""
+    dice = random.Random(6)
+    whole = bytearray(size - 512)
+    whole[: 2 * MIB] = dice.randbytes(2 * MIB)
+    whole[9 * MIB + 4096 : 13 * MIB] = dice.randbytes(4 * MIB - 4096)
+    whole[-1000:] = dice.randbytes(1000)
+    with path.open("wb") as out:
+        out.truncate(len(whole))
+        for at in range(0, len(whole), 4096):
+            if any(part := whole[at : at + 4096]):
+                out.seek(at)
+                out.write(part)
+    return bytes(whole)
+
+
+def disk(server: Loopback, path: Path | str, python: str = sys.executable) -> RemoteDisk:
+    return RemoteDisk("pi-1", replace(server.access, python=python), str(path))
+
+
+@sshd
+@pytest.mark.parametrize("pack", ["raw", "xz"])
+def test_an_image_arrives_whole_and_is_read_back(server: Loopback, tmp_path: Path, pack: str) -> None:
+    source, target = tmp_path / "image", tmp_path / "disk.img"
+    whole = image(source)
+    if pack == "xz":
+        source = tmp_path / "image.xz"
+        source.write_bytes(lzma.compress(whole, preset=0))
+    target.write_bytes(b"old" * MIB * 10)
+    seen: list[Progress] = []
+    result = flash_remote(source, disk(server, target), on_progress=seen.append, cancel=threading.Event())
+    assert (result.state, result.verified, result.error) == (State.DONE, True, None)
+    assert result.size == len(whole)
+    assert target.read_bytes() == whole
+    assert target.stat().st_blocks * 512 < 16 * MIB  # holes stay holes
+    assert {one.phase for one in seen} >= {Phase.WRITE}
+    assert all(one.name == "pi-1" for one in seen)
+
+
+@sshd
+@pytest.mark.loop
+def test_a_disk_that_held_something_holds_the_image_alone(server: Loopback, tmp_path: Path) -> None:
+    need_root()
+    need_programs("losetup")
+    backing, source = tmp_path / "backing", tmp_path / "image"
+    whole = image(source)
+    backing.write_bytes(b"\xaa" * (len(whole) + 512 + 4 * MIB))
+    made = subprocess.run(["losetup", "--find", "--show", backing], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"no loop device can be made: {made.stderr.strip()}")
+    device = made.stdout.strip()
+    try:
+        facts = look_remote(disk(server, device))
+        assert (facts.size, facts.is_device, facts.refusal) == (len(whole) + 512 + 4 * MIB, True, "")
+        result = flash_remote(source, disk(server, device), cancel=threading.Event())
+        small = flash_remote(source, disk(server, device), size=len(whole), cancel=threading.Event())
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
+    assert (result.state, small.state) == (State.DONE, State.DONE)
+    after = backing.read_bytes()
+    assert after[: len(whole)] == whole
+    assert after[-MIB:] == bytes(MIB)  # no copy of an older partition table
+
+
+@sshd
+def test_only_what_a_map_names_is_sent(server: Loopback, tmp_path: Path) -> None:
+    source, target = tmp_path / "image", tmp_path / "disk.img"
+    whole = image(source)
+    blocks = BlockMap(len(whole), (Range(0, 2 * MIB), Range(9 * MIB, MIB)))
+    result = flash_remote(source, disk(server, target), blocks=blocks, cancel=threading.Event())
+    assert result.state is State.DONE
+    after = target.read_bytes()
+    assert len(after) == len(whole)
+    assert after[: 2 * MIB] == whole[: 2 * MIB]
+    assert after[9 * MIB : 10 * MIB] == whole[9 * MIB : 10 * MIB]
+    assert after[10 * MIB :] == bytes(len(whole) - 10 * MIB)
+
+
+def wrapper(folder: Path) -> str:
+    """Return a `python3` that leaves its own number and its parent's."""
+    path = folder / "python"
+    path.write_text(f'#!/bin/sh\necho $$ $PPID > {folder}/pids\nexec {sys.executable} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+@sshd
+@pytest.mark.parametrize("victim", [0, 1], ids=["program", "session"])
+def test_a_connection_that_breaks_leaves_a_disk_that_says_so(server: Loopback, tmp_path: Path, victim: int) -> None:
+    source, target = tmp_path / "image", tmp_path / "disk.img"
+    source.write_bytes(random.Random(1).randbytes(24 * MIB))
+
+    def cut(_progress: Progress) -> None:
+        pid = int((tmp_path / "pids").read_text().split()[victim])
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    result = flash_remote(source, disk(server, target, wrapper(tmp_path)), on_progress=cut, cancel=threading.Event())
+    assert result.state is State.FAILED
+    assert isinstance(result.error, Transient)
+    assert "pi-1" in result.error.message
+    assert "flash it again" in result.error.hint
+    assert target.read_bytes()[: len(UNFINISHED)] == UNFINISHED
+    again = flash_remote(source, disk(server, target), cancel=threading.Event())
+    assert again.state is State.DONE
+    assert target.read_bytes() == source.read_bytes()
+
+
+@sshd
+def test_who_cancels_is_told_how_the_disk_is_left(server: Loopback, tmp_path: Path) -> None:
+    source, target, cancel = tmp_path / "image", tmp_path / "disk.img", threading.Event()
+    image(source)
+    result = flash_remote(source, disk(server, target), on_progress=lambda _: cancel.set(), cancel=cancel)
+    assert result.state is State.CANCELLED
+    assert result.error is not None
+    assert "marked unfinished" in result.error.message
+    assert target.read_bytes()[: len(UNFINISHED)] == UNFINISHED
+
+
+@sshd
+def test_what_must_not_be_written_is_refused_and_stays(server: Loopback, tmp_path: Path) -> None:
+    source = tmp_path / "image"
+    image(source)
+    for path, reason in (("/dev/im-no-such", "no such device"), ("/dev/null", "neither"), ("/none/x", "no folder")):
+        assert reason in look_remote(disk(server, path)).refusal
+        result = flash_remote(source, disk(server, path), cancel=threading.Event())
+        assert isinstance(result.error, InvalidUsage)
+        assert reason in result.error.message
+    roots = [name for name, where in receiver.used_disks().items() if where == "/"]
+    for name in roots:
+        result = flash_remote(source, disk(server, f"/dev/{name}"), cancel=threading.Event())
+        assert result.error is not None
+        assert "runs from it" in result.error.message
+        assert "from the network" in result.error.hint
+    assert not Path("/dev/im-no-such").exists()
+
+
+@sshd
+def test_an_impostor_and_a_stranger_get_nothing(server: Loopback, tmp_path: Path) -> None:
+    source, target = tmp_path / "image", tmp_path / "disk.img"
+    image(source)
+    good = disk(server, target)
+    ways = {
+        Conflict: replace(good.access, host_key=new_key_pair()[0]),
+        Unauthorised: replace(good.access, private_key=new_key_pair()[1]),
+        Misconfigured: replace(good.access, python="/no/python3"),
+    }
+    for kind, access in ways.items():
+        result = flash_remote(source, replace(good, access=access), cancel=threading.Event())
+        assert isinstance(result.error, kind), result.error
+        with pytest.raises(kind):
+            look_remote(replace(good, access=access))
+    with pytest.raises(Unsupported):
+        look_remote(replace(good, access=replace(good.access, password=Secret("x"))))
+    assert not target.exists()
+
+
+@sshd
+def test_a_broken_image_is_refused_or_leaves_an_unfinished_disk(server: Loopback, tmp_path: Path) -> None:
+    source, target = tmp_path / "image.xz", tmp_path / "disk.img"
+    packed = lzma.compress(random.Random(2).randbytes(12 * MIB), preset=0)
+    source.write_bytes(packed[:-4000])
+    with pytest.raises(BadImage):
+        flash_remote(source, disk(server, target), cancel=threading.Event())
+    assert not target.exists()
+    source.write_bytes(packed)
+    result = flash_remote(source, disk(server, target), sha256="0" * 64, cancel=threading.Event())
+    assert isinstance(result.error, BadImage)
+    assert target.read_bytes()[: len(UNFINISHED)] == UNFINISHED
+
+
+@sshd
+def test_a_machine_is_told_to_restart(server: Loopback) -> None:
+    reboot(server.access)
+    assert (server.home / "power.log").read_text() == "systemctl reboot\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "host", "port", "path"),
+    [
+        ("ssh://pi@pi-1.local/dev/nvme0n1", "pi", "pi-1.local", 22, "/dev/nvme0n1"),
+        ("ssh://10.0.0.2:2222/dev/sda", "root", "10.0.0.2", 2222, "/dev/sda"),
+        ("ssh://pi@[fe80::1]/srv/a%20disk.img", "pi", "fe80::1", 22, "/srv/a disk.img"),
+    ],
+)
+def test_the_place_of_a_disk_is_read(text: str, user: str, host: str, port: int, path: str) -> None:
+    access, found = parse_remote(text)
+    assert (access.user, access.address, access.port, found) == (user, host, port, path)
+    assert access.become is (user != "root")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/dev/sda",
+        "ssh://pi-1",
+        "ssh://pi-1/",
+        "http://x/dev/sda",
+        "ssh://a:b@c/dev/sda",
+        "ssh://c:x/dev/sda",
+        "ssh://c/a/../b",
+        "ssh://c/dev/",
+    ],
+)
+def test_what_is_no_place_of_a_disk_is_refused(text: str) -> None:
+    with pytest.raises(InvalidUsage):
+        parse_remote(text)
+
+
+def order(path: Path, **more: object) -> bytes:
+    return (
+        json.dumps({"do": "write", "path": str(path), "size": 0, "verify": True, "mark": "00", **more}).encode() + b"\n"
+    )
+
+
+def frame(kind: int, offset: int, data: bytes, digest: bytes | None = None) -> bytes:
+    return receiver.FRAME.pack(kind, offset, len(data), digest or hashlib.sha256(data).digest()) + data
+
+
+@pytest.mark.parametrize(
+    ("frames", "error"),
+    [
+        (frame(receiver.DATA, 8192, b"x" * 10, bytes(32)), {"error": "bad", "offset": 8192}),
+        (frame(9, 0, b"x"), {"error": "protocol", "offset": None}),
+        (frame(receiver.DATA, 0, b"xyz")[:-1], {"error": "cut", "offset": None}),
+        (frame(receiver.END, 0, b"") + frame(receiver.DATA, 0, b"x"), {"error": "protocol", "offset": None}),
+        (b"", {"error": "cut", "offset": None}),
+    ],
+)
+def test_the_receiver_says_what_is_wrong_with_what_it_gets(
+    tmp_path: Path, frames: bytes, error: dict[str, object]
+) -> None:
+    done = subprocess.run(
+        RECEIVER,
+        input=order(tmp_path / "disk.img", mark=UNFINISHED.hex()) + frames,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert {key: last[key] for key in error} == error
+    assert (tmp_path / "disk.img").read_bytes()[: len(UNFINISHED)] == UNFINISHED
+
+
+def test_two_writers_of_one_disk_are_kept_apart(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(b"other")
+    with path.open("rb+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = subprocess.run(RECEIVER, input=order(path), capture_output=True, timeout=60, check=False)
+    assert json.loads(done.stdout)["error"] == "busy"
+    assert path.read_bytes() == b"other"
+
+
+def test_the_receiver_needs_no_newer_python_than_it_says() -> None:
+    ast.parse(Path(receiver.__file__).read_text(), feature_version=(3, 9))

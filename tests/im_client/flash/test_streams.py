@@ -1,0 +1,226 @@
+"""Images as they come: packed, in several streams, cut off, changed."""
+
+import gzip
+import hashlib
+import io
+import lzma
+import random
+import subprocess
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from backports import zstd
+
+from im_client.flash.model import BadImage
+from im_client.flash.streams import open_stream
+from im_client.flash.xz_threads import XzThreads, xz_program
+from infracore.errors import NotFound
+
+RAW = random.Random(6).randbytes(300_000) + bytes(200_000) + b"\x55\xaa" * 1000
+
+
+def _zip(*members: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "raw": lambda raw: raw,
+    "xz": lambda raw: lzma.compress(raw, preset=1),
+    "zst": zstd.compress,
+    "gz": lambda raw: gzip.compress(raw, 1),
+    "zip": lambda raw: _zip(("a.img", raw)),
+}
+
+
+def _all(path: Path, step: int = 100_000, **known: object) -> bytes:
+    block = memoryview(bytearray(step))
+    parts = []
+    with open_stream(path, **known) as stream:  # type: ignore[arg-type]
+        while count := stream.read_into(block):
+            parts.append(bytes(block[:count]))
+            if count < step:
+                break
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_an_image_is_read_whatever_packs_it_and_whatever_it_is_called(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "image.txt"
+    path.write_bytes(PACKERS[kind](RAW))
+    with open_stream(path) as stream:
+        assert stream.kind == kind
+        assert stream.size == (None if kind == "gz" else len(RAW))
+    assert _all(path) == RAW
+    assert _all(path, step=len(RAW)) == RAW
+
+
+@pytest.mark.parametrize("kind", ["xz", "zst", "gz"])
+def test_several_streams_are_one_image(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(PACKERS[kind](RAW[:250_000]) + PACKERS[kind](RAW[250_000:]))
+    with open_stream(path) as stream:
+        assert stream.size in {None, len(RAW)}
+    assert _all(path) == RAW
+
+
+def test_padding_and_skippable_frames_are_no_part_of_the_image(tmp_path: Path) -> None:
+    (tmp_path / "xz").write_bytes(lzma.compress(RAW) + bytes(8) + lzma.compress(RAW) + bytes(512 * 1024))
+    assert _all(tmp_path / "xz") == RAW + RAW
+    (tmp_path / "gz").write_bytes(gzip.compress(RAW) + bytes(1000))
+    assert _all(tmp_path / "gz") == RAW
+    skippable = b"\x50\x2a\x4d\x18\x05\0\0\0hello"
+    (tmp_path / "zst").write_bytes(skippable + zstd.compress(RAW) + skippable)
+    assert _all(tmp_path / "zst") == RAW
+
+
+@pytest.mark.parametrize("kind", ["xz", "zst", "zip"])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.999])
+def test_a_truncated_file_is_refused_before_anything_is_unpacked(kind: str, share: float, tmp_path: Path) -> None:
+    packed = PACKERS[kind](RAW)
+    path = tmp_path / "image"
+    path.write_bytes(packed[: int(len(packed) * share)])
+    with pytest.raises(BadImage, match=f"truncated {kind}"):
+        open_stream(path)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9999])
+def test_a_truncated_gz_is_told_where_it_ends(share: float, tmp_path: Path) -> None:
+    packed = gzip.compress(RAW)
+    (tmp_path / "image").write_bytes(packed[: int(len(packed) * share)])
+    with pytest.raises(BadImage, match="truncated gz"):
+        _all(tmp_path / "image")
+
+
+@pytest.mark.parametrize("kind", ["xz", "zst", "gz", "zip"])
+def test_no_changed_byte_goes_through_unnoticed(kind: str, tmp_path: Path) -> None:
+    checked = {zstd.CompressionParameter.checksum_flag: 1}
+    packed = zstd.compress(RAW, options=checked) if kind == "zst" else PACKERS[kind](RAW)
+    chance = random.Random(4)
+    path = tmp_path / "image"
+    for _ in range(25):
+        at = chance.randrange(40, len(packed) - 100)
+        path.write_bytes(packed[:at] + bytes([packed[at] ^ 0x10]) + packed[at + 1 :])
+        try:
+            read = _all(path)
+        except BadImage:
+            continue
+        assert read == RAW  # a byte that means nothing, such as a time in a zip's directory
+
+
+@pytest.mark.parametrize("kind", ["xz", "zst", "gz"])
+def test_something_behind_the_end_is_no_image(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(PACKERS[kind](RAW) + b"more of something else")
+    with pytest.raises(BadImage):
+        _all(tmp_path / "image")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (_zip(("a.img", RAW), ("b.img", RAW)), "holds 2 files"),
+        (_zip(), "holds 0 files"),
+        (b"BZh91AY" + bytes(1000), "bzip2"),
+        (b"<!DOCTYPE html><html>" + bytes(1000), "a web page"),
+        (b"QFI\xfb" + bytes(1000), "qcow2"),
+        (b"", "too small"),
+        (bytes(100), "too small"),
+        (b"\xfd7zXZ\0", "truncated xz"),
+        (b"\x28\xb5\x2f\xfd", "truncated zst"),
+        (b"\xfd7zXZ\0" + bytes(2**16 - 6), "truncated xz"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_image_is_refused_with_a_reason(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(content)
+    with pytest.raises(BadImage, match=said):
+        open_stream(tmp_path / "image").close()
+
+
+def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        open_stream(tmp_path / "none")
+    with pytest.raises((BadImage, NotFound)):
+        open_stream(tmp_path)
+
+
+def test_an_image_that_wants_a_gigabyte_to_be_unpacked_is_refused(tmp_path: Path) -> None:
+    packed = bytearray(lzma.compress(RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0}]))
+    at = 12 + 4  # block header: size, flags, the filter's id and size of properties, its dictionary's size
+    assert packed[14:16] == b"\x21\x01"
+    packed[at] = 36  # 1 GiB; section 5.3.1
+    header = bytes(packed[12 : 12 + (packed[12] + 1) * 4 - 4])
+    packed[12 + len(header) : 12 + len(header) + 4] = zlib.crc32(header).to_bytes(4, "little")
+    (tmp_path / "image").write_bytes(packed)
+    with pytest.raises(BadImage, match="memory"):
+        _all(tmp_path / "image")
+
+
+def test_what_the_list_says_of_the_raw_image_is_held_against_it(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(lzma.compress(RAW))
+    digest = hashlib.sha256(RAW).hexdigest()
+    assert _all(path, size=len(RAW), sha256=digest.upper()) == RAW
+    with pytest.raises(BadImage, match="has the SHA-256"):
+        _all(path, sha256="0" * 64)
+    with pytest.raises(BadImage, match=f"holds {len(RAW)} bytes, not 5"):
+        open_stream(path, size=5)
+    (tmp_path / "gz").write_bytes(gzip.compress(RAW))
+    with pytest.raises(BadImage, match="holds more than the 400000"):
+        _all(tmp_path / "gz", size=400_000)
+
+
+def _blocks(content: bytes, path: Path) -> Path:
+    """Pack by the program, in several blocks, as `xz -T0` does."""
+    packed = subprocess.run(
+        ["xz", "-0", "--block-size=64KiB"], input=content, stdout=subprocess.PIPE, check=True
+    ).stdout
+    path.write_bytes(packed)
+    return path
+
+
+needs_xz = pytest.mark.skipif(xz_program() is None, reason="no xz with threads, or one core")
+
+
+@needs_xz
+def test_an_xz_of_several_blocks_is_unpacked_on_all_cores(tmp_path: Path) -> None:
+    path = _blocks(RAW, tmp_path / "image")
+    with open_stream(path) as stream:
+        assert isinstance(stream, XzThreads)
+        assert (stream.kind, stream.size) == ("xz", len(RAW))
+    assert _all(path) == RAW
+    assert _all(path, step=len(RAW), sha256=hashlib.sha256(RAW).hexdigest()) == RAW
+
+
+@needs_xz
+def test_a_changed_byte_of_several_blocks_is_found(tmp_path: Path) -> None:
+    packed = bytearray(_blocks(RAW, tmp_path / "image").read_bytes())
+    packed[len(packed) // 2] ^= 1
+    (tmp_path / "image").write_bytes(packed)
+    with pytest.raises(BadImage, match="corrupt xz: "):
+        _all(tmp_path / "image")
+    (tmp_path / "image").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(BadImage, match="truncated xz"):
+        open_stream(tmp_path / "image")
+
+
+@needs_xz
+def test_a_stream_that_is_left_early_leaves_no_process(tmp_path: Path) -> None:
+    path = _blocks(RAW * 8, tmp_path / "image")
+    with open_stream(path) as stream:
+        stream.read_into(memoryview(bytearray(1000)))
+    with pytest.raises(BadImage, match="not 5"):
+        open_stream(path, size=5)
+    children = [Path(f"/proc/{pid}/comm").read_text() for pid in _children()]
+    assert "xz\n" not in children
+
+
+def _children() -> list[str]:
+    return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()

@@ -1,0 +1,112 @@
+"""An image is made for its node here and sent to another machine's disk; what is known of the board stays true."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from im_client.flash.customise import read_mark
+from im_client.flash.known import KnownBoards
+from im_client.flash.model import State
+from im_client.remote.hostkeys import public_of
+from im_client.services.flash import FlashRequest
+from im_client.services.flash_remotely import flash_remotely, is_remote, prepare_remotely
+from im_client.settings import Settings
+from infracore.errors import Conflict, InvalidUsage
+from tests.im_client.flash.customise.pi_images import KEY, make_disk
+from tests.im_client.remote.loopback import Loopback, serve
+from tests.rigs.needs import need_programs
+
+pytestmark = [pytest.mark.sshd, pytest.mark.mtools]
+NODES = {"pi-1": {"raspberry_pi_node": {"user": "ana", "authorized_keys": [KEY]}}}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Loopback]:
+    need_programs("sshd", "ssh")
+    made = serve(tmp_path / "server")
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, server: Loopback) -> Settings:
+    """Of a computer that knows the running machine."""
+    made = Settings(state_dir=tmp_path / "state", cache_dir=tmp_path / "cache")
+    made.state_dir.mkdir()
+    assert server.access.host_key is not None
+    KnownBoards(made.state_dir).remember("127.0.0.1", server.access.host_key, ("127.0.0.1",))
+    return made
+
+
+def request(server: Loopback, image: Path, disk: Path) -> FlashRequest:
+    device = f"ssh://root@127.0.0.1:{server.access.port}{disk}"
+    return FlashRequest(image=str(image), device=device, node="pi-1", nodes=NODES)
+
+
+def key_file(server: Loopback, folder: Path) -> str:
+    path = folder / "door"
+    path.touch(mode=0o600)
+    assert server.access.private_key is not None
+    path.write_text(server.access.private_key.reveal())
+    return str(path)
+
+
+def test_the_disk_becomes_the_nodes_and_the_machine_restarts(
+    server: Loopback, settings: Settings, tmp_path: Path
+) -> None:
+    image, disk = make_disk(tmp_path).path, tmp_path / "nvme.img"
+    plan = prepare_remotely(settings, request(server, image, disk), key_file=key_file(server, tmp_path))
+    assert not disk.exists()
+    result = flash_remotely(
+        settings,
+        plan,
+        restart=True,
+        on_progress=lambda _: None,
+        on_step=lambda _name, _step: None,
+        cancel=threading.Event(),
+    )
+    assert (result.state, result.verified, result.error) == (State.DONE, True, None)
+    mark = read_mark(disk)
+    assert mark is not None
+    assert public_of(mark.host_key) == KnownBoards(settings.state_dir).host_key("pi-1")
+    assert (server.home / "power.log").read_text() == "systemctl reboot\n"
+    assert list((settings.cache_dir / "flash").iterdir()) == []
+
+
+def test_a_board_whose_disk_was_not_written_is_known_by_its_old_key(
+    server: Loopback, settings: Settings, tmp_path: Path
+) -> None:
+    image, disk = make_disk(tmp_path).path, tmp_path / "nvme.img"
+    known = KnownBoards(settings.state_dir)
+    known.remember("pi-1", KEY, ("pi-1",))
+    plan = prepare_remotely(settings, request(server, image, disk), key_file=key_file(server, tmp_path))
+    server.stop()
+    result = flash_remotely(
+        settings,
+        plan,
+        restart=True,
+        on_progress=lambda _: None,
+        on_step=lambda _name, _step: None,
+        cancel=threading.Event(),
+    )
+    assert result.state is State.FAILED
+    assert known.host_key("pi-1") == public_of(KEY)
+    assert not disk.exists()
+
+
+def test_what_must_not_be_written_is_refused_before_anything_is_made(
+    server: Loopback, settings: Settings, tmp_path: Path
+) -> None:
+    door = key_file(server, tmp_path)
+    asked = request(server, tmp_path / "image", Path("/dev/im-no-such"))
+    with pytest.raises(InvalidUsage, match="no such device"):
+        prepare_remotely(settings, asked, key_file=door)
+    KnownBoards(settings.state_dir).remember("127.0.0.1", KEY, ("127.0.0.1",))
+    with pytest.raises(Conflict):
+        prepare_remotely(settings, asked, key_file=door)
+    assert is_remote(asked.device)
+    assert not is_remote("/dev/sda")

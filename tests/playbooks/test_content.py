@@ -79,6 +79,19 @@ def test_what_is_given_to_another_role_are_variables_that_it_has(path: Path) -> 
         assert set(task.get("vars", {})) <= set(specs(role)[entry])
 
 
+@pytest.mark.parametrize("path", PLAYS, ids=lambda p: p.name)
+def test_plays_include_their_roles_so_that_a_tag_of_others_leaves_them_out_with_their_checks(path: Path) -> None:
+    for play in read(path):
+        assert "roles" not in play
+        for task in tasks_in(play["tasks"]):
+            module = module_of(task)
+            assert module.startswith("ansible.builtin.")
+            if module in _ROLES:
+                assert module == "ansible.builtin.include_role"
+                role, entry = PLAYBOOKS / "roles" / task[module]["name"], task[module].get("tasks_from", "main")
+                assert role.name == "raspberry_pi_flash" or set(task.get("vars", {})) <= set(specs(role)[entry])
+
+
 @pytest.mark.parametrize("role", ROLES, ids=lambda p: p.name)
 def test_variables_of_a_role_carry_its_name(role: Path) -> None:
     names = {name for options in specs(role).values() for name in options}

@@ -27,7 +27,7 @@ VERSION = "v1.36.4+k3s1"
 PROGRAMS = {"amd64": "k3s", "arm64": "k3s-arm64", "arm": "k3s-armhf"}
 OURS = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
 
-pytestmark = [pytest.mark.machines, pytest.mark.ansible, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.machines, pytest.mark.ansible, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(3600)]
 pytestmark.append(pytest.mark.xdist_group("servers"))
 
 
@@ -52,7 +52,7 @@ class Cluster:
         argv += ["-i", str(self.folder / "inventory"), "-e", json.dumps(said), str(PLAYBOOK), *words]
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
         env = {**os.environ, "PATH": path, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False)
+        done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=1800, check=False)
         assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-2000:]}"
         return {name: int(n) for name, n in re.findall(r"(?m)^(\S+) +: ok=\d+ +changed=(\d+)", done.stdout)}
 

@@ -58,7 +58,7 @@ def test_no_disk_is_named_so_that_nobody_writes_one_by_accident(listing: dict[st
 
 def test_the_playbook_and_the_inventory_fit_together() -> None:
     playbook = str(ROOT / "playbooks" / "raspberry_pi_cluster.yml")
-    assert "pi-3" in ansible("ansible-playbook", playbook, "--syntax-check", "--list-hosts")
+    assert "box-1" in ansible("ansible-playbook", playbook, "--list-hosts")
 
 
 def test_every_variable_of_the_example_is_in_the_guide() -> None:

@@ -25,7 +25,7 @@ MARKERS = (
     "ansible",
     "sshd",
     "mtools",
-    "cloud_init",
+    "first_boot",
     "ipmi",
     "redfish",
     "snmp",
@@ -146,11 +146,11 @@ def _im_client() -> str:
     return (done.stdout.strip() or "the client cannot be installed") if done.returncode else ""
 
 
-def _cloud_init() -> str:
-    """Fetch cloud-init where it is not there yet."""
-    argv = [sys.executable, "-m", "tests.rigs.cloud_init"]
+def _first_boot() -> str:
+    """Fetch cloud-init, netplan and NetworkManager where they are not there yet."""
+    argv = [sys.executable, "-m", "tests.rigs.first_boot"]
     done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
-    return (done.stdout.strip() or "cloud-init cannot be fetched") if done.returncode else ""
+    return (done.stdout.strip() or "they cannot be fetched") if done.returncode else ""
 
 
 def _redfish() -> str:
@@ -188,7 +188,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
     "mtools": lambda: _needs("mcopy", "mdel", "mdir", "mtype", "mkfs.vfat", "fsck.vfat", "mke2fs", "debugfs", "e2fsck"),
-    "cloud_init": _cloud_init,
+    "first_boot": _first_boot,
     "oidc_agent": lambda: _needs("oidc-agent"),
     "ipmi": lambda: _needs("ipmi_sim", "ipmitool"),
     "redfish": _redfish,

@@ -31,6 +31,7 @@ __all__ = [
     "if_match",
     "in_thread",
     "json_text",
+    "no_terms",
     "operation_headers",
     "read_template",
     "vm_numbers",
@@ -162,6 +163,21 @@ def flag(value: str | None, *, default: bool) -> bool:
     if value.lower() in {"no", "false", "0"}:
         return False
     raise Refused(400, f"{value[:40]!r} is neither yes nor no")
+
+
+def no_terms(request: Request) -> None:
+    """Refuse lease and budget: who runs the server sets them, and who asks could undo them.
+
+    Raises:
+        Refused: one is in the query. Passed over, it would seem to be kept.
+    """
+    for word in ("expire", "lease", "budget"):
+        if word in request.query_params:
+            raise Refused(
+                400,
+                f"{word}: lease and budget are set by who runs this server, not over the network",
+                "there: im expire INFRA 8h; im deploy ... --budget 0.50",
+            )
 
 
 async def if_match(request: Request, house: House, infra: str) -> int | None:

@@ -21,7 +21,7 @@ __all__ = ["JsonBars", "LiveBars", "PlainBars", "Shown", "columns", "shown"]
 
 _LINE_EVERY_S: Final = 10.0
 _JSON_EVERY_S: Final = 1.0
-_WORDS: Final = {Phase.DOWNLOAD: "fetching", Phase.WRITE: "writing", Phase.VERIFY: "verifying"}
+_WORDS: Final[dict[Phase, str]] = {Phase.DOWNLOAD: "fetching", Phase.WRITE: "writing", Phase.VERIFY: "verifying"}
 _STEPS: Final = {Step.CUSTOMISE: "customising", Step.EJECT: "ejecting"}
 
 
@@ -50,6 +50,8 @@ class _Paced:
         self._lock = threading.Lock()
 
     def is_due(self, progress: Progress) -> bool:
+        if progress.phase not in _WORDS:  # the steps tell it
+            return False
         key = (progress.name, progress.phase)
         now = time.monotonic()
         is_last = progress.total is not None and progress.done >= progress.total
@@ -151,6 +153,8 @@ class LiveBars:
 
     def on_progress(self, progress: Progress) -> None:
         """Move the card's bar."""
+        if progress.phase not in _WORDS:  # the steps tell it
+            return
         self._bars.update(
             self._task(progress.name),
             completed=progress.done,

@@ -186,8 +186,9 @@ def map_file(fd: int, size: int) -> BlockMap:
     at = 0
     try:
         while at < size:
-            start = os.lseek(fd, at, os.SEEK_DATA) // _STEP * _STEP  # direct I/O takes whole pages
-            at = min(-(-os.lseek(fd, start, os.SEEK_HOLE) // _STEP) * _STEP, size)
+            data = os.lseek(fd, at, os.SEEK_DATA)
+            start = data // _STEP * _STEP  # direct I/O takes whole pages
+            at = min(-(-os.lseek(fd, data, os.SEEK_HOLE) // _STEP) * _STEP, size)
             ranges.append(Range(start, at - start))
     except OSError as error:
         if error.errno == errno.EINVAL:  # the file system, or the device, knows no holes

@@ -5,16 +5,14 @@ Each card goes its own way: one that fails stops no other.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
 
 from im_client.flash.bmap import BlockMap
-from im_client.flash.claim import Let, claimed, eject, held, settle
+from im_client.flash.claim import Let, claimed, eject
 from im_client.flash.customise import Customised, customise, read_mark
 from im_client.flash.devices import HERE, Kind, Roots, Spot, look_at
 from im_client.flash.guard import kept_from_booting
@@ -27,9 +25,6 @@ from im_client.remote.hostkeys import new_host_key
 from infracore.errors import Cancelled, CommandFailed, Conflict, InfraError, NotFound
 
 __all__ = ["Card", "Listener", "Made", "Order", "Outcome", "Step", "holds_already", "make_cards"]
-
-_AT_ONCE: Final = 8
-"""Cards that are customised at once: mtools and debugfs wait for the card most of the time."""
 
 
 class Step(StrEnum):
@@ -148,20 +143,22 @@ def make_cards(
                 _look_again(card.spot, roots)
             except InfraError as error:
                 end(Made(card, Outcome.FAILED, error=error))
-        ours = [card for card in cards if card.name not in made]
-        targets = [Target(card.name, card.spot.real, card.spot.size if card.spot.is_disk else 0) for card in ours]
+        ours = {card.name: card for card in cards if card.name not in made}
+        finish = _Finish(ours, order, known, on_step, cancel)
+        targets = [Target(c.name, c.spot.real, c.spot.size if c.spot.is_disk else 0) for c in ours.values()]
         results: tuple[Result, ...] = ()
         if targets:
             results = write(
-                stream, targets, blocks=order.blocks, on_progress=on_progress, cancel=cancel, verify=order.verify
+                stream,
+                targets,
+                blocks=order.blocks,
+                on_progress=on_progress,
+                cancel=cancel,
+                verify=order.verify,
+                finish=finish,
             )
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="card") as pool:
-            ends = [
-                pool.submit(_finish, card, result, order, known=known, on_step=on_step, cancel=cancel)
-                for card, result in zip(ours, results, strict=True)
-            ]
-            for one in ends:
-                end(one.result())
+        for result in results:
+            end(finish.made(result))
     return tuple(_let_go(made[card.name], order, on_step) for card in cards)
 
 
@@ -174,38 +171,47 @@ def _look_again(spot: Spot, roots: Roots) -> None:
         raise Conflict(f"{spot.path} is not what it was a moment ago: nothing is written to it", "look and try again")
 
 
-def _finish(
-    card: Card, result: Result, order: Order, *, known: KnownBoards, on_step: Listener, cancel: threading.Event
-) -> Made:
-    """Take a written card to its end; what does not get there stays marked unfinished."""
-    seen = Made(card, Outcome.DONE, written=result.written, verified=result.verified)
-    if result.state is not State.DONE:
-        outcome = Outcome.CANCELLED if result.state is State.CANCELLED else Outcome.FAILED
-        return replace(seen, outcome=outcome, error=result.error, is_unfinished=_is_begun(card, result))
-    try:
-        with held(card.spot) as fd:
-            if card.node is None:
-                settle(fd, card.spot)
-                return seen
-            on_step(card.name, Step.CUSTOMISE)
-            key = new_host_key()
-            node = replace(card.node, host_key=key)
-            with kept_from_booting(fd):
-                if cancel.is_set():
+class _Finish:
+    """Customises cards, each in the thread that has written it, while nobody else can open it."""
+
+    def __init__(
+        self, cards: Mapping[str, Card], order: Order, known: KnownBoards, on_step: Listener, cancel: threading.Event
+    ) -> None:
+        self._cards = cards
+        self._order = order
+        self._known = known
+        self._on_step = on_step
+        self._cancel = cancel
+        self._done: dict[str, tuple[Customised, str]] = {}
+
+    def __call__(self, target: Target) -> None:
+        """Customise the node's card. Raises InfraError: it stays unfinished."""
+        card = self._cards[target.name]
+        if card.node is None:
+            return
+        self._on_step(card.name, Step.CUSTOMISE)
+        key = new_host_key()
+        node = replace(card.node, host_key=key)
+        try:
+            with target.path.open("r+b", buffering=0) as file, kept_from_booting(file.fileno()):
+                if self._cancel.is_set():
                     raise Cancelled(f"{card.name}: cancelled before it was customised", "flash it again")
-                done = customise(card.spot.real, node, order.init, image=order.identity)
-            settle(fd, card.spot)
-        known.remember(node.hostname, key.public, names_of(node, card.address))
-        return replace(seen, customised=done, host_key=key.public)
-    except InfraError as error:
-        outcome = Outcome.CANCELLED if isinstance(error, Cancelled) else Outcome.FAILED
-        said: InfraError = error
-    except OSError as error:
-        outcome = Outcome.FAILED
-        said = CommandFailed(
-            f"{card.name} ({card.spot.path}): {error.strerror}", "put the card in again, or another one"
-        )
-    return replace(seen, outcome=outcome, error=said, is_unfinished=True)
+                done = customise(target.path, node, self._order.init, image=self._order.identity)
+        except OSError as error:
+            hint = "put the card in again, or another one"
+            raise CommandFailed(f"{card.name} ({target.path}): {error.strerror}", hint) from error
+        self._known.remember(node.hostname, key.public, names_of(node, card.address))
+        self._done[card.name] = (done, key.public)
+
+    def made(self, result: Result) -> Made:
+        """Return what became of a card whose writing has ended."""
+        card = self._cards[result.target.name]
+        seen = Made(card, Outcome.DONE, written=result.written, verified=result.verified)
+        if result.state is not State.DONE:
+            outcome = Outcome.CANCELLED if result.state is State.CANCELLED else Outcome.FAILED
+            return replace(seen, outcome=outcome, error=result.error, is_unfinished=_is_begun(card, result))
+        done, key = self._done.get(card.name, (None, ""))
+        return replace(seen, customised=done, host_key=key)
 
 
 def _is_begun(card: Card, result: Result) -> bool:

@@ -1,7 +1,8 @@
 """A card belongs to one process while it is written, and is let go of safely.
 
 Two locks: flock, which other `im flash` and udev respect (systemd, "Locking Block Device Access"), and O_EXCL, by which
-the kernel refuses what is mounted or held anywhere, also in other containers (open(2)).
+the kernel refuses what is mounted or held anywhere, also in other containers (open(2)). The second is tried here, and
+held by who writes.
 """
 
 import errno
@@ -19,12 +20,8 @@ from im_client.flash.devices import Spot, Transport
 from infracore.errors import CommandFailed, InfraError, InvalidUsage, Locked, NotFound, TimedOut, Unauthorised
 from infracore.process import run
 
-__all__ = ["Let", "claimed", "eject", "held", "settle"]
+__all__ = ["Let", "claimed", "eject"]
 
-_BLKRRPART: Final = 0x125F
-"""Read the partition table again (linux/fs.h)."""
-_BLKFLSBUF: Final = 0x1261
-"""Write and forget what is cached of a device (linux/fs.h)."""
 _LOOK_S: Final = 0.1
 _EJECT_S: Final = 60.0
 
@@ -50,32 +47,9 @@ def claimed(spot: Spot, *, wait_s: float = 3.0) -> Iterator[None]:
     """
     with _opened(spot, 0 if spot.is_disk else os.O_CREAT) as lock:
         _lock(lock, spot, wait_s if spot.is_disk else 0.0)
-        with held(spot):
+        with _opened(spot, os.O_EXCL if spot.is_disk else 0):
             pass
         yield
-
-
-@contextmanager
-def held(spot: Spot) -> Iterator[int]:
-    """Open what is claimed, a disk so that nothing can mount it meanwhile. Raises as `claimed`."""
-    with _opened(spot, os.O_EXCL if spot.is_disk else 0) as fd:
-        yield fd
-
-
-def settle(fd: int, spot: Spot) -> None:
-    """Bring all that was written to the device, forget what is cached, and show its partitions to the kernel.
-
-    Raises:
-        OSError: the device did not take it, or is gone.
-    """
-    os.fsync(fd)
-    if spot.is_disk:
-        fcntl.ioctl(fd, _BLKFLSBUF)
-        try:
-            fcntl.ioctl(fd, _BLKRRPART)
-        except OSError as error:  # a loop device without partitions, or one that something has just opened
-            if error.errno not in {errno.EINVAL, errno.EBUSY}:
-                raise
 
 
 def eject(spot: Spot) -> Let:

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import threading
 import time
@@ -50,11 +51,11 @@ def fetch(
         return path
     key = source.sha256 or hashlib.sha256(source.address.encode()).hexdigest()
     folder = cache / "images" / key[:32]
-    name = PurePosixPath(urlsplit(source.address).path).name[-200:] or "image"
+    name = re.sub("[^A-Za-z0-9._+-]", "-", PurePosixPath(urlsplit(source.address).path).name)[-200:].lstrip(".")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder / ".lock", stop):
-            return _Download(source, folder / name, on_progress, stop).run()
+            return _Download(source, folder / (name or "image"), on_progress, stop).run()
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise NoSpace(f"the disk of {folder} is full", "make room, then run again: it goes on") from error

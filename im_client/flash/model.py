@@ -81,6 +81,8 @@ class Phase(StrEnum):
     DOWNLOAD = "download"
     WRITE = "write"
     VERIFY = "verify"
+    FINISH = "finish"
+    """What the caller does with a card that holds the image, such as customising it."""
 
 
 class State(StrEnum):

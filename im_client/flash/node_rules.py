@@ -142,7 +142,8 @@ def interface(key: str, name: str, address: str, gateway: str, dns: Sequence[str
             other = ipaddress.ip_address(gateway)
         except ValueError:
             other = None
-        if other is None or other not in own.network or other == own.ip:
+        is_link = other is not None and other.version == own.version == 6 and other.is_link_local
+        if other is None or not (is_link or other in own.network) or other == own.ip:
             yield f"{key}.gateway", f"{gateway[:80]!r} is no other address of {own.network}", "the router's address"
     for n, server in enumerate(dns):
         try:

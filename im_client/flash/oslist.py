@@ -102,9 +102,9 @@ def _walk(entries: list[msgspec.Raw], where: str, depth: int, count: list[int]) 
         if count[0] > _MOST_ENTRIES:
             raise ValueError(f"it has more than {_MOST_ENTRIES} entries")
         entry = msgspec.json.decode(raw, type=_Entry)
-        if entry.url is not None:
+        if entry.url and not entry.url.startswith("internal:"):  # what the imager itself does, such as erasing
             yield _source(entry, where)
-        if entry.subitems_url is not None:
+        if entry.subitems_url and not entry.subitems_url.startswith("internal:"):
             yield _More(_web(entry.subitems_url, entry.name, where))
         yield from _walk(entry.subitems, where, depth + 1, count)
 

@@ -6,6 +6,7 @@ import os
 import stat
 import struct
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from im_client.flash.buffers import aligned
@@ -90,7 +91,7 @@ class Sink:
                     continue
                 raise self._bad(block[done:], offset + done, error, reads=True) from error
             if not count:
-                raise BadBlock(f"{self.target.name}: it ends at byte {offset + done}", offset=offset + done)
+                raise self._bad(block[:0], offset + done, OSError(errno.EIO, "it ends there"), reads=True)
             done += count
 
     def flush(self) -> None:
@@ -99,7 +100,8 @@ class Sink:
             os.fsync(self._fd)
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError as error:
-            raise _told(self.target, error) from error
+            gone = OSError(errno.ENOMEDIUM, "") if self._is_gone() else error
+            raise _told(self.target, gone) from error
 
     def cut(self, size: int) -> None:
         """Make a file exactly so long; a device stays as it is. Raises NoSpace."""
@@ -127,8 +129,8 @@ class Sink:
 
     def _bad(self, block: memoryview, offset: int, error: OSError, *, reads: bool = False) -> InfraError:
         """Find the first bytes that cannot be written or read: a large request fails as a whole."""
-        if error.errno in _GONE:
-            return _told(self.target, error, offset)
+        if error.errno in _GONE or self._is_gone():
+            return _told(self.target, OSError(errno.ENOMEDIUM, ""), offset)
         for at in range(0, len(block), ALIGN_BYTES):
             part = block[at : at + ALIGN_BYTES]
             try:
@@ -141,6 +143,14 @@ class Sink:
             except OSError as found:
                 return _told(self.target, found, offset + at, reads=reads)
         return _told(self.target, error, offset, reads=reads)
+
+    def _is_gone(self) -> bool:
+        """Whether the device went away, or its card: a reader without one has no bytes."""
+        if not self.is_device:
+            return False
+        number = os.fstat(self._fd).st_rdev
+        is_known = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").exists()
+        return not is_known or os.lseek(self._fd, 0, os.SEEK_END) < self.capacity
 
 
 def _is_device(target: Target) -> bool:

@@ -52,10 +52,13 @@ def write(
     on_progress: Callable[[Progress], None] = lambda _: None,
     cancel: threading.Event,
     verify: bool = True,
+    finish: Callable[[Target], None] | None = None,
 ) -> tuple[Result, ...]:
     """Write the image to all targets and return what became of each, in their order; blocks until all have ended.
 
     A target that fails stops no other. `on_progress` is called in this thread, five times a second for each target.
+    `finish` is called for each target that holds the image, in that target's thread, while the device is held open;
+    where it raises an InfraError that target has failed and is marked unfinished again.
     Without `blocks` a raw image's own holes are its map, and long runs of zeros in a packed one are zeroed.
 
     Raises:
@@ -63,7 +66,7 @@ def write(
     """
     _refuse_same(targets)
     run = _Run(Cutter(stream, blocks, Buffers(_BUFFERS)), cancel)
-    writers = [_Writer(target, run, verify=verify) for target in targets]
+    writers = [_Writer(target, run, verify=verify, finish=finish) for target in targets]
     with ThreadPoolExecutor(len(writers) + 1, thread_name_prefix="flash") as pool:
         try:
             ends = [pool.submit(writer.work) for writer in writers]
@@ -156,7 +159,7 @@ def _follow(
 class _Writer:
     """Writes one target, in a thread of its own."""
 
-    def __init__(self, target: Target, run: _Run, *, verify: bool) -> None:
+    def __init__(self, target: Target, run: _Run, *, verify: bool, finish: Callable[[Target], None] | None) -> None:
         self.target = target
         self.queue: queue.SimpleQueue[Piece | _End] = queue.SimpleQueue()
         self.now: tuple[Phase, int, int | None] = (Phase.WRITE, 0, run.cutter.total)
@@ -164,6 +167,7 @@ class _Writer:
         self.is_over = False
         self._run = run
         self._verify = verify
+        self._finish = finish
         self._spans: list[Span] = []
         self._written = 0
         self._verified = False
@@ -200,10 +204,7 @@ class _Writer:
 
     def _fill(self, sink: Sink) -> None:
         head = self._run.cutter.head
-        mark = aligned(HEAD_BYTES)
-        mark[: len(UNFINISHED)] = UNFINISHED
-        sink.write(mark[: min(HEAD_BYTES, sink.capacity or HEAD_BYTES)], 0)
-        sink.flush()
+        self._mark(sink)
         while isinstance(item := self.queue.get(), Piece):
             try:
                 for span in item.spans:
@@ -230,7 +231,22 @@ class _Writer:
             self._verified = True
         sink.cut(max(size, self.target.size))
         sink.flush()
+        if self._finish is not None:
+            self.now = Phase.FINISH, 0, None
+            try:
+                self._look()
+                self._finish(self.target)
+                sink.flush()
+            except InfraError:
+                self._mark(sink)
+                raise
         sink.show_partitions()
+
+    def _mark(self, sink: Sink) -> None:
+        mark = aligned(HEAD_BYTES)
+        mark[: len(UNFINISHED)] = UNFINISHED
+        sink.write(mark[: min(HEAD_BYTES, sink.capacity or HEAD_BYTES)], 0)
+        sink.flush()
 
     def _put(self, sink: Sink, piece: Piece, span: Span) -> None:
         length = -(-span.length // sink.align) * sink.align

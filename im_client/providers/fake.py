@@ -235,6 +235,7 @@ class FakeProvider:
         return _saved(image)
 
     def list_images(self) -> Sequence[SavedImage]:
+        self._begin("images", "")
         return [_saved(image) for image in sorted(self._world.images(), key=lambda i: -i.created_at)]
 
     def check_image(self, image_id: str) -> str:

@@ -21,6 +21,7 @@ Op: TypeAlias = Literal[
     "resize",
     "delete",
     "save",
+    "images",
     "offer",
     "things",
     "remove",

@@ -56,6 +56,7 @@ def _im(settings: Mapping[str, Any]) -> Provider:
 
 
 _CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "azure": ("azure",),
     "cloudstack": ("cloudstack",),
     "digitalocean": ("digitalocean",),
     "ec2": ("ec2",),
@@ -69,7 +70,7 @@ _CLOUDS: Final[Mapping[str, tuple[str, ...]]] = {
 """Cloud -> the types of lines of an auth file that are for it, in lower case. Each is a module of this package with
 `open_provider(settings, credentials, lent)`, or of its package `libcloud`."""
 
-_LIBCLOUD: Final = frozenset({"cloudstack", "digitalocean", "gce", "linode", "vultr"})
+_LIBCLOUD: Final = frozenset({"azure", "cloudstack", "digitalocean", "gce", "linode", "vultr"})
 
 _MANY: Final = frozenset({"egiis"})
 """Types of lines that stand for several places; their clouds' modules have `site_names(settings, credentials)`, and a

@@ -23,7 +23,7 @@ from im_client.flash.model import Progress, Source
 from im_client.flash.refusals import Wish, refusals, said_twice
 from im_client.flash.streams import open_stream
 from im_client.settings import Settings
-from infracore.errors import InfraError, InvalidUsage, Several, Unauthorised
+from infracore.errors import Cancelled, InfraError, InvalidUsage, Several, Unauthorised
 
 __all__ = ["Batch", "FlashPlan", "FlashReport", "FlashRequest", "cards", "flash", "prepare_flash"]
 
@@ -159,7 +159,16 @@ def flash(
         held = _held(batch, order.identity, known) if plan.request.if_needed else frozenset()
         made |= {card.name: _unchanged(card, known) for card in batch.cards if card.name in held}
         todo = [card for card in batch.cards if card.name not in held]
-        done = make_cards(todo, order, known, on_progress=on_progress, on_step=on_step, cancel=cancel, roots=roots)
+        if cancel.is_set():  # not begun: what is on them stays
+            error = Cancelled("cancelled before it was begun", "the same command goes on")
+            made |= {card.name: Made(card, Outcome.CANCELLED, error=error) for card in todo}
+            continue
+        try:
+            done = make_cards(todo, order, known, on_progress=on_progress, on_step=on_step, cancel=cancel, roots=roots)
+        except InfraError as refused:
+            if not made:
+                raise
+            done = tuple(Made(card, Outcome.FAILED, error=refused) for card in todo)
         made |= {one.card.name: one for one in done}
     return FlashReport(tuple(made[card.name] for card in plan.cards), known.known_hosts, time.monotonic() - began)
 

@@ -116,9 +116,11 @@ def choose_images(
         name = chosen.get(group.name, group.golden_image)
         if not name:
             continue
-        there = _at_sites(sites, group, name)
+        there, silent = _at_sites(sites, group, name)
         images[group.name] = {site: image.id for site, image in there.items() if image.is_ready}
-        if not images[group.name]:
+        for site, error in silent.items():
+            notes.append(f"the golden image {name} of {group.name} cannot be looked for at {site}: {error.message}")
+        if not images[group.name] and not silent:
             why = "is not ready yet" if there else "is gone"
             notes.append(f"the golden image {name} of {group.name} {why}: its machines are made without it")
     return images, tuple(notes)
@@ -129,7 +131,7 @@ def require_images(sites: Sites, topology: Topology, wanted: Mapping[str, str]) 
 
     Raises:
         Unsupported: no site of the group keeps images. NotFound: none has this one. InvalidUsage: there is no such
-            group, or the image is of another group's machines.
+            group, or the image is of another group's machines. InfraError: where it may be, cannot be asked.
     """
     for name, image in wanted.items():
         group = topology.groups.get(name)
@@ -137,7 +139,9 @@ def require_images(sites: Sites, topology: Topology, wanted: Mapping[str, str]) 
             raise InvalidUsage(f"there is no group of machines {name!r}", f"there are: {', '.join(topology.groups)}")
         if not image:
             continue
-        found = _at_sites(sites, group, image)
+        found, silent = _at_sites(sites, group, image)
+        if silent and not found:
+            raise next(iter(silent.values()))
         if not found:
             places = group.placement.sites or (sites.own,)
             for place in places[:1]:
@@ -151,16 +155,21 @@ def require_images(sites: Sites, topology: Topology, wanted: Mapping[str, str]) 
             )
 
 
-def _at_sites(sites: Sites, group: Group, name: str) -> dict[str, SavedImage]:
-    """Return site -> image, for the sites of a group that have it."""
+def _at_sites(sites: Sites, group: Group, name: str) -> tuple[dict[str, SavedImage], dict[str, InfraError]]:
+    """Return site -> image, for the sites of a group that have it, and why others could not be asked."""
     found: dict[str, SavedImage] = {}
+    silent: dict[str, InfraError] = {}
     only, name = golden_parts(name)
     for site in group.placement.sites or (sites.own,):
         if only not in {None, site}:
             continue
         provider = sites.at(site)
-        images = provider.list_images() if isinstance(provider, ImageKeeper) else ()
+        try:
+            images = provider.list_images() if isinstance(provider, ImageKeeper) else ()
+        except InfraError as error:
+            silent[site] = error
+            continue
         chosen = next((image for image in images if name in {image.name, image.id}), None)
         if chosen is not None:
             found[site] = chosen
-    return found
+    return found, silent

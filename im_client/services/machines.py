@@ -377,11 +377,11 @@ class Machines:
     def _took(self, name: str, machine: Instance, *, is_end: bool = False) -> NodeRecord:
         """Record what the provider says of a machine; with `is_end` there is nothing to do once it runs."""
         changes: dict[str, object] = {
-            "phase": Phase.RUNNING if machine.phase is Phase.RUNNING else Phase.PENDING,
+            "phase": machine.phase if machine.phase in {Phase.RUNNING, Phase.FAILED} else Phase.PENDING,
             "provider_id": machine.provider_id,
             "private_address": machine.private_address,
             "public_address": machine.public_address,
-            "failure": "",
+            "failure": machine.fault if machine.phase is Phase.FAILED else "",
         }
         if is_end and machine.phase is Phase.RUNNING:
             changes |= {"phase": Phase.CONFIGURED, "configured_digest": configured_digest({}), "operation_digests": {}}
@@ -437,6 +437,8 @@ class Machines:
             machine = look(record) if look is not None else provider.get(provider_id)
             if done(machine):
                 return machine
+            if machine.phase is Phase.FAILED:
+                self.save(name, phase=Phase.FAILED, failure=machine.fault)
             if machine.phase is Phase.FAILED and machine.has_no_room:
                 raise NoCapacity(f"{name}: {machine.fault}", "run it again later, or give the group another site")
             if machine.phase is Phase.FAILED:

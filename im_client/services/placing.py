@@ -13,7 +13,7 @@ from typing import Final
 from im_client.plan.model import Action, Plan, Spec, Step
 from im_client.providers.offers import Offer, Offers
 from im_client.services.model import Choice
-from im_client.services.room import has_room, quota_told
+from im_client.services.room import as_offered, has_room, quota_told
 from im_client.services.sites import Sites
 from im_client.topology.model import Choose, Group, Topology
 from infracore.errors import InfraError, InvalidUsage, NotFound, Several, Unsupported
@@ -185,7 +185,7 @@ def _by_price(steps: Sequence[Step], offers: Mapping[str, Offer], sites: Sites) 
         quota = quota_told(sites.at(site))
         price = offers[site].price if same else None
         return (
-            quota is not None and not has_room(quota, specs),
+            quota is not None and not has_room(quota, (as_offered(spec, offers[site]) for spec in specs)),
             price is None,
             price.per_hour if price is not None else 0.0,
             number,

@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 
 from im_client.plan.model import Action, Plan, Spec
 from im_client.providers.base import Provider
+from im_client.providers.offers import Offer
 from im_client.providers.quotas import Quota, Quotas, Share
 from im_client.services.context import Context
-from im_client.services.model import Prepared
+from im_client.services.model import Choice, Prepared
 from im_client.services.sites import Sites
 from infracore.errors import InfraError
 from infracore.units import format_bytes
 
-__all__ = ["Needs", "has_room", "needs_of", "quota_at", "quota_told", "shortages", "with_room"]
+__all__ = ["Needs", "as_offered", "has_room", "needs_of", "quota_at", "quota_told", "shortages", "with_room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,23 @@ class Needs:
     """Public ones."""
 
 
-def needs_of(plan: Plan) -> Needs:
-    """Add up what the machines that a plan makes ask for."""
-    return _added(step.spec for step in plan.steps if step.action is Action.CREATE and step.spec is not None)
+def needs_of(plan: Plan, choices: Iterable[Choice] = ()) -> Needs:
+    """Add up what the machines that a plan makes take: what was chosen for them, else what they ask for."""
+    chosen = {name: choice.offer for choice in choices if choice.rank == 0 for name in choice.machines}
+    makes = ((step.node, step.spec) for step in plan.steps if step.action is Action.CREATE)
+    return _added(as_offered(spec, chosen.get(name)) for name, spec in makes if spec is not None)
+
+
+def as_offered(spec: Spec, offer: Offer | None) -> Spec:
+    """Return a spec with CPUs, memory and GPUs of the size that was chosen for it: a quota counts those."""
+    if offer is None:
+        return spec
+    return replace(
+        spec,
+        num_cpus=offer.num_cpus or spec.num_cpus,
+        mem_bytes=offer.mem_bytes or spec.mem_bytes,
+        num_gpus=max(offer.num_gpus, spec.num_gpus),
+    )
 
 
 def quota_at(provider: Provider) -> Quota | None:
@@ -53,9 +68,11 @@ def shortages(ctx: Context, prepared: Prepared) -> tuple[str, ...]:
     used beyond its limit already it is told at every site that the plan speaks of.
     """
     specs: dict[str, list[Spec]] = {}
+    offers = {(one.site, name): one.offer for one in prepared.forecast.choices for name in one.machines}
     for step in prepared.plan.steps:
         if step.action is Action.CREATE and step.spec is not None and len(step.sites) <= 1:
-            specs.setdefault(next(iter(step.sites), prepared.infrastructure.provider), []).append(step.spec)
+            site = next(iter(step.sites), prepared.infrastructure.provider)
+            specs.setdefault(site, []).append(as_offered(step.spec, offers.get((site, step.node))))
     for choice in prepared.forecast.choices:
         specs.setdefault(choice.site, [])
     sites = Sites(ctx, prepared.infrastructure)

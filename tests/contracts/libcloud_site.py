@@ -14,7 +14,8 @@ from im_client.providers.base import Instance, Provider
 from im_client.providers.registry import provider
 from infracore.secrets import Secret
 from tests.contracts.harness import new_key_pair
-from tests.rigs.small_clouds import CloudStack, DigitalOcean, Gce, Linode, SmallApi, Vultr, serving
+from tests.rigs.small_clouds import Azure, CloudStack, DigitalOcean, Gce, Linode, SmallApi, Vultr, serving
+from tests.rigs.small_clouds.azure import CLIENT, SUBSCRIPTION, TENANT
 from tests.rigs.small_clouds.cloudstack import API_KEY
 from tests.rigs.small_clouds.gce import ACCOUNT
 from tests.rigs.small_clouds.server import TOKEN
@@ -22,6 +23,7 @@ from tests.rigs.small_clouds.server import TOKEN
 __all__ = ["CLOUDS", "LibcloudHarness", "credential", "opened", "settings"]
 
 CLOUDS: Mapping[str, tuple[type[SmallApi], str]] = {
+    "azure": (Azure, "westeurope"),
     "cloudstack": (CloudStack, "geneva"),
     "digitalocean": (DigitalOcean, "fra1"),
     "gce": (Gce, "europe-west1-b"),
@@ -50,6 +52,8 @@ _KILL_AFTER_S = (0.0, 0.02, 0.5)
 
 def fields(cloud: SmallApi) -> dict[str, str]:
     """Return the line of an auth file for an imitation."""
+    if isinstance(cloud, Azure):
+        return {"subscription_id": SUBSCRIPTION, "tenant": TENANT, "client_id": CLIENT, "secret": TOKEN}
     if isinstance(cloud, CloudStack):
         return {"host": cloud.url, "username": API_KEY, "password": TOKEN}
     if isinstance(cloud, Gce):
@@ -97,7 +101,7 @@ class LibcloudHarness:
         return Spec(num_cpus=1, os_distribution="debian", ports=("tcp/80>8080",))
 
     def kill_during_create(self, instance_name: str, token: str) -> Iterator[None] | None:
-        if self.name != "digitalocean":  # a start costs seconds; test_faults.py loses the answers of all five
+        if self.name != "digitalocean":  # a start costs seconds; test_faults.py loses the answers of all
             return None
         own = settings(self.name, self.cloud)
         words = [self.name, own, fields(self.cloud), instance_name, token, new_key_pair().public]

@@ -18,7 +18,7 @@ from infracore.ids import new_token
 from tests.contracts.harness import Harness, new_key_pair
 
 INFRASTRUCTURE = "contract"
-_TELL_AGES = {"cloudstack", "digitalocean", "ec2", "fake", "gce", "linode", "openstack", "vultr"}
+_TELL_AGES = {"azure", "cloudstack", "digitalocean", "ec2", "fake", "gce", "linode", "openstack", "vultr"}
 
 
 @pytest.fixture

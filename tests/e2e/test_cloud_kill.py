@@ -86,28 +86,3 @@ def test_what_may_not_be_removed_is_said_and_goes_with_the_next_destroy(tmp_path
         site.must(*_DESTROY)
         assert site.moto.left() == {}
         assert site.im.run(*_DESTROY)[0] != 0, "it is forgotten"
-
-
-@pytest.mark.parametrize(
-    ("fault", "status", "words"),
-    [
-        (refusal("AuthFailure", 401, what="*", times=99), ExitCode.CREDENTIALS, "check the keys"),
-        (refusal("VcpuLimitExceeded", times=99), ExitCode.FAILED, "Service Quotas"),
-        (refusal("ExpiredToken", times=99), ExitCode.CREDENTIALS, "ExpiredToken"),
-    ],
-    ids=["refused-keys", "no-quota", "token-expires"],
-)
-def test_a_refusal_is_said_has_its_status_and_leaves_nothing(
-    tmp_path: Path, fault: Fault, status: ExitCode, words: str
-) -> None:
-    with ec2_site(tmp_path, _TEMPLATE) as site:
-        site.proxy.plan(fault)
-        ended, said = site.im.run(*_DEPLOY)
-        assert words in said
-        assert "Traceback" not in said
-        assert "instances" not in site.moto.left()
-        site.proxy.plan()
-        if site.im.run("list", "--json")[1].count('"kill"'):
-            site.must(*_DESTROY)
-        assert site.moto.left() == {}
-        assert ended == status, said

@@ -5,13 +5,16 @@ more than loop devices and tmpfs: a card lies on a tmpfs that is full but for wh
 block is; writing there gets the kernel's own error, at that block alone.
 """
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-__all__ = ["bad_card", "card", "lying_card"]
+__all__ = ["bad_card", "card", "lying_card", "pull"]
+
+_LOOP_SET_CAPACITY = 0x4C07
 
 PAGE = 4096
 
@@ -38,6 +41,13 @@ def card(folder: Path, size: int, name: str = "card") -> Iterator[Path]:
             file.write(b"\xaa" * min(1 << 20, size - at))
     with _attached(path) as device:
         yield device
+
+
+def pull(device: Path) -> None:
+    """Let the device of `card` have no bytes any more, as a reader whose card was pulled."""
+    os.truncate(_run("losetup", "--noheadings", "--output", "BACK-FILE", device), 0)
+    with device.open("rb") as file:
+        fcntl.ioctl(file, _LOOP_SET_CAPACITY)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal, TypeAlias
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from im_client.api.asking import (
@@ -17,6 +17,7 @@ from im_client.api.asking import (
     if_match,
     in_thread,
     json_text,
+    no_terms,
     operation_headers,
     read_template,
     vm_numbers,
@@ -37,7 +38,7 @@ from im_client.state.server import OperationKind, Role
 
 __all__ = ["Replace", "YesNo", "router", "still_going_on", "wait_and_answer"]
 
-router: Final = APIRouter(tags=["infrastructures"])
+router: Final = APIRouter(tags=["infrastructures"], dependencies=[Depends(no_terms)])
 YesNo: TypeAlias = Literal["yes", "no", "true", "false", "1", "0"]
 Replace: TypeAlias = Annotated[
     YesNo | None,

@@ -41,6 +41,7 @@ def plan_(*, target: str, out: Path | None, destroy: bool, detailed_exitcode: bo
         raise InvalidUsage("--destroy plans what is there: it takes no template, inputs or provider")
     if out is not None:
         raise Unsupported("a plan for a server is not kept: im deploy makes it anew, and asks", "leave --out out")
+    _refuse_terms(given)
     with opened() as session:
         if destroy:
             infra = find(session.server, target)
@@ -59,6 +60,7 @@ def deploy_(*, target: str, yes: bool, wait_s: float | None, as_json: bool, **gi
     """`im deploy`."""
     needs_answer(yes, also=_SEE_PLAN)
     refuse_wait(wait_s)
+    _refuse_terms(given)
     with opened() as session:
         plan = _deployment(session, target, given)
         words = ["deploy", target, *(word for add_on in given["add_ons"] for word in ("--add", add_on))]
@@ -70,11 +72,17 @@ def deploy_(*, target: str, yes: bool, wait_s: float | None, as_json: bool, **gi
         )  # fmt: skip
 
 
+def _refuse_terms(given: dict[str, Any]) -> None:
+    if given["expire"] or given["budget"] or given["unknown_prices"]:
+        raise InvalidUsage(
+            "lease and budget are set by who runs the server, not over the network: who asks could undo them",
+            "leave --expire, --budget and --unknown-prices out; there: im expire INFRA 8h, im deploy ... --budget 0.50",
+        )
+
+
 def _deployment(session: Session, target: str, given: dict[str, Any]) -> RemotePlan:
     if is_plan_file(session.cwd / target):
         raise InvalidUsage(f"{target} is a plan for this computer, not for a server", "deploy the template")
-    if given["expire"] or given["budget"] or given["unknown_prices"]:
-        raise InvalidUsage("a lease and a budget are given where the server is", "leave --expire and --budget out")
     makes_values = session.server.kind is Kind.OURS
     composed = compose(session.settings, session.cwd, make_request(target, **given), makes_values=makes_values)
     return changing.prepare_deploy(session.server, composed, named=given["name"] is not None)

@@ -64,12 +64,14 @@ def image_save_(
 def image_list_(*, as_json: bool) -> None:
     """`im image list`: those that the caller may use, at each cloud of the auth file."""
     with opened() as session:
-        found = images.images(session.server)
+        listed = images.images(session.server)
+    for cloud, error in listed.silent.items():
+        say(f"{clean(cloud)} could not be asked: {clean(error.message)}")
     if as_json:
-        print_json({"images": [_shape(one) for one in found]})
-    elif found:
-        print_data(_table(found))
-    else:
+        print_json({"images": [_shape(one) for one in listed.images]})
+    elif listed.images:
+        print_data(_table(listed.images))
+    elif not listed.silent:
         say("there is no image; im image save makes one")
 
 

@@ -28,12 +28,16 @@ INIT_CONFIG: Final = "/usr/lib/raspberrypi-sys-mods/init_config"
 USERCONF: Final = "/usr/lib/userconf-pi/userconf-service"
 SYSTEMD: Final = "/usr/lib/systemd/systemd"
 NETPLAN: Final = "/usr/sbin/netplan"
+NETPLAN_1: Final = tuple(
+    f"/usr/lib/{kind}/libnetplan.so.1" for kind in ("aarch64-linux-gnu", "arm-linux-gnueabihf", "x86_64-linux-gnu")
+)
+"""Of netplan 1.0 and newer. Before 0.107 `sae` (WPA3) is an error, for which the whole file is not taken."""
 NETWORK_MANAGER: Final = "/usr/sbin/NetworkManager"
 SUPPLICANT: Final = "/etc/wpa_supplicant"
 RADIO: Final = "wlan0"
 PROBES: Final = (
     *(CLOUDINIT, RPI_ISSUE, INIT_CONFIG, USERCONF, SYSTEMD, "/lib/systemd/systemd"),
-    *(NETPLAN, NETWORK_MANAGER, SUPPLICANT),
+    *(NETPLAN, *NETPLAN_1, NETWORK_MANAGER, SUPPLICANT),
 )
 _FIRSTBOOT: Final = "init=/usr/lib/raspberrypi-sys-mods/firstboot"
 _SIMPLE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._-")
@@ -64,6 +68,10 @@ class Image:
     def has_systemd(self) -> bool:
         """Whether systemd is its init: before usrmerge it was elsewhere."""
         return self.has(SYSTEMD) or self.has("/lib/systemd/systemd")
+
+    def has_netplan(self, *, for_wpa3: bool = False) -> bool:
+        """Say whether it has netplan, and one that knows WPA3 where that is needed."""
+        return self.has(NETPLAN) and (not for_wpa3 or any(map(self.has, NETPLAN_1)))
 
     @property
     def boot_folder(self) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from im_client.flash.customise import cloudinit, networks, rootfiles, rpios
 from im_client.flash.customise.bootfiles import K3S, edit_cmdline, edit_config, instance_of, with_instance
-from im_client.flash.customise.image import NETPLAN, NETWORK_MANAGER, RADIO, SUPPLICANT, Image, Way
+from im_client.flash.customise.image import NETWORK_MANAGER, RADIO, SUPPLICANT, Image, Way
 from im_client.flash.node import Node, Security
 from infracore.errors import InfraError, Several, Unsupported
 
@@ -136,7 +136,7 @@ def _networks(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
     fixed = next((one for one in node.interfaces if one.name == RADIO), None)
     if not interfaces and not wifi:
         return
-    if image.has(NETPLAN):
+    if image.has_netplan(for_wpa3=wifi is not None and wifi.security == Security.WPA3):
         seen = interfaces or tuple(one for one in node.interfaces if one.name == RADIO)
         yield RootFile(rootfiles.NETPLAN_FILE, networks.netplan_file(seen, wifi), 0o600)
         return
@@ -185,7 +185,7 @@ def _refusals(node: Node, image: Image, way: Way) -> Iterator[tuple[str, str, st
 def _needs(node: Node, image: Image, way: Way) -> Iterator[tuple[str, bool, Callable[[], bool], str]]:
     """Return what is asked of the root partition: key, whether it is asked, whether it can be met, why not."""
     is_cloudinit = way in _CLOUDINIT
-    manages = image.has(NETPLAN) or image.has(NETWORK_MANAGER)
+    manages = image.has_netplan() or image.has(NETWORK_MANAGER)
     unmanaged = "it has neither NetworkManager nor netplan"
     has_key = node.host_key is not None and node.host_key.private is not None
     yield "host_key", has_key, lambda: bool(image.sshd_config), "it has no sshd"
@@ -197,5 +197,7 @@ def _needs(node: Node, image: Image, way: Way) -> Iterator[tuple[str, bool, Call
         if is_wpa3 and way == Way.OLDER:
             yield "wifi", True, lambda: False, "wpa_supplicant.conf on its boot partition would hold the passphrase"
         elif _wifi_by_root(node, way):
-            yield "wifi", True, lambda: manages or (not is_wpa3 and image.has(SUPPLICANT)), unmanaged
+            knows = image.has_netplan(for_wpa3=is_wpa3) or image.has(NETWORK_MANAGER)
+            why = f"{unmanaged} that knows WPA3 (1.0 or newer)" if is_wpa3 else unmanaged
+            yield "wifi", True, lambda: knows or (not is_wpa3 and image.has(SUPPLICANT)), why
     yield "hostname", way in {Way.OLDER, Way.NONE}, lambda: True, ""

@@ -80,7 +80,7 @@ def choose_image(images: Iterable[CloudImage], query: ImageQuery) -> CloudImage:
     fits = [one for one in known if _fits(one, query)]
     exact = [one for one in fits if query.name and query.name in {one.id, one.name}]
     if not fits:
-        words = [query.name, query.distribution, query.version, query.architecture]
+        words = [query.name or f"{query.distribution} {query.version}".strip(), query.architecture]
         said = " ".join(word for word in words if word) or "any"
         raise NotFound(f"there is no image {said!r}", _some("there are", [one.name for one in known]))
     return max(exact or fits, key=lambda one: (one.created_at, one.name, one.id))

@@ -3,9 +3,9 @@
 Codes: "Error codes for the Amazon EC2 API" of the EC2 API reference.
 """
 
-from collections.abc import Mapping
 from typing import Any, Final
 
+from im_client.providers.cloud.pauses import retry_after_s
 from infracore.errors import (
     CommandFailed,
     Conflict,
@@ -18,7 +18,6 @@ from infracore.errors import (
     Unauthorised,
     Unsupported,
 )
-from infracore.retry import asked_pause_s
 
 __all__ = ["code_of", "has_no_room", "translated"]
 
@@ -113,7 +112,7 @@ def _answered(error: Exception, code: str, where: str) -> InfraError:
     if code in _UNAUTHORISED or status == 401:
         found = Unauthorised(message, "check the keys of the auth file and what they allow")
     elif code in _THROTTLED or code in _PASSING or status == 429 or (status >= 500 and code not in _NO_CAPACITY):
-        found = Transient(message, "", _pause_s(meta.get("HTTPHeaders", {})))
+        found = Transient(message, "", retry_after_s(meta.get("HTTPHeaders", {})))
     elif code in _NO_CAPACITY:
         found = NoCapacity(message, "another zone, size or site may have room")
     elif code in _QUOTA or code.endswith(("LimitExceeded", "QuotaExceeded")):
@@ -129,7 +128,3 @@ def _answered(error: Exception, code: str, where: str) -> InfraError:
     else:
         found = CommandFailed(message)
     return found
-
-
-def _pause_s(headers: Mapping[str, str]) -> float | None:
-    return asked_pause_s(headers.get("retry-after", ""), headers.get("date", ""))

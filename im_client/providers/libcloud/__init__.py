@@ -1,4 +1,4 @@
-"""Machines of smaller clouds through apache-libcloud: DigitalOcean, Linode, Vultr, CloudStack, Google Compute Engine.
+"""Machines of smaller clouds through apache-libcloud: Azure, DigitalOcean, Linode, Vultr, CloudStack, GCE.
 
 One adapter (`cloud.py`) for all; what differs is a frozen `Descriptor` a cloud, in a module of its name. libcloud
 signs, logs in and sends; where a method of its driver waits, loses what we need or is broken, the request is our own on

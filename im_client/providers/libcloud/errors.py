@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from im_client.providers.openstack.errors import retry_after_s
+from im_client.providers.cloud.pauses import retry_after_s
 from infracore.errors import (
     Conflict,
     InfraError,
@@ -27,11 +27,13 @@ _QUOTA: Final = re.compile(
 )
 _NO_ROOM: Final = re.compile(
     r"(?i)RESOURCE_POOL_EXHAUSTED|insufficient.{0,20}(capacity|resources)|not enough (available )?(resources|capacity)"
+    r"|sufficient capacity|capacity restrictions|allocation failed"
     r"|sold out|out of stock|no capacity|plan is not available"
     r"|(size|region) is (currently )?(not available|unavailable)"
 )
 _LOCKED: Final = re.compile(
-    r"(?i)pending event|linode busy|currently (locked|busy)|is locked|resourceNotReady|try again (later|shortly)"
+    r"(?i)pending event|linode busy|currently (locked|busy)|not in succeeded state|another operation is in progress"
+    r"|is locked|resourceNotReady|try again (later|shortly)"
 )
 _ABSENT: Final = re.compile(
     r"(?i)unable to find|does not exist|not found|entity does not exist|invalid parameter id value"
@@ -42,10 +44,10 @@ _SAYS: Final = ("message", "error_description", "errortext", "reason", "error")
 
 
 def refusal(status: int, headers: Mapping[str, str], body: str, what: str, place: str) -> InfraError:
-    """Return the error for an answer of 300 and more. Header names are in lower case."""
+    """Return the error for an answer of 300 and more."""
     words = _said(body)
     text = f"{what} at {place}: {words or 'no reason given'} ({status})"
-    pause = retry_after_s({"Retry-After": headers.get("retry-after", ""), "Date": headers.get("date", "")})
+    pause = retry_after_s(headers)
     if status in {408, 429} or (status == 403 and "ratelimitexceeded" in body.lower()):
         return Transient(text, "the cloud limits how often it is asked: try again later", pause)
     found = refusal_of_words(words, text) if status not in {401, 404, 500, 502, 504} else None

@@ -6,7 +6,6 @@ is needed, and nothing is written.
 """
 
 import json
-import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,15 +17,14 @@ from im_client.providers.libcloud.descriptor import Login
 from im_client.providers.libcloud.drivers import Target, Wire
 from im_client.providers.libcloud.login import needed
 from im_client.providers.libcloud.settings import LibcloudSettings
+from im_client.providers.libcloud.tokens import Token
 from infracore.clock import Clock
-from infracore.errors import Misconfigured, Unauthorised
+from infracore.errors import Misconfigured
 from infracore.secrets import Secret
 
 __all__ = ["LateLogin", "login"]
 
 _SCOPE: Final = "https://www.googleapis.com/auth/compute"
-_EARLY_S: Final = 120.0
-"""So long before its end a token is no longer used."""
 _NO_FILE: Final = "/dev/null"
 
 
@@ -42,33 +40,9 @@ class LateLogin(GCEConnection):
         return json.dumps(data)
 
 
-class _Token:
-    """The token of one account. Thread-safe."""
-
-    def __init__(self, user: str, key: Secret, target: Target, clock: Clock) -> None:
-        self._user = user
-        self._key = key
-        self._clock = clock
-        self._class = type("Login", (Wire, GoogleServiceAcctAuthConnection), {"target": target, "what": "the login"})
-        self._lock = threading.Lock()
-        self._token = Secret("")
-        self._until = 0.0
-
-    @property
-    def access_token(self) -> str:
-        with self._lock:
-            if not self._token or self._clock.monotonic() > self._until:
-                wire = self._class(self._user, self._key.reveal(), [_SCOPE])
-                try:
-                    answer = wire.get_new_token()
-                finally:
-                    wire.connection.session.close()
-                token, lasts = answer.get("access_token"), answer.get("expires_in")
-                if not isinstance(token, str) or not isinstance(lasts, int | float):
-                    raise Unauthorised("Google's login gave no token", "look at the key of the service account")
-                self._token = Secret(token)
-                self._until = self._clock.monotonic() + float(lasts) - _EARLY_S
-            return self._token.reveal()
+def _token(user: str, key: Secret, target: Target, clock: Clock) -> Token:
+    cls = type("Login", (Wire, GoogleServiceAcctAuthConnection), {"target": target, "what": "the login"})
+    return Token(lambda: cls(user, key.reveal(), [_SCOPE]), lambda wire: dict(wire.get_new_token()), clock)
 
 
 def login(fields: Mapping[str, Secret], settings: LibcloudSettings) -> Login:
@@ -103,5 +77,5 @@ def login(fields: Mapping[str, Secret], settings: LibcloudSettings) -> Login:
         options={"project": project, "auth_type": "SA", "credential_file": _NO_FILE},
         region=fields["zone"].reveal() if "zone" in fields else "",
         account=f"project {project}",
-        wire=lambda target, clock: {"oauth2_credential": _Token(user, key, target, clock)},
+        wire=lambda target, clock: {"oauth2_credential": _token(user, key, target, clock)},
     )

@@ -20,6 +20,7 @@ from im_client.providers.libcloud.cloud import open_cloud
 from im_client.providers.libcloud.descriptor import Descriptor, New, Power, Priced
 from im_client.providers.libcloud.login import by_token
 from im_client.providers.libcloud.marks import mark_of, read_tags, tags
+from im_client.providers.libcloud.rest import AtPath
 from im_client.providers.libcloud.units import MIB, is_private, seconds, tag_words
 
 __all__ = ["LINODE", "open_provider"]
@@ -93,7 +94,7 @@ def _create(driver: Any, new: New) -> Server:
         ex_private_ip=True,
         ex_userdata=order.user_data,
     )
-    return _look(driver, str(node.id), new.region)
+    return _AT.look(driver, str(node.id), new.region)
 
 
 def _server(one: Mapping[str, Any]) -> Server:
@@ -118,24 +119,7 @@ def _server(one: Mapping[str, Any]) -> Server:
     )
 
 
-def _look(driver: Any, server_id: str, region: str) -> Server:
-    del region
-    return _server(driver.connection.request(f"{_MACHINES}/{server_id}").object)
-
-
-def _servers(driver: Any, region: str) -> Sequence[Server]:
-    del region
-    return [_server(one) for one in driver._paginated_request(_MACHINES, "data")]
-
-
-def _act(driver: Any, server_id: str, region: str, power: Power) -> None:
-    del region
-    driver.connection.request(f"{_MACHINES}/{server_id}/{_ACTIONS[power]}", method="POST")
-
-
-def _delete(driver: Any, server_id: str, region: str) -> None:
-    del region
-    driver.connection.request(f"{_MACHINES}/{server_id}", method="DELETE")
+_AT: Final = AtPath(_MACHINES, "data", "", _server, _ACTIONS)
 
 
 LINODE: Final = Descriptor(
@@ -147,10 +131,10 @@ LINODE: Final = Descriptor(
     sizes=_sizes,
     images=_images,
     create=_create,
-    server=_look,
-    servers=_servers,
-    act=_act,
-    delete=_delete,
+    server=_AT.look,
+    servers=_AT.every,
+    act=_AT.act,
+    delete=_AT.delete,
     unsupported=frozenset({"availability_zone", "disk_type", "preemptible", "volumes"}),
     connection=LongPages,
     tags=r"[^,]{3,50}",

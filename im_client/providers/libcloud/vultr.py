@@ -15,6 +15,7 @@ from im_client.providers.libcloud.cloud import open_cloud
 from im_client.providers.libcloud.descriptor import Descriptor, Key, Keys, New, Power, Priced
 from im_client.providers.libcloud.login import by_token
 from im_client.providers.libcloud.marks import mark_of, read_tags, tags
+from im_client.providers.libcloud.rest import AtPath
 from im_client.providers.libcloud.units import GIB, MIB, seconds, tag_words
 
 __all__ = ["VULTR", "open_provider"]
@@ -114,24 +115,7 @@ def _phase(one: Mapping[str, Any]) -> Phase:
             return Phase.PENDING
 
 
-def _look(driver: Any, server_id: str, region: str) -> Server:
-    del region
-    return _server(driver.connection.request(f"{_MACHINES}/{server_id}").object["instance"])
-
-
-def _servers(driver: Any, region: str) -> Sequence[Server]:
-    del region
-    return [_server(one) for one in driver._paginated_request(_MACHINES, "instances")]
-
-
-def _act(driver: Any, server_id: str, region: str, power: Power) -> None:
-    del region
-    driver.connection.request(f"{_MACHINES}/{server_id}/{_ACTIONS[power]}", method="POST")
-
-
-def _delete(driver: Any, server_id: str, region: str) -> None:
-    del region
-    driver.connection.request(f"{_MACHINES}/{server_id}", method="DELETE")
+_AT: Final = AtPath(_MACHINES, "instances", "instance", _server, _ACTIONS)
 
 
 def _keys(driver: Any) -> Sequence[Key]:
@@ -161,10 +145,10 @@ VULTR: Final = Descriptor(
     sizes=_sizes,
     images=_images,
     create=_create,
-    server=_look,
-    servers=_servers,
-    act=_act,
-    delete=_delete,
+    server=_AT.look,
+    servers=_AT.every,
+    act=_AT.act,
+    delete=_AT.delete,
     unsupported=frozenset({"availability_zone", "disk_type", "num_gpus", "preemptible", "volumes"}),
     tags=r"[^,]{1,120}",
     keys=Keys(_keys, _add_key, _forget_key),

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from im_client.providers.images import ImageRequest, SavedImage
+from im_client.providers.golden_record import GoldenRecord, facts_of, newest_first, of_name
+from im_client.providers.images import ImageRequest
 from im_client.providers.libvirt.base_images import Base, disk_facts
 from im_client.providers.libvirt.domain import Boot, Domain
 from im_client.providers.libvirt.marks import Mark, parsed, volume_prefix
@@ -25,45 +26,17 @@ __all__ = ["GoldenImage", "GoldenImages"]
 
 PREFIX: Final = "imc.golden."
 _COPY_S: Final = 3600.0
-_MOST_PRIVATE: Final = 50
 
 
-class GoldenImage(msgspec.Struct, frozen=True):
-    """What is recorded of an image. Holds no secret."""
+class GoldenImage(GoldenRecord, frozen=True, kw_only=True):
+    """What is recorded of an image; its size is that of the file in the pool."""
 
-    name: str
-    group: str
-    infrastructure: str
-    machine: str
-    created_at: float
-    size_bytes: int
-    """Of the file in the pool."""
     disk_bytes: int
-    system: str
-    sha256: str
     user: str
     kernel: str = ""
     """Path on the host, for a disk without boot loader."""
     initrd: str = ""
     cmdline: str = ""
-    removed: int = 0
-    private: tuple[str, ...] = ()
-
-    def saved(self) -> SavedImage:
-        """Return it as the protocol has it."""
-        return SavedImage(
-            id=self.name,
-            name=self.name,
-            group=self.group,
-            infrastructure=self.infrastructure,
-            machine=self.machine,
-            created_at=self.created_at,
-            size_bytes=self.size_bytes,
-            system=self.system,
-            sha256=self.sha256,
-            removed=self.removed,
-            private=self.private,
-        )
 
 
 class GoldenImages:
@@ -82,7 +55,7 @@ class GoldenImages:
                     found.append(msgspec.json.decode(text, type=GoldenImage))
                 except (NotFound, msgspec.DecodeError):  # deleted meanwhile, or not written to its end
                     continue
-        return sorted(found, key=lambda image: (-image.created_at, image.name))
+        return newest_first(found)
 
     def load(self, name: str) -> GoldenImage:
         """Return one.
@@ -90,13 +63,7 @@ class GoldenImages:
         Raises:
             NotFound: there is none of this name.
         """
-        image = next((image for image in self.all() if image.name == name), None)
-        if image is None:
-            raise NotFound(
-                f"there is no golden image {name!r} in the pool {self._storage.pool}",
-                "im image list shows what there is",
-            )
-        return image
+        return of_name(self.all(), name, f"in the pool {self._storage.pool}")
 
     def base(self, name: str) -> Base:
         """Return an image as what a root disk stands on."""
@@ -134,11 +101,7 @@ class GoldenImages:
             self._storage.fill(volume, packed)
             system = parsed(domain.xml, mark.name).find("os")
             image = GoldenImage(
-                name=request.name,
-                group=request.group,
-                infrastructure=request.infrastructure,
-                machine=request.machine,
-                created_at=request.now,
+                **facts_of(request, found),
                 size_bytes=packed.stat().st_size,
                 disk_bytes=size,
                 system=mark.image,
@@ -147,8 +110,6 @@ class GoldenImages:
                 kernel=system.findtext("kernel", "") if system is not None else "",
                 initrd=system.findtext("initrd", "") if system is not None else "",
                 cmdline=system.findtext("cmdline", "") if system is not None else "",
-                removed=len(found.removed),
-                private=found.private[:_MOST_PRIVATE],
             )
         record = msgspec.json.encode(image)
         self._storage.make(f"{PREFIX}{request.name}.json", max(len(record), 512), "raw")

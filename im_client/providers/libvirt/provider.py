@@ -1,7 +1,6 @@
 """The provider of machines of a libvirt host."""
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -30,6 +29,7 @@ from im_client.providers.quotas import Quota
 from im_client.providers.things import Thing
 from im_client.remote.access import Access
 from im_client.remote.hostkeys import new_host_key
+from infracore.clock import Clock, SystemClock
 from infracore.errors import Conflict, InfraError, NoCapacity, NotFound, Unsupported
 
 __all__ = ["LibvirtProvider"]
@@ -47,8 +47,10 @@ class LibvirtProvider:
     name = "libvirt"
     scrubs_images = True
 
-    def __init__(self, settings: LibvirtSettings) -> None:
+    def __init__(self, settings: LibvirtSettings, clock: Clock | None = None) -> None:
         self._settings = settings
+        self._clock = clock or SystemClock()
+        self._never = threading.Event()
         self._virsh = Virsh(settings.uri, settings.request_s)
         self._storage = Storage(self._virsh, settings.pool, settings.upload_s)
         self._domains = Domains(self._virsh)
@@ -193,7 +195,7 @@ class LibvirtProvider:
 
     def _instance(self, domain: Domain) -> Instance:
         mark = domain.mark
-        if domain.is_running and 0 < mark.stop_by < time.time():  # nobody else watches it
+        if domain.is_running and 0 < mark.stop_by < self._clock.now():  # nobody else watches it
             self._domains.end(domain.uuid)
             domain = replace(domain, state="shut off", reason="destroyed")
         if mark.holds_secret:
@@ -250,11 +252,11 @@ class LibvirtProvider:
         """Start a machine; one that is still shutting down is waited for, `stop_timeout_s` at most."""
         with self._alone(provider_id):
             domain = self._finished(provider_id)
-            limit = time.monotonic() + self._settings.stop_timeout_s
+            limit = self._clock.monotonic() + self._settings.stop_timeout_s
             while domain.is_running and domain.mark.stop_by:
-                if time.monotonic() > limit:
+                if self._clock.monotonic() > limit:
                     self._domains.end(provider_id)
-                time.sleep(_LOOK_S)
+                self._clock.wait(self._never, _LOOK_S)
                 domain = self._domains.get(provider_id)
             self._forget_secret(domain)
             domain = self._domains.get(provider_id)
@@ -279,7 +281,9 @@ class LibvirtProvider:
                 return
             self._forget_secret(domain)
             domain = self._domains.get(provider_id)
-            self._domains.put_mark(domain, replace(domain.mark, stop_by=time.time() + self._settings.stop_timeout_s))
+            self._domains.put_mark(
+                domain, replace(domain.mark, stop_by=self._clock.now() + self._settings.stop_timeout_s)
+            )
             if domain.state == "paused":
                 self._domains.end(provider_id)
                 return

@@ -15,7 +15,8 @@ from typing import Final
 
 import msgspec
 
-from im_client.providers.images import ImageRequest, SavedImage
+from im_client.providers.golden_record import GoldenRecord, facts_of, newest_first, of_name
+from im_client.providers.images import ImageRequest
 from im_client.providers.local.records import Manifest, file_lock, is_locked
 from im_client.providers.scrub import scrub
 from infracore.errors import CommandFailed, Conflict, NoCapacity, NotFound
@@ -32,44 +33,16 @@ _DEEPEST: Final = 8
 """Images that stand on each other: the kernel takes one page of mount options."""
 _COPY_S: Final = 1800.0
 _REMOVE_S: Final = 600.0
-_MOST_PRIVATE: Final = 50
-"""Names of private files that are recorded."""
 _CHUNK_BYTES: Final = 1 << 20
 
 
-class GoldenImage(msgspec.Struct, frozen=True):
-    """What is recorded of an image; its folder's name is its id. Holds no secret."""
+class GoldenImage(GoldenRecord, frozen=True, kw_only=True):
+    """What is recorded of an image; its folder has its name."""
 
-    name: str
-    group: str
-    infrastructure: str
-    machine: str
-    created_at: float
-    size_bytes: int
-    system: str
-    sha256: str
     base: str
     """Folders of the layers below its own, the uppermost first, with colons between."""
     parent: str = ""
     """The image that its machine had started from."""
-    removed: int = 0
-    private: tuple[str, ...] = ()
-
-    def saved(self) -> SavedImage:
-        """Return it as the protocol has it."""
-        return SavedImage(
-            id=self.name,
-            name=self.name,
-            group=self.group,
-            infrastructure=self.infrastructure,
-            machine=self.machine,
-            created_at=self.created_at,
-            size_bytes=self.size_bytes,
-            system=self.system,
-            sha256=self.sha256,
-            removed=self.removed,
-            private=self.private,
-        )
 
 
 class GoldenImages:
@@ -93,7 +66,7 @@ class GoldenImages:
                 found.append(msgspec.json.decode(path.read_bytes(), type=GoldenImage))
             except FileNotFoundError:
                 continue
-        return sorted(found, key=lambda image: (-image.created_at, image.name))
+        return newest_first(found)
 
     def load(self, name: str) -> GoldenImage:
         """Return one image.
@@ -101,9 +74,7 @@ class GoldenImages:
         Raises:
             NotFound: there is none of this name, or the base image below it is gone.
         """
-        image = next((image for image in self.all() if image.name == name), None)
-        if image is None:
-            raise NotFound(f"there is no golden image {name!r} on this computer", "im image list shows what there is")
+        image = of_name(self.all(), name, "on this computer")
         for layer in image.base.split(":"):
             if not Path(layer).is_dir():
                 raise NotFound(
@@ -149,18 +120,12 @@ class GoldenImages:
         except (OSError, RecursionError) as error:
             raise CommandFailed(f"the files of {manifest.name} cannot be looked through: {error}") from error
         image = GoldenImage(
-            name=request.name,
-            group=request.group,
-            infrastructure=request.infrastructure,
-            machine=request.machine,
-            created_at=request.now,
+            **facts_of(request, scrubbed),
             size_bytes=size,
             system=manifest.image,
             sha256=digest,
             base=manifest.base,
             parent=manifest.golden,
-            removed=len(scrubbed.removed),
-            private=scrubbed.private[:_MOST_PRIVATE],
         )
         write_durably(fresh / _RECORD, msgspec.json.encode(image))
         run(("sync", "--file-system", fresh), timeout_s=300)

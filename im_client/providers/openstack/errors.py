@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from im_client.providers.cloud.pauses import retry_after_s
 from infracore.errors import (
     Conflict,
     InfraError,
@@ -16,9 +17,8 @@ from infracore.errors import (
     Unauthorised,
     Unsupported,
 )
-from infracore.retry import asked_pause_s
 
-__all__ = ["is_no_room", "refusal", "retry_after_s"]
+__all__ = ["is_no_room", "refusal"]
 
 _MOST_WORDS: Final = 400
 _QUOTA: Final = re.compile(r"(?i)quota|limit exceeded|maximum number of (ports|volumes|instances)")
@@ -54,11 +54,6 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, what: str, pla
     if status == 406:
         return Unsupported(text, "the cloud is older than OpenStack Stein (2019)")
     return Unsupported(text, "the cloud cannot do this")
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the pause that Retry-After asks for."""
-    return asked_pause_s(headers.get("Retry-After", ""), headers.get("Date", ""))
 
 
 def is_no_room(words: str) -> bool:

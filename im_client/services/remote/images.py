@@ -1,8 +1,8 @@
 """Images of machines at a server: which there are at the caller's clouds, one more of a machine, one fewer."""
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from im_client.auth.server import cloud_ids
@@ -26,7 +26,7 @@ from infracore.errors import (
 from infracore.events import Listener
 from infracore.im_rest import path_of
 
-__all__ = ["Image", "delete", "find_image", "images", "machine_of", "save"]
+__all__ = ["Image", "Listed", "delete", "find_image", "images", "machine_of", "save"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,16 @@ class Image:
     """What a template says to start from it."""
 
 
-def images(server: Server) -> tuple[Image, ...]:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The images of all clouds that could be asked."""
+
+    images: tuple[Image, ...]
+    silent: Mapping[str, InfraError] = field(default_factory=dict)
+    """Cloud that could not be asked -> why."""
+
+
+def images(server: Server) -> Listed:
     """Return the images that the caller may use, cloud by cloud, as the server orders them.
 
     Raises:
@@ -49,12 +58,17 @@ def images(server: Server) -> tuple[Image, ...]:
     """
     found: list[Image] = []
     errors: list[InfraError] = []
+    silent: dict[str, InfraError] = {}
     clouds = _clouds(server)
     for cloud in clouds:
         try:
             said = server.get(_path(cloud)).data.get("images")
-        except (Unsupported, CommandFailed, NotFound, InvalidUsage) as error:
+        except Cancelled:
+            raise
+        except InfraError as error:
             errors.append(error)
+            if not isinstance(error, Unsupported):  # a cloud that keeps no images has none
+                silent[cloud] = error
             continue
         found += [
             Image(cloud, str(one.get("name") or one["uri"]), one["uri"])
@@ -63,7 +77,7 @@ def images(server: Server) -> tuple[Image, ...]:
         ]
     if errors and len(errors) == len(clouds):
         raise errors[0] if len(errors) == 1 else Several(errors)
-    return tuple(found)
+    return Listed(tuple(found), silent)
 
 
 def find_image(server: Server, word: str, cloud: str | None = None) -> Image:
@@ -72,13 +86,17 @@ def find_image(server: Server, word: str, cloud: str | None = None) -> Image:
     Raises:
         NotFound: there is none. Conflict: there are several.
     """
+    listed = images(server)
     found = [
         one
-        for one in images(server)
+        for one in listed.images
         if word in {one.name, one.address, golden_parts(one.address)[1]} and cloud in {None, one.cloud}
     ]
     if not found:
-        raise NotFound(f"there is no image {word!r} at {server.address}", "im image list shows those that there are")
+        unasked = f"; not asked: {', '.join(listed.silent)}" if listed.silent else ""
+        raise NotFound(
+            f"there is no image {word!r} at {server.address}{unasked}", "im image list shows those that there are"
+        )
     if len(found) > 1:
         places = ", ".join(f"{one.address} ({one.cloud})" for one in found)
         raise Conflict(f"there are {len(found)} images {word!r}", f"say its address, or --site: {places}")

@@ -4,8 +4,8 @@ Whose an image is stands in the server's records; whether it is there, its provi
 never made (its operation failed, or was cancelled) is forgotten when its account asks for another.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from im_client.providers.images import ImageKeeper
 from im_client.services.golden import image_keeper
@@ -14,10 +14,10 @@ from im_client.services.server.clouds import needs_line, offered
 from im_client.services.server.house import House
 from im_client.services.server.rights import Forbidden
 from im_client.state.server import ImageRecord, Role
-from im_client.topology.golden import golden_address
-from infracore.errors import Conflict, NotFound
+from im_client.topology.golden import golden_address, golden_parts
+from infracore.errors import Conflict, InfraError, NotFound
 
-__all__ = ["Seen", "delete_image", "forget_never_made", "list_images", "usable_images"]
+__all__ = ["Seen", "Usable", "delete_image", "forget_never_made", "list_images", "usable_images"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,16 @@ class Seen:
     """What its owner calls it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """The images that a caller's templates may name."""
+
+    names: frozenset[str] = frozenset()
+    """Names and addresses."""
+    silent: Mapping[str, InfraError] = field(default_factory=dict)
+    """Site that could not be asked -> why."""
+
+
 def list_images(house: House, caller: Caller, site: str) -> Sequence[Seen]:
     """Return the images at a site that are there and that a caller may use, the newest first.
 
@@ -42,16 +52,24 @@ def list_images(house: House, caller: Caller, site: str) -> Sequence[Seen]:
     return tuple(_seen(house, caller, site, keeper))
 
 
-def usable_images(house: House, caller: Caller) -> frozenset[str]:
-    """Return the names and addresses of all images that the caller's templates may name."""
+def usable_images(house: House, caller: Caller, wanted: Collection[str]) -> Usable:
+    """Return the images that the caller's templates may name, of all sites where those that are wanted may be.
+
+    An address says its site. One site that cannot be asked does not keep the others from being used.
+    """
     found: set[str] = set()
-    lent = tuple(house.ctx.lent)
-    for site in (*(site for site in offered(house.ctx) if not needs_line(site)), *lent):
-        keeper = house.ctx.provider(site)
-        if isinstance(keeper, ImageKeeper):
-            for one in _seen(house, caller, site, keeper):
-                found |= {one.name, one.address}
-    return frozenset(found)
+    silent: dict[str, InfraError] = {}
+    named = {golden_parts(image)[0] for image in wanted}
+    here = (*(site for site in offered(house.ctx) if not needs_line(site)), *house.ctx.lent)
+    for site in here if None in named else [site for site in here if site in named]:
+        try:
+            keeper = house.ctx.provider(site)
+            if isinstance(keeper, ImageKeeper):
+                for one in _seen(house, caller, site, keeper):
+                    found |= {one.name, one.address}
+        except InfraError as error:
+            silent[site] = error
+    return Usable(frozenset(found), silent)
 
 
 def delete_image(house: House, caller: Caller, site: str, name: str) -> None:

@@ -217,7 +217,7 @@ def _read_anew(house: House, caller: Caller, record: InfrastructureRecord) -> So
     source = record.source
     if not source.template.startswith(TEMPLATES) or source.template not in source.files or source.add_ons:
         raise InvalidUsage("it was not made over the network: its template may name files of its computer")
-    usable = usable_images(house, caller) if source.images else frozenset()
+    usable = usable_images(house, caller, source.images.values()).names
     alone = dataclasses.replace(
         source,
         files={source.template: source.files[source.template]},
@@ -227,7 +227,7 @@ def _read_anew(house: House, caller: Caller, record: InfrastructureRecord) -> So
     topology, _ = recorded_topology(house.ctx, dataclasses.replace(record, source=alone))
     topology = scale(topology, source.counts)
     check_size(topology)
-    refuse_where_run(house.ctx, record, topology, lambda: usable_images(house, caller))
+    refuse_where_run(house.ctx, record, topology, lambda wanted: usable_images(house, caller, wanted))
     return alone
 
 

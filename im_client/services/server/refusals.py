@@ -1,6 +1,7 @@
 """What a change is refused for, once it is planned and before anything of it is recorded."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Final
 
 from im_client.plan.model import Action, Plan, ReasonCode
@@ -9,7 +10,7 @@ from im_client.services.prepare import prepare_changed
 from im_client.services.server.bodies import TEMPLATES
 from im_client.services.server.callers import Caller
 from im_client.services.server.house import House
-from im_client.services.server.images import usable_images
+from im_client.services.server.images import Usable, usable_images
 from im_client.services.server.rights import Forbidden
 from im_client.services.server.strangers import refuse_where_run
 from im_client.state.server import Outdated, Role
@@ -40,10 +41,11 @@ def check_version(house: House, infra: str, if_version: int | None) -> None:
 def check_asked(house: House, caller: Caller, prepared: Prepared, changed: str | None = None) -> None:
     """Refuse what strangers may not ask for. What an infrastructure had before it is changed, it may keep."""
 
-    def images() -> frozenset[str]:
+    def images(wanted: Collection[str]) -> Usable:
         before = house.topology(changed).groups.values() if changed is not None else ()
         had = {group.golden_image for group in before if group.golden_image}
-        return usable_images(house, caller) | had
+        usable = usable_images(house, caller, [image for image in wanted if image not in had])
+        return dataclasses.replace(usable, names=usable.names | had)
 
     refuse_where_run(house.ctx, prepared.infrastructure, prepared.topology, images)
 

@@ -12,9 +12,11 @@ from typing import Final
 from im_client.services.context import Context
 from im_client.services.expressions import JINJA
 from im_client.services.server.clouds import needs_line, offered
+from im_client.services.server.images import Usable
 from im_client.services.server.reserved import is_file_of_this_computer, is_reserved
 from im_client.services.sites import Sites, site_names
 from im_client.state.store import InfrastructureRecord
+from im_client.topology.golden import golden_parts
 from im_client.topology.model import Topology
 from im_client.topology.values import Concat, Join, Token, Value
 from infracore.content import content_folder
@@ -27,7 +29,7 @@ _EDGE: Final = re.compile(r"\{$")
 
 
 def refuse_where_run(
-    ctx: Context, record: InfrastructureRecord, topology: Topology, images: Callable[[], Collection[str]] = frozenset
+    ctx: Context, record: InfrastructureRecord, topology: Topology, images: Callable[[Collection[str]], Usable]
 ) -> None:
     """Do as `refuse_foreign` where a site's machines are configured at all and callers are not trusted.
 
@@ -35,6 +37,7 @@ def refuse_where_run(
 
     Raises:
         Unsupported: as `refuse_foreign`; or the template names a site or a golden image that is not the caller's.
+        InfraError: the site where that image may be cannot be asked.
     """
     here = offered(ctx)
     named = site_names(topology, ())
@@ -42,9 +45,12 @@ def refuse_where_run(
         if site not in ctx.lent and (site not in (record.provider, *here) or needs_line(site)):
             raise Unsupported(f"this server offers no site {site[:40]!r}", f"it has: {', '.join(here)}")
     golden = {group.golden_image: group.name for group in topology.groups.values() if group.golden_image}
-    allowed = images() if golden else ()
+    usable = images(golden) if golden else Usable()
     for image, group in golden.items():
-        if image not in allowed:
+        if image not in usable.names:
+            for site, error in usable.silent.items():
+                if golden_parts(image)[0] in {None, site}:
+                    raise error
             raise Unsupported(
                 f"{group} asks for the golden image {image[:100]!r}, which is none of yours",
                 "GET /clouds/ID/images shows yours: write the name or the whole address",

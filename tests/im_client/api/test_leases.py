@@ -81,3 +81,14 @@ def test_a_budget_is_kept_whoever_asks_for_more(tmp_path: Path) -> None:
         assert ana("PUT", "/infrastructures", whole, Content_Type="application/json").status == 200
         told = json.loads(server.im("show", infra, "--json"))
         assert told["budget"] == {"per_hour": 0.6, "currency": "USD", "allows_unknown": False}
+
+
+def test_lease_and_budget_are_not_set_over_the_network(tmp_path: Path) -> None:
+    with im_serve(tmp_path) as server:
+        ana = server.user("ana")
+        path = ana.create(tosca(1))
+        for where in ("/infrastructures?expire=8h", f"{path}?budget=0.5", "/infrastructures?lease=8h&dry_run=yes"):
+            refused = ana("POST", where, tosca(1), Content_Type="text/yaml")
+            assert refused.status == 400
+            assert "set by who runs this server" in refused.text
+        assert len(ids(ana)) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.im_client.api.test_images import from_image
 from tests.rigs.im_serve import PASSWORD, Client, Serve, im_serve
 from tests.rigs.process import wait_until
 
@@ -121,3 +122,20 @@ def test_after_a_restart_the_vault_has_them_or_the_operation_says_what_it_needs(
         assert "needs a credential of ana" in ended["error"]
         ana.settle(ana("POST", f"{infra}", template(20), Content_Type="text/yaml"))
         assert len(list(machines.iterdir())) == 20
+
+
+def test_a_cloud_that_is_down_keeps_no_images_of_others_from_being_used(tmp_path: Path) -> None:
+    with served(tmp_path) as server:
+        ana = caller(server, "ana", MINE)
+        saved = ana("PUT", f"{ana.create(template(1))}/vms/0/disks/0/snapshot?image_name=web").text
+        assert saved.startswith("golden://mine@ana/")
+        both = Client(server.url, f"{ana.auth}\\nid = other; type = Fake; password = guessed")
+        assert both("GET", "/clouds/other/images").status == 401
+        named = [one["uri"] for one in both("GET", "/clouds/mine/images").json["images"]]
+        assert named == [saved]
+        for image in (saved, saved.rsplit("/", 1)[1]):
+            made = both("POST", "/infrastructures", from_image(image), Content_Type="text/yaml")
+            assert made.status == 200, made.text
+            both.settle(made)
+        lost = both("POST", "/infrastructures", from_image("golden://other@ana/web"), Content_Type="text/yaml")
+        assert (lost.status, "does not take this password" in lost.text) == (401, True)

@@ -131,6 +131,23 @@ def test_a_cancelled_card_is_unfinished(tmp_path: Path, order: Order, moment: St
     assert known.host_key("web") is None
 
 
+def test_a_card_that_is_gone_before_it_is_customised_fails(tmp_path: Path, order: Order) -> None:
+    known = KnownBoards(tmp_path / "state")
+    wanted = card(tmp_path, "web", user("web"))
+    made = make_cards(
+        [wanted],
+        order,
+        known,
+        on_progress=lambda _: None,
+        on_step=lambda _, step: wanted.spot.path.unlink() if step is Step.CUSTOMISE else None,
+        cancel=threading.Event(),
+    )[0]
+    assert (made.outcome, made.is_unfinished) == (Outcome.FAILED, True)
+    assert made.error is not None
+    assert str(wanted.spot.path) in made.error.message
+    assert known.host_key("web") is None
+
+
 def test_a_card_that_another_process_has_fails_alone(tmp_path: Path, order: Order) -> None:
     path = tmp_path / "held.img"
     path.write_bytes(b"something else" * 100)

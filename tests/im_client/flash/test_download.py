@@ -130,6 +130,17 @@ def test_redirects_are_followed_but_not_to_files(site: Site, tmp_path: Path) -> 
         fetch(Source(f"{site.url}/evil", "0" * 64), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("path", "name"), [("/x/..", "image"), ("/", "image"), ("/.lock", "lock"), ("/a b?c=d", "a-b")]
+)
+def test_an_address_names_no_other_file_of_the_cache(path: str, name: str, site: Site, tmp_path: Path) -> None:
+    site.files[path.replace(" ", "%20")] = CONTENT
+    found = fetch(Source(site.url + path.replace(" ", "%20"), SHA), tmp_path)
+    assert found.parent.parent == tmp_path / "images"
+    assert found.read_bytes() == CONTENT
+    assert found.name in {name, name.replace("-", "-20")}
+
+
 def test_a_cache_that_is_no_folder_is_said(site: Site, tmp_path: Path) -> None:
     (tmp_path / "images").write_text("a file")
     with pytest.raises(Misconfigured, match="cannot be used"):

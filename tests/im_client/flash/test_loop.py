@@ -13,13 +13,13 @@ import pytest
 from backports import zstd
 
 from im_client.flash.bmap import BlockMap, Range
-from im_client.flash.model import BadBlock, Result, State, Target
+from im_client.flash.model import BadBlock, Progress, Result, State, Target
 from im_client.flash.partitions import read_table
 from im_client.flash.streams import open_stream
 from im_client.flash.write import is_unfinished, write
 from infracore.errors import Conflict, InvalidUsage
 from tests.im_client.flash.test_partitions import mbr
-from tests.rigs.cards import bad_card, card, lying_card
+from tests.rigs.cards import bad_card, card, lying_card, pull
 
 pytestmark = pytest.mark.loop
 
@@ -143,6 +143,24 @@ def test_a_card_whose_end_is_no_whole_page_is_written_to_its_end(tmp_path: Path)
         (result,) = flash(tmp_path / "image.zst", device)
         assert (result.state, result.error) == (State.DONE, None)
         assert read(device, len(raw)) == raw
+
+
+def test_a_card_that_is_pulled_is_said_to_be_so_and_the_other_is_good(tmp_path: Path) -> None:
+    raw = random.Random(1).randbytes(MIB) * 48
+    (tmp_path / "image").write_bytes(raw)
+    with card(tmp_path, 64 * MIB, "one") as one, card(tmp_path, 64 * MIB, "two") as two:
+
+        def told(progress: Progress) -> None:
+            if one.exists() and read(one, 1):
+                pull(one)
+
+        with open_stream(tmp_path / "image") as stream:
+            targets = [Target("node-1", one), Target("node-2", two)]
+            results = write(stream, targets, cancel=threading.Event(), on_progress=told)
+        assert [r.state for r in results] == [State.FAILED, State.DONE]
+        assert "node-1" in str(results[0].error)
+        assert "the card was pulled" in str(results[0].error)
+        assert read(two, len(raw)) == raw
 
 
 def test_a_killed_writer_leaves_a_card_that_is_marked(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ def test_every_key_is_read() -> None:
     assert "a b c d e" not in repr(node)
 
 
+def test_a_router_of_ipv6_is_known_by_its_address_of_the_link() -> None:
+    fixed = [{"name": "eth0", "address": "fd00::2/64", "gateway": "fe80::1"}]
+    assert decode_node({"hostname": "pi1", "interfaces": fixed}, "lab").interfaces[0].gateway == "fe80::1"
+    assert "gateway" in wrong(interfaces=[{"name": "eth0", "address": "10.0.0.2/24", "gateway": "fe80::1"}])
+
+
 @pytest.mark.parametrize(
     ("keys", "takes"),
     [

@@ -32,7 +32,7 @@ LIST = {
     "os_list": [
         {"name": "Raspberry Pi OS (other)", "subitems": [{"name": "older", "subitems": [LITE]}]},
         {"name": "Debian", "url": "https://example.org/debian.img.zst", "init_format": "something-new"},
-        {"name": "Erase"},
+        {"name": "Erase", "url": "internal://format", "extract_size": 0, "extract_sha256": "", "subitems_url": ""},
     ],
 }
 

@@ -59,7 +59,7 @@ def test_one_changed_byte_is_found_where_it_stands(at: int, sink: Sink, tmp_path
 def test_a_card_that_ends_too_early_is_told_so(sink: Sink) -> None:
     spans = written(sink)
     sink.cut(6 * MIB)
-    with pytest.raises(BadBlock, match="it ends at byte 6291456"):
+    with pytest.raises(BadBlock, match="cannot be read at byte 6291456: it ends there"):
         check(sink, spans, lambda _: None, threading.Event())
 
 

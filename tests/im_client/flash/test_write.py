@@ -5,6 +5,7 @@ import lzma
 import os
 import random
 import threading
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from im_client.flash.bmap import BlockMap, Range
 from im_client.flash.model import BadImage, Phase, Progress, Result, State, Target
 from im_client.flash.streams import open_stream
 from im_client.flash.write import UNFINISHED, is_unfinished, write
-from infracore.errors import Cancelled, InvalidUsage, NotFound
+from infracore.errors import Cancelled, InvalidUsage, NotFound, Unsupported
 
 MIB = 1 << 20
 SIZE = 18 * MIB + 1536
@@ -30,6 +31,7 @@ def raw() -> bytes:
     return bytes(image)
 
 
+@cache
 def xz(content: bytes) -> bytes:
     return lzma.compress(content, preset=0)
 
@@ -220,6 +222,29 @@ def test_without_reading_back_it_is_said_so(raw: bytes, tmp_path: Path) -> None:
     assert (result.state, result.verified) == (State.DONE, False)
     assert {one.phase for one in seen} == {Phase.WRITE}
     assert seen[-1].done == SIZE
+
+
+def test_what_comes_last_is_done_on_a_whole_card_and_may_fail_for_one(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(raw)
+    seen: dict[str, bool] = {}
+
+    def finish(target: Target) -> None:
+        seen[target.name] = target.path.read_bytes() == raw
+        with target.path.open("r+b") as file:
+            file.seek(5 * MIB)
+            file.write(b"node")
+        if target.name == "b":
+            raise Unsupported("no boot partition")
+
+    with open_stream(tmp_path / "image") as stream:
+        targets = [Target(name, tmp_path / name) for name in ("a", "b")]
+        results = write(stream, targets, cancel=threading.Event(), finish=finish)
+    assert seen == {"a": True, "b": True}
+    assert [r.state for r in results] == [State.DONE, State.FAILED]
+    assert str(results[1].error) == "no boot partition"
+    assert (tmp_path / "a").read_bytes() == raw[: 5 * MIB] + b"node" + raw[5 * MIB + 4 :]
+    assert not is_unfinished(tmp_path / "a")
+    assert is_unfinished(tmp_path / "b")
 
 
 def test_the_same_card_twice_and_no_card_are_refused(raw: bytes, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from im_client.plan.model import Phase
+from im_client.plan.model import Action, Phase
 from im_client.providers.images import ImageKeeper
 from im_client.providers.registry import provider
 from im_client.services.apply import apply
@@ -18,7 +18,7 @@ from im_client.services.prepare import prepare_deploy, prepare_scale
 from im_client.services.reading import show
 from im_client.services.saving import SaveRequest, check_save, save_image
 from im_client.state.store import RunState
-from infracore.errors import Conflict, InfraError, InvalidUsage, NotFound, Unauthorised, Unsupported
+from infracore.errors import Conflict, InfraError, InvalidUsage, NotFound, TimedOut, Unauthorised, Unsupported
 
 TEMPLATE = """\
 tosca_definitions_version: tosca_simple_yaml_1_3
@@ -29,6 +29,7 @@ topology_template:
       type: tosca.nodes.Compute
       capabilities: {scalable: {properties: {min_instances: 0, max_instances: 9, default_instances: 1}}}
 """
+IMPORT = "imports: [types/custom_types.yaml]"
 
 
 @pytest.fixture
@@ -145,6 +146,25 @@ def test_a_place_that_cannot_be_asked_hides_no_images_of_others(tmp_path: Path) 
             find_image(ctx, "other")
         with pytest.raises(Unauthorised):
             find_image(ctx, "site-web", "far")
+
+
+def test_a_site_that_is_down_keeps_no_image_of_another_from_being_used(ctx: Context, tmp_path: Path) -> None:
+    save(ctx)
+    down = "{op: images, error: TimedOut, times: 99}"
+    where = "targets: [web], properties: {sites: [far, fake]}"
+    policy = f"policies: [{{at: {{type: tosca.policies.indigo.Placement, {where}}}}}]"
+    (tmp_path / "t.yaml").write_text(f"{TEMPLATE}  {policy}\n".replace("topology_", f"{IMPORT}\ntopology_", 1))
+    environ = {"IM_STATE_DIR": str(tmp_path / "state"), "IM_PROVIDER": "fake", "HOME": str(tmp_path)}
+    sites = {"sites.far.provider": "fake", "sites.far.faults": f"[{down}]"}
+    with open_context(environ=environ, cwd=tmp_path, overrides=sites) as both:
+        prepared = prepare_deploy(both, DeployRequest("t.yaml", name="two"))
+        apply(both, prepared, listener=lambda _: None, cancel=threading.Event())
+        more = prepare_scale(both, "two", {"web": 2}, images={"web": "site-web"})
+        (create,) = (step for step in more.plan.steps if step.action is Action.CREATE)
+        assert (create.sites, dict(create.images)) == (("far", "fake"), {"fake": "fake-site-web"})
+        assert any("site-web of web cannot be looked for at far" in note for note in more.notes)
+        with pytest.raises(TimedOut):
+            prepare_scale(both, "two", {"web": 2}, images={"web": "other"})
 
 
 def test_when_the_only_place_cannot_be_asked_its_reason_is_the_answer(tmp_path: Path) -> None:

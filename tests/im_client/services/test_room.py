@@ -55,6 +55,20 @@ def test_only_what_does_not_fit_is_told(ctx: Context, prepared: Prepared, capaci
     assert with_room(ctx, prepared).notes == (*prepared.notes, *short)
 
 
+def test_a_machine_takes_what_the_chosen_size_has(ctx: Context, tmp_path: Path) -> None:
+    sizes = "[{name: big, num_cpus: 8, mem_bytes: 8589934592}]"
+    with open_context(
+        environ={"IM_STATE_DIR": str(tmp_path / "state"), "IM_PROVIDER": "fake", "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        overrides={"providers.fake.sizes": sizes, "providers.fake.most_cpus": "20"},
+    ) as sized:
+        wanted = prepare_deploy(sized, DeployRequest("t.yaml"))
+        needs = needs_of(wanted.plan, wanted.forecast.choices)
+        assert needs == Needs(machines=3, cpus=24, memory_bytes=24 * 2**30)
+        short = "fake has room for 20 CPUs, and this makes 24: it will not fit as it is"
+        assert shortages(sized, wanted) == (short,)
+
+
 def test_a_provider_that_does_not_know_says_nothing(tmp_path: Path) -> None:
     hosts = tmp_path / "hosts.yaml"
     hosts.write_text("hosts: [{address: 127.0.0.1}]\n")

@@ -194,7 +194,7 @@ def _preview(visit: Visit) -> Response:
     record = prepared.infrastructure
     ctx = of_caller(visit.house, visit.caller).ctx
     provider = ctx.provider(record.provider, record.provider_settings)
-    needs = needs_of(prepared.plan)
+    needs = needs_of(prepared.plan, prepared.forecast.choices)
     return visit.render(
         "preview.html",
         key=key,

@@ -16,7 +16,7 @@ SSHD = "# what Debian ships\nInclude /etc/ssh/sshd_config.d/*.conf\nKbdInteracti
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 RPI = ("/etc/rpi-issue", "/usr/lib/systemd/systemd", "/usr/sbin/NetworkManager")
-TRIXIE = (*RPI, "/usr/bin/cloud-init", "/usr/sbin/netplan")
+TRIXIE = (*RPI, "/usr/bin/cloud-init", "/usr/sbin/netplan", "/usr/lib/aarch64-linux-gnu/libnetplan.so.1")
 UBUNTU = ("/usr/bin/cloud-init", "/usr/lib/systemd/systemd", "/usr/sbin/netplan")
 BOOKWORM = (*RPI, "/usr/lib/raspberrypi-sys-mods/init_config", "/usr/lib/userconf-pi/userconf-service")
 SEED = {"user-data": "#cloud-config\n", "meta-data": "instance_id: rpios-image\n", "network-config": ""}

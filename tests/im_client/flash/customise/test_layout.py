@@ -196,8 +196,8 @@ def test_an_image_whose_root_cannot_be_read_is_known_by_its_boot_partition() -> 
         (
             {"wifi": {"ssid": "a", "country": "GB", "passphrase": "12345678", "security": "wpa3"}},
             Way.CLOUDINIT,
-            ("/usr/bin/cloud-init",),
-            "neither NetworkManager nor netplan",
+            ("/usr/bin/cloud-init", "/usr/sbin/netplan"),
+            "neither NetworkManager nor netplan that knows WPA3",
         ),
     ],
 )
@@ -206,6 +206,14 @@ def test_what_cannot_be_told_is_refused(keys: dict[str, Any], way: Way, root: tu
         laid_out(node_of(**keys), an_image(root), way)
     assert said in raised.value.message
     assert raised.value.hint
+
+
+def test_a_netplan_that_would_stumble_over_wpa3_is_passed_by() -> None:
+    wifi = {"ssid": "lab", "country": "GB", "passphrase": "12345678", "security": "wpa3"}
+    root = ("/usr/bin/cloud-init", "/usr/sbin/netplan", "/usr/sbin/NetworkManager")
+    layout = laid_out(node_of(wifi=wifi), an_image(root), Way.CLOUDINIT)
+    assert [f.path.rpartition("/")[2] for f in layout.root] == ["im-wifi.nmconnection"]
+    assert "key-mgmt=sae\npsk=12345678\n" in layout.root[0].text
 
 
 def test_options_of_the_kernel_are_added_once_and_others_stay() -> None:

@@ -1,4 +1,4 @@
-"""The five imitations, and providers on them whose pauses take no time."""
+"""The imitations, and providers on them whose pauses take no time."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,6 +8,7 @@ import pytest
 from im_client.plan.model import Spec
 from im_client.providers.base import MachineRequest
 from im_client.providers.cloud.provider import CloudProvider
+from im_client.providers.libcloud.azure import AZURE
 from im_client.providers.libcloud.cloud import LibcloudCloud
 from im_client.providers.libcloud.cloudstack import CLOUDSTACK
 from im_client.providers.libcloud.digitalocean import DIGITALOCEAN
@@ -21,7 +22,7 @@ from tests.contracts.libcloud_site import CLOUDS, credential, settings
 from tests.rigs.small_clouds import SmallApi, serving
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKilledWhileItWasBeingWrittenDownThereAAAAA"
-DESCRIPTORS = {one.kind: one for one in (CLOUDSTACK, DIGITALOCEAN, GCE, LINODE, VULTR)}
+DESCRIPTORS = {one.kind: one for one in (AZURE, CLOUDSTACK, DIGITALOCEAN, GCE, LINODE, VULTR)}
 
 Opened = Callable[..., CloudProvider]
 

@@ -27,6 +27,7 @@ from tests.rigs.small_clouds.cloudstack import API_KEY
 from tests.rigs.small_clouds.server import TOKEN
 
 MAKES = {
+    "azure": "PUT .*/virtualMachines/.*",
     "cloudstack": "POST /client/api",
     "digitalocean": "POST /v2/droplets",
     "gce": "POST .*/instances",
@@ -127,7 +128,12 @@ def test_a_machine_that_could_not_start_is_failed_and_a_full_account_is_a_quota(
 def test_an_answer_that_is_not_as_expected_is_one_clear_error(kind: str, cloud: SmallApi, opened: Opened) -> None:
     provider = opened(attempts=1)
     provider.prepare(lambda _: None)
-    for body in (b"[]", b'{"data": 7, "droplets": [{}], "instances": [{}], "items": [{}]}', b"<html>", b"\xff\xfe"):
+    for body in (
+        b"[]",
+        b'{"data": 7, "droplets": [{}], "instances": [{}], "items": [{}], "value": [{}]}',
+        b"<html>",
+        b"\xff\xfe",
+    ):
         cloud.faults.append(Fault(".*", 200, body))
         with pytest.raises(TimedOut):
             provider.list_machines()

@@ -22,7 +22,7 @@ def test_an_address_of_the_settings_is_the_operators_word(kind: str, cloud: Smal
 
 
 def test_a_line_without_secrets_is_one_clear_error(kind: str, cloud: SmallApi) -> None:
-    bare = credential(kind, cloud, token="", password="", username="")
+    bare = credential(kind, cloud, token="", password="", username="", secret="")
     with pytest.raises((Unauthorised, Misconfigured), match="auth file's line for"):
         open_provider(kind, settings(kind, cloud), (bare,), Lent())
     with pytest.raises(Unauthorised):
@@ -59,7 +59,7 @@ def test_a_path_in_a_line_is_not_read(kind: str, cloud: SmallApi, tmp_path: Path
         open_provider(kind, settings(kind, cloud), mine, Lent())
 
 
-@pytest.mark.parametrize("kind", ["digitalocean", "linode", "vultr"])
+@pytest.mark.parametrize("kind", ["azure", "digitalocean", "linode", "vultr"])
 def test_a_clouds_own_host_is_no_lines_and_needs_no_pattern(
     kind: str, cloud: SmallApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

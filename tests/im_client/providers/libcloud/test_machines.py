@@ -19,6 +19,7 @@ from tests.im_client.providers.libcloud.test_faults import MAKES
 from tests.rigs.small_clouds import DigitalOcean, Fault, Gce, SmallApi
 
 CHOSEN = {
+    "azure": ("Standard_B1s", "Debian:debian-12:12-gen2:0.20260102.2000", None),
     "cloudstack": ("small", "Debian 12", None),
     "digitalocean": ("s-1vcpu-1gb", "debian-12-x64", 0.00893),
     "gce": ("e2-small", "debian-12-bookworm-v20260101", None),
@@ -48,6 +49,10 @@ def test_user_data_and_key_come_to_the_machine(kind: str, cloud: SmallApi, provi
     provider.create(request(user_data="#!/bin/sh\nhello\n"))
     body = cloud.last(MAKES[kind]).body
     match kind:
+        case "azure":
+            data = base64.b64decode(body["properties"]["osProfile"]["customData"]).decode()
+            keys = body["properties"]["osProfile"]["linuxConfiguration"]["ssh"]["publicKeys"]
+            assert keys == [{"path": "/home/debian/.ssh/authorized_keys", "keyData": KEY}]
         case "gce":
             items = {item["key"]: item["value"] for item in body["metadata"]["items"]}
             data = items["user-data"]
@@ -120,7 +125,7 @@ def test_what_a_cloud_cannot_do_is_refused_before_anything_is_made(
 ) -> None:
     refused = provider.limits().unsupported
     assert "availability_zone" in refused
-    assert {"volumes", "preemptible"} <= refused or kind == "gce"
+    assert {"volumes", "preemptible"} <= refused or kind in {"azure", "gce"}
     wrong = [
         Spec(interfaces=(SpecInterface("a", fixed_address="10.0.0.7"),)),
         Spec(interfaces=(SpecInterface("a", provider_name="inner"),)),
@@ -128,10 +133,10 @@ def test_what_a_cloud_cannot_do_is_refused_before_anything_is_made(
         Spec(interfaces=(SpecInterface("a"), SpecInterface("b"))),
         Spec(image="ost://elsewhere/1"),
     ]
-    if "ports" not in refused and kind != "gce":
+    if "ports" not in refused and DESCRIPTORS[kind].firewall is None:
         wrong.append(Spec(ports=("tcp/5432@10.0.0.0/8",)))
     if "tags" not in refused:
-        wrong.append(Spec(tags={"a b": "c,d\n"}))
+        wrong.append(Spec(tags={"a b": "c,d%\n"}))
     for spec in wrong:
         with pytest.raises(Unsupported):
             provider.offer(spec)
@@ -197,7 +202,7 @@ def test_a_token_of_google_is_replaced_before_it_runs_out(cloud: Gce, provider: 
     assert cloud.logins == 2
 
 
-@pytest.mark.parametrize("kind", ["cloudstack", "gce", "linode"], indirect=True)
+@pytest.mark.parametrize("kind", ["azure", "cloudstack", "gce", "linode"], indirect=True)
 def test_a_name_that_is_taken_is_the_machine_of_an_earlier_try(cloud: SmallApi, provider: CloudProvider) -> None:
     wanted = request()
     assert provider.create(wanted).provider_id == provider.create(wanted).provider_id

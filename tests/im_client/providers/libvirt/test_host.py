@@ -14,6 +14,7 @@ from im_client.providers.images import ImageRequest
 from im_client.providers.libvirt.provider import LibvirtProvider
 from im_client.providers.libvirt.settings import LibvirtSettings
 from im_client.providers.registry import decode_settings
+from infracore.clock import Clock, FakeClock
 from infracore.errors import Conflict, InfraError, Misconfigured, NotFound, Unsupported
 from infracore.ids import new_token
 from tests.contracts.harness_libvirt import tiny_disk
@@ -30,10 +31,10 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Libvirt]:
         yield opened
 
 
-def _open(host: Libvirt, **settings: Any) -> LibvirtProvider:
+def _open(host: Libvirt, clock: Clock | None = None, **settings: Any) -> LibvirtProvider:
     image = {"path": str(host.folder / "tiny.raw"), "user": "admin"}
     known = {"uri": host.uri, "images": {"tiny": image}, "disk_bytes": 32 * MIB, "stop_timeout_s": 1, **settings}
-    return LibvirtProvider(decode_settings("libvirt", known, LibvirtSettings))
+    return LibvirtProvider(decode_settings("libvirt", known, LibvirtSettings), clock)
 
 
 def _make(provider: LibvirtProvider, **spec: Any) -> Instance:
@@ -161,6 +162,18 @@ def test_what_is_secret_is_in_no_byte_of_a_golden_image(host: Libvirt, tmp_path:
     provider.delete_image("kept")
     provider.delete(machine.provider_id)
     assert _left(host) == []
+
+
+def test_a_machine_that_does_not_shut_down_is_powered_off_in_time_and_started(host: Libvirt) -> None:
+    clock = FakeClock()
+    provider = _open(host, clock, stop_timeout_s=5)
+    machine = _make(provider)
+    provider.stop(machine.provider_id)
+    begun = clock.monotonic()
+    provider.start(machine.provider_id)
+    assert clock.monotonic() - begun > 5
+    assert provider.get(machine.provider_id).phase is Phase.RUNNING
+    provider.delete(machine.provider_id)
 
 
 def test_qemus_own_network_needs_none_of_libvirt(host: Libvirt) -> None:

@@ -11,7 +11,7 @@ import pytest
 from im_client.plan.model import Spec, SpecInterface
 from im_client.providers.cloud.keeper import KeepingProvider
 from im_client.providers.images import ImageRequest
-from im_client.providers.openstack.errors import refusal, retry_after_s
+from im_client.providers.openstack.errors import refusal
 from infracore.errors import (
     Conflict,
     InfraError,
@@ -234,26 +234,6 @@ def test_nonsense_is_one_clear_error(cloud: SmallCloud, opened: Opened, body: ob
 )
 def test_errors_are_told_by_status_and_type(status: int, body: bytes, kind: type[InfraError]) -> None:
     assert type(refusal(status, {}, body, "POST compute /x", "there")) is kind
-
-
-@pytest.mark.parametrize(
-    ("said", "pause"),
-    [
-        ("12", 12.0),
-        ("86400", 86400.0),
-        ("9" * 30, 1e9),
-        ("1e9", None),
-        ("\u00b2", None),
-        ("-3", None),
-        ("Mon, 30 Nov 2026 11:00:00 GMT", 0.0),
-        ("nan", None),
-        ("soon", None),
-        ("", None),
-        ("Mon, 30 Nov 2026 12:00:30 GMT", 30.0),
-    ],
-)
-def test_retry_after_is_read_in_seconds_or_as_a_date(said: str, pause: float | None) -> None:
-    assert retry_after_s({"Retry-After": said, "Date": "Mon, 30 Nov 2026 12:00:00 GMT"}) == pause
 
 
 def test_words_of_an_error_are_short_and_printable() -> None:

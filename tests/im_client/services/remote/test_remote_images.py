@@ -79,19 +79,23 @@ def test_an_image_that_was_not_made_is_an_error(state: str, error: type[InfraErr
 
 def test_images_of_all_clouds_are_listed_and_named_without_a_guess(tmp_path: Path) -> None:
     answers = {
-        **ours("a", "b", "none"),
+        **ours("a", "b", "none", "down"),
         "GET /clouds/a/images": listed("web", "db", site="a"),
         "GET /clouds/b/images": listed("web", site="b"),
-        "GET /clouds/none/images": Reply(400, {"message": "keeps no images"}),
+        "GET /clouds/none/images": Reply(400, {"message": "keeps no images", "type": "urn:im-clues:unsupported"}),
+        "GET /clouds/down/images": Reply(401, {"message": "the keys are refused"}),
         "DELETE /clouds/a/images/db-1": Reply(),
     }
     with small_im(answers) as server, opened(server, tmp_path) as im:
-        assert [(one.cloud, one.name) for one in images(im)] == [("a", "web"), ("a", "db"), ("b", "web")]
+        listed_now = images(im)
+        assert [(one.cloud, one.name) for one in listed_now.images] == [("a", "web"), ("a", "db"), ("b", "web")]
+        assert list(listed_now.silent) == ["down"]
+        assert "the keys are refused" in listed_now.silent["down"].message
         assert find_image(im, "web", "b").address == "golden://b/web-1"
         assert find_image(im, "db-1") == find_image(im, "golden://a/db-1") == Image("a", "db", "golden://a/db-1")
         with pytest.raises(Conflict, match="2 images"):
             find_image(im, "web")
-        with pytest.raises(NotFound, match="no image 'other'"):
+        with pytest.raises(NotFound, match=r"no image 'other'.*not asked: down"):
             find_image(im, "other")
         delete(im, find_image(im, "db"))
         server.answers |= dict.fromkeys(("GET /clouds/a/images", "GET /clouds/b/images"), Reply(400, {"message": "no"}))

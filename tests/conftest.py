@@ -33,7 +33,7 @@ _GROUPS = {
         "netns",
         "loop",
         "install",
-    ),  # fmt: skip
+    ),
 }
 
 

@@ -21,6 +21,7 @@ MARKERS = (
     "machines",
     "vm",
     "libvirt",
+    "pi",
     "ansible",
     "sshd",
     "mtools",
@@ -65,6 +66,19 @@ TEST_PACKAGES = (
     "fonts-inter",
 )
 LIBVIRT_PACKAGES = ("libvirt-daemon-system", "libvirt-clients", "dnsmasq-base")
+PI_PACKAGES = (
+    "apt-cacher-ng",
+    "binfmt-support",
+    "device-tree-compiler",
+    "dnsmasq-base",
+    "dosfstools",
+    "fdisk",
+    "mmdebstrap",
+    "mtools",
+    "qemu-system-arm",
+    "qemu-user-static",
+    "zstd",
+)
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -85,6 +99,15 @@ def _libvirt() -> str:
     if os.geteuid() != 0:
         return "needs root"
     return _needs("libvirtd", "virtlogd", "virsh", "qemu-system-x86_64", "qemu-img", "dnsmasq", "unshare", "nsenter")
+
+
+def _pi() -> str:
+    if os.environ.get("CI"):
+        return "an emulated board takes half an hour, left out where CI is set: `make test` runs it elsewhere"
+    if os.geteuid() != 0:
+        return "needs root"
+    making = ("mmdebstrap", "qemu-aarch64-static", "update-binfmts", "mkfs.vfat", "mke2fs", "sfdisk", "zstd", "mcopy")
+    return _needs(*making, "apt-cacher-ng", "qemu-system-aarch64", "fdtput", "losetup", "dnsmasq", "ip")
 
 
 def _loop() -> str:
@@ -161,6 +184,7 @@ CONDITIONS: dict[str, Callable[[], str]] = {
     "machines": _machines,
     "vm": lambda: _needs("qemu-system-x86_64", "qemu-img"),
     "libvirt": _libvirt,
+    "pi": _pi,
     "ansible": lambda: _needs("ansible-playbook"),
     "sshd": lambda: _needs("sshd", "ssh"),
     "mtools": lambda: _needs("mcopy", "mdel", "mdir", "mtype", "mkfs.vfat", "fsck.vfat", "mke2fs", "debugfs", "e2fsck"),
@@ -218,7 +242,7 @@ def main(words: list[str]) -> int:
 
 
 def _install() -> None:
-    packages = [*TEST_PACKAGES, *(() if os.environ.get("CI") else LIBVIRT_PACKAGES)]
+    packages = [*TEST_PACKAGES, *(() if os.environ.get("CI") else (*LIBVIRT_PACKAGES, *PI_PACKAGES))]
     for kind in ("nspawn", "qemu"):
         argv = [sys.executable, "-m", "im_client.providers.local.packages", kind]
         packages += subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()

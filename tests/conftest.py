@@ -20,7 +20,20 @@ hypothesis.settings.load_profile("im-clues")
 
 _GROUPS = {
     "servers": ("browser", "controlplane", "im_server", "im_client", "schemathesis", "slurm", "postgres", "openstack"),
-    "machines": ("machines", "vm", "libvirt", "ansible", "sshd", "ipmi", "redfish", "snmp", "netns", "loop", "install"),
+    "machines": (
+        "machines",
+        "vm",
+        "libvirt",
+        "pi",
+        "ansible",
+        "sshd",
+        "ipmi",
+        "redfish",
+        "snmp",
+        "netns",
+        "loop",
+        "install",
+    ),
 }
 
 

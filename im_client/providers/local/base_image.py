@@ -84,15 +84,17 @@ def debootstrap(
     *,
     proxy: str | None,
     mode: str,
+    options: Sequence[str] = (),
+    timeout_s: float = _TIMEOUT_S,
 ) -> None:
-    """Run mmdebstrap into a folder or tar file. Blocks for a minute or two.
+    """Run mmdebstrap into a folder or tar file, with further options of its own. Blocks for a minute or two.
 
     Indices stay in the image, so that `apt-get install` works at once; documentation is left out, and dpkg does
     not wait for the disk.
 
     Raises:
         CommandFailed: it failed.
-        TimedOut: it did not end within half an hour.
+        TimedOut: it did not end within `timeout_s`.
     """
     argv = ["mmdebstrap", "--variant=minbase", f"--mode={mode}", "--skip=cleanup/apt/lists,check/empty"]
     argv += [f"--include={','.join(packages)}"]
@@ -100,6 +102,7 @@ def debootstrap(
     argv += ["--dpkgopt=path-include=/usr/share/locale/locale.alias", "--dpkgopt=force-unsafe-io"]
     argv += [f"--aptopt={option}" for option in ('Acquire::Languages "none"', *apt_options())]
     argv += [f"--customize-hook={hook}" for hook in hooks]
+    argv += options
     argv += [release.suite, str(target), "-"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     if proxy is not None:
@@ -114,9 +117,9 @@ def debootstrap(
     )
     lines = "".join(f"{source.line()}\n" for source in sources)
     try:
-        _, err = child.communicate(lines.encode(), timeout=_TIMEOUT_S)
+        _, err = child.communicate(lines.encode(), timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
-        raise TimedOut(f"mmdebstrap of {release} did not end within {_TIMEOUT_S / 60:.0f} minutes") from error
+        raise TimedOut(f"mmdebstrap of {release} did not end within {timeout_s / 60:.0f} minutes") from error
     finally:
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGTERM)  # it unmounts and removes what it made

@@ -62,14 +62,19 @@ _MOST_NODES_BYTES = 4 << 20
 @click.option(
     "--force-device", "forced", multiple=True, metavar="DEVICE", help="Write this disk though it is large or inside."
 )
+@click.option("--key", "key_file", default="", metavar="FILE", help="With ssh://: log in with this private key.")
+@click.option("--restart", is_flag=True, help="With ssh://: restart the machine when its disk is done.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @yes_option
 @json_option
-def command(is_list: bool, dry_run: bool, yes: bool, as_json: bool, **given: Any) -> int:
+def command(
+    *, is_list: bool, key_file: str, restart: bool, dry_run: bool, yes: bool, as_json: bool, **given: Any
+) -> int:
     """Write IMAGE to DEVICE, or to the cards of many nodes at once.
 
     IMAGE is a file, an http(s) address, or a name in the OS list; without it the inventory says which. It may be packed
-    with xz, zstd, gzip or zip. DEVICE is a whole disk, or a file.
+    with xz, zstd, gzip or zip. DEVICE is a whole disk, or a file, or ssh://USER@HOST/dev/nvme0n1: another disk of a
+    machine that runs.
     """
     from im_client.settings import load_settings
 
@@ -78,6 +83,13 @@ def command(is_list: bool, dry_run: bool, yes: bool, as_json: bool, **given: Any
     if not dry_run:
         needs_answer(yes, also="; --dry-run says what would be written")
     settings = load_settings(overrides=setting_overrides(), environ=os.environ, cwd=Path.cwd()).value
+    if given["device"].startswith("ssh://"):
+        from im_client.cli.flash_remotely import flash_over_ssh
+
+        request = _request(**given)
+        return flash_over_ssh(
+            settings, request, key_file=key_file, restart=restart, dry_run=dry_run, yes=yes, as_json=as_json
+        )
     from im_client.cli.cards import plan_shape, plan_view
     from im_client.services.flash import prepare_flash
 

@@ -74,7 +74,8 @@ def test_cards_of_all_nodes_are_written_and_a_second_run_leaves_them(im, pi_imag
     assert plan["notes"] == ["left out, for they have no raspberry_pi_device: pi-3"]
     assert (report["type"], report["changed"]) == ("report", True)
     assert [(c["state"], c["verified"], c["unfinished"]) for c in report["cards"]] == [("done", True, False)] * 2
-    assert {line["phase"] for line in done.lines if line["type"] == "progress"} == {"write", "verify"}
+    phases = {line["phase"] for line in done.lines if line["type"] == "progress"}  # those that take a moment
+    assert "write" in phases <= {"write", "verify", "finish"}
     known = Path(report["known_hosts"]).read_text()
     assert f"pi-2.local {report['cards'][1]['host_key']}" in known
     assert "hostname: pi-1" in Disk(first).boot("user-data")

@@ -18,12 +18,14 @@ def described(blob, kind):
 
 
 KIND = f"{DOCKER}.distribution.manifest.v2+json"
-MANIFEST = json.dumps({
-    "schemaVersion": 2,
-    "mediaType": KIND,
-    "config": described(CONFIG, f"{DOCKER}.container.image.v1+json"),
-    "layers": [described(LAYER, f"{DOCKER}.image.rootfs.diff.tar.gzip")],
-}).encode()
+MANIFEST = json.dumps(
+    {
+        "schemaVersion": 2,
+        "mediaType": KIND,
+        "config": described(CONFIG, f"{DOCKER}.container.image.v1+json"),
+        "layers": [described(LAYER, f"{DOCKER}.image.rootfs.diff.tar.gzip")],
+    }
+).encode()
 BLOBS = {f"/v2/hello/blobs/{named(blob)}": (blob, "application/octet-stream") for blob in (LAYER, CONFIG)}
 PLACES = {
     "/v2/": (b"{}", "application/json"),

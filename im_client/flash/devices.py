@@ -5,7 +5,7 @@ Sources: Documentation/ABI/stable/sysfs-block and proc(5) of Linux; no udev is n
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -52,7 +52,7 @@ class Use:
     """One use of a disk by the running system."""
 
     what: str
-    """Where it is mounted; "swap"; or "held": it is part of a volume that is not mounted (LVM, RAID, encryption)."""
+    """Where it is mounted; "swap"; or "held": part of a volume that is not mounted (LVM, RAID, encryption, loop)."""
     device: str
     """What is used: the disk, a partition of it, or a volume on one."""
 
@@ -68,7 +68,7 @@ class Use:
         if self.what == _SWAP:
             return f"{self.device} is swap"
         if self.what == _HELD:
-            return f"{self.device} is held by a volume (LVM, RAID or encryption)"
+            return f"{self.device} is held by a volume (LVM, RAID, encryption or a loop device)"
         return f"{self.device} is mounted on {self.what}"
 
 
@@ -127,6 +127,10 @@ class Spot:
     """The disk; of a partition the disk that it is on."""
     is_writable: bool = True
     """Whether this user may write there; where nothing is, whether a file may be made."""
+    ground: frozenset[str] = frozenset()
+    """Names of what keeps its bytes: two spots with one in common are, in part at least, the same bytes."""
+    loops: tuple[str, ...] = ()
+    """Loop devices that a file is attached to."""
 
     @property
     def is_disk(self) -> bool:
@@ -136,8 +140,8 @@ class Spot:
 
 def read_devices(roots: Roots = HERE) -> tuple[Device, ...]:
     """Return the disks of this computer: cards, USB, NVMe, SATA and loop devices with a file, by name."""
-    uses = _uses(roots)
-    found = [_device(folder, roots, uses) for folder in (roots.sys / "block").iterdir() if _is_disk(folder)]
+    seen = _see(roots)
+    found = [_device(folder, roots, seen) for folder in (roots.sys / "block").iterdir() if _is_disk(folder)]
     return tuple(sorted(found, key=lambda device: device.name))
 
 
@@ -148,12 +152,14 @@ def look_at(path: Path, roots: Roots = HERE) -> Spot:
         status = real.stat()
     except (FileNotFoundError, NotADirectoryError):
         is_writable = real.parent.is_dir() and os.access(real.parent, os.W_OK | os.X_OK)
-        return Spot(path, real, Kind.ABSENT, is_writable=is_writable)
+        return Spot(path, real, Kind.ABSENT, is_writable=is_writable, ground=frozenset({str(real)}))
     except OSError:
         return Spot(path, real, Kind.OTHER, is_writable=False)
     may = os.access(real, os.R_OK | os.W_OK)
     if stat.S_ISREG(status.st_mode):
-        return Spot(path, real, Kind.FILE, status.st_size, is_writable=may)
+        ground = _ground(real, roots)
+        loops = tuple(name for name, file in _backing_files(roots).items() if ground & _ground(Path(file), roots))
+        return Spot(path, real, Kind.FILE, status.st_size, None, may, ground, loops)
     if not stat.S_ISBLK(status.st_mode):
         return Spot(path, real, Kind.OTHER, is_writable=may)
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
@@ -164,20 +170,95 @@ def _block(path: Path, real: Path, number: str, roots: Roots, may: bool) -> Spot
     folder = Path(os.path.realpath(roots.sys / "dev" / "block" / number))
     if not folder.is_dir():
         return Spot(path, real, Kind.OTHER, is_writable=may)
-    uses = _uses(roots)
+    seen = _see(roots)
+    ground = _ground(real, roots)
     if (folder / "partition").exists():
-        return Spot(path, real, Kind.PARTITION, _size(folder), _device(folder.parent, roots, uses), may)
-    device = _device(folder, roots, uses)
+        return Spot(path, real, Kind.PARTITION, _size(folder), _device(folder.parent, roots, seen), may, ground)
+    device = _device(folder, roots, seen)
     kind = Kind.VOLUME if folder.name.startswith(_HIDDEN) else Kind.DISK
-    return Spot(path, real, kind, device.size, device, may)
+    return Spot(path, real, kind, device.size, device, may, ground)
 
 
-def _device(folder: Path, roots: Roots, uses: "Mapping[str, tuple[str, ...]]") -> Device:
+def _ground(real: Path, roots: Roots) -> frozenset[str]:
+    """Return a file by its number, a disk by its name; of a loop device also what it stands on."""
+    try:
+        status = real.stat()
+    except OSError:
+        return frozenset()
+    if not stat.S_ISBLK(status.st_mode):
+        return frozenset({f"{status.st_dev}:{status.st_ino}"})
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    folder = Path(os.path.realpath(roots.sys / "dev" / "block" / number))
+    disk = _disk_of(folder)
+    file = _text(disk / "loop" / "backing_file")
+    return frozenset({disk.name}) | (_ground(Path(file), roots) if file else frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the kernel says of all devices, by their names."""
+
+    points: Mapping[str, tuple[str, ...]]
+    """Mount points, "swap"."""
+    backing: Mapping[str, str]
+    """Of a loop device the device that it stands on; not those that stand on files."""
+
+    def loops_on(self, name: str) -> Iterator[str]:
+        return (loop for loop, below in self.backing.items() if below == name)
+
+
+def _see(roots: Roots) -> _Seen:
+    below = {loop: _name_of_device(file, roots) for loop, file in _backing_files(roots).items()}
+    return _Seen(_uses(roots), {loop: name for loop, name in below.items() if name})
+
+
+def _backing_files(roots: Roots) -> dict[str, str]:
+    """Return loop device -> the path that it was attached to."""
+    found = {folder.name: _text(folder / "loop" / "backing_file") for folder in (roots.sys / "block").glob("loop*")}
+    return {name: file for name, file in found.items() if file}
+
+
+def _name_of_device(file: str, roots: Roots) -> str:
+    """Return the kernel's name of a block device, whatever path names it; "" where it is a file."""
+    name = _name_of_path(file, roots)
+    if name and _folder_of(name, roots) is not None:
+        return name
+    try:
+        status = Path(file).stat()
+    except OSError:
+        return ""
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    return _name_of_number(number, roots) if stat.S_ISBLK(status.st_mode) else ""
+
+
+def _folder_of(name: str, roots: Roots) -> Path | None:
+    """Return the folder of a disk, a volume or a partition."""
+    block = roots.sys / "block"
+    places = (block / name, *(disk / name for disk in block.iterdir() if name.startswith(disk.name)))
+    return next((Path(os.path.realpath(place)) for place in places if place.is_dir()), None)
+
+
+def _beneath(folder: Path, roots: Roots, seen: _Seen) -> list[Path]:
+    """Return the devices that a loop device stands on, each on the next."""
+    found: list[Path] = []
+    while name := seen.backing.get(folder.name):
+        below = _folder_of(name, roots)
+        if below is None:
+            break
+        found.append(below)
+        folder = _disk_of(below)
+    return found
+
+
+def _device(folder: Path, roots: Roots, seen: _Seen) -> Device:
     parts = _partitions(folder)
-    used = [Use(what, name) for name in _all_of(folder, roots) for what in uses.get(name, ())]
+    beneath = _beneath(folder, roots, seen)
+    own = {folder.name, *(below.name for below in beneath)}
+    used = [Use(what, name) for name in _all_of([folder, *beneath], roots, seen) for what in seen.points.get(name, ())]
     if not used:  # what is mounted says more
-        used = [Use(_HELD, owner.name) for owner in (folder, *parts) if _holders(owner)]
-    transport = _transport(folder)
+        owners = (folder, *parts, *beneath)
+        used = [Use(_HELD, one.name) for one in owners if {*_holders(one), *seen.loops_on(one.name)} - own]
+    transport = _transport(_disk_of(beneath[-1]) if beneath else folder)
     return Device(
         name=folder.name,
         path=roots.dev / folder.name,
@@ -185,7 +266,7 @@ def _device(folder: Path, roots: Roots, uses: "Mapping[str, tuple[str, ...]]") -
         model=_model(folder),
         serial=_serial(folder),
         transport=transport,
-        is_removable=_text(folder / "removable") == "1",
+        is_removable=_text((_disk_of(beneath[-1]) if beneath else folder) / "removable") == "1",
         is_read_only=_text(folder / "ro") == "1",
         uses=tuple(dict.fromkeys(used)),
         partitions=tuple(part.name for part in parts),
@@ -204,17 +285,22 @@ def _holders(folder: Path) -> list[str]:
         return []
 
 
-def _all_of(folder: Path, roots: Roots) -> Iterator[str]:
-    """Yield the names of a disk, its partitions, and all volumes on them, each once."""
-    seen: set[str] = set()
-    waiting = [folder, *_partitions(folder)]
+def _disk_of(folder: Path) -> Path:
+    return folder.parent if (folder / "partition").exists() else folder
+
+
+def _all_of(folders: Sequence[Path], roots: Roots, seen: _Seen) -> Iterator[str]:
+    """Yield the names of disks, their partitions, and all volumes and loop devices on them, each once."""
+    told: set[str] = set()
+    waiting = [one for folder in folders for one in (folder, *_partitions(folder))]
     while waiting:
         one = waiting.pop(0)
-        if one.name in seen:
+        if one.name in told:
             continue
-        seen.add(one.name)
+        told.add(one.name)
         yield one.name
-        above = [roots.sys / "block" / name.replace("/", "!") for name in _holders(one)]
+        names = [*_holders(one), *seen.loops_on(one.name)]
+        above = [roots.sys / "block" / name.replace("/", "!") for name in names]
         waiting += [volume for volume in above if volume.is_dir()]
         waiting += [part for volume in above if volume.is_dir() for part in _partitions(volume)]
 

@@ -35,21 +35,23 @@ def describe(device: Device) -> str:
 
 
 def refusals(
-    wishes: Sequence[Wish], *, image: Path | None, image_size: int | None, forced: frozenset[Path] = frozenset()
+    wishes: Sequence[Wish], *, image: Spot | None, image_size: int | None, forced: frozenset[Path] = frozenset()
 ) -> tuple[InfraError, ...]:
     """Return why these may not be written; nothing means that they may.
 
-    `image` is the file that is read, if it is a local one; `image_size` is of the raw image, None where it is not
-    known. `forced` are real paths of disks that are written although they are large or inside this computer. What
-    the running system uses is refused in any case.
+    `image` is the file or device that is read, if it is a local one; `image_size` is of the raw image, None where it
+    is not known. `forced` are real paths of disks that are written although they are large or inside this computer.
+    What the running system uses is refused in any case.
     """
     return tuple(error for wish in wishes for error in _of_one(wish, image, image_size, wish.spot.real in forced))
 
 
-def _of_one(wish: Wish, image: Path | None, size: int | None, is_forced: bool) -> tuple[InfraError, ...]:
+def _of_one(wish: Wish, image: Spot | None, size: int | None, is_forced: bool) -> tuple[InfraError, ...]:
     spot = wish.spot
+    if image is not None and image.ground & spot.ground:
+        return (_refuse(wish, "it is the image itself, or holds it", "name another file or card"),)
     if spot.kind in {Kind.FILE, Kind.ABSENT}:
-        return _of_file(wish, image)
+        return _of_file(wish)
     device = spot.device
     if device is None or spot.kind is Kind.OTHER:
         return (_refuse(wish, "it is neither a block device nor a file", _LIST),)
@@ -70,7 +72,11 @@ def _of_disk(wish: Wish, device: Device, size: int | None, is_forced: bool) -> t
             hint = f"nothing forces this; name another device: {_LIST}"
             return (_refuse(wish, f"the running system is on it ({uses})", hint),)
         points = " ".join(use.what for use in device.uses if use.what.startswith("/"))
-        hint = f"look at what is on it, then: umount {points}" if points else "end the volume first (vgchange, mdadm)"
+        hint = (
+            f"look at what is on it, then: umount {points}"
+            if points
+            else "end the volume first (vgchange, mdadm, losetup)"
+        )
         return (_refuse(wish, f"it is in use ({uses})", hint),)
     if device.size == 0:
         return (_refuse(wish, "there is no card in it", "put one in, then try again"),)
@@ -91,12 +97,13 @@ def _of_disk(wish: Wish, device: Device, size: int | None, is_forced: bool) -> t
     return tuple(found)
 
 
-def _of_file(wish: Wish, image: Path | None) -> tuple[InfraError, ...]:
+def _of_file(wish: Wish) -> tuple[InfraError, ...]:
     spot = wish.spot
     if spot.kind is Kind.ABSENT and spot.real.is_relative_to("/dev"):
         return (_refuse(wish, "there is no such device", _LIST),)
-    if image is not None and spot.real == image:
-        return (_refuse(wish, "it is the image itself", "name another file"),)
+    if spot.loops:
+        devices = " ".join(f"/dev/{name}" for name in spot.loops)
+        return (_refuse(wish, f"it is attached to {devices}", f"losetup --detach {devices}, or name the device"),)
     if not spot.is_writable and spot.kind is Kind.FILE:
         return (Unauthorised(f"{_name(wish)}: not written: this user may not write to it", "name another file"),)
     if not spot.is_writable:
@@ -107,10 +114,11 @@ def _of_file(wish: Wish, image: Path | None) -> tuple[InfraError, ...]:
 def said_twice(wishes: Sequence[Wish]) -> tuple[InfraError, ...]:
     """Return what is wrong with cards of all images together: a place or a node that is named twice."""
     found: list[InfraError] = []
-    spots: dict[Path, Wish] = {}
+    spots: dict[str, Wish] = {}
     nodes: dict[str, Wish] = {}
     for wish in wishes:
-        other = spots.setdefault(wish.spot.real, wish)
+        others = [spots.setdefault(one, wish) for one in sorted(wish.spot.ground or {str(wish.spot.real)})]
+        other = next((one for one in others if one is not wish), wish)
         if other is not wish:
             owners = " and ".join(sorted({one.node for one in (other, wish) if one.node}))
             why = f"it is named twice{f', for {owners}' if owners else ''}"

@@ -297,7 +297,7 @@ def _refuse(plan: FlashPlan, sizes: Sequence[int | None], roots: Roots) -> None:
     forced = frozenset(look_at(Path(path), roots).real for path in plan.request.forced)
     found: list[InfraError] = list(said_twice([_wish(card) for card in plan.cards]))
     for batch, size in zip(plan.batches, sizes, strict=True):
-        image = None if "://" in batch.source.address else Path(batch.source.address).resolve()
+        image = None if "://" in batch.source.address else look_at(Path(batch.source.address), roots)
         found += refusals([_wish(card) for card in batch.cards], image=image, image_size=size, forced=forced)
     # what may not be touched at all comes first: its exit code is another one than that of missing rights
     wrong = [error for error in found if not isinstance(error, Unauthorised)] or found

@@ -114,6 +114,43 @@ def test_swap_is_the_systems(computer: Computer) -> None:
     assert str(device.uses[0]) == "sda1 is swap"
 
 
+@pytest.mark.parametrize("below", ["sda", "sda1"])
+def test_a_loop_device_on_a_disk_is_that_disk_under_another_name(computer: Computer, below: str) -> None:
+    computer.disk("sda", GIB, way="pci0/ata1/block", partitions={"sda1": GIB})
+    computer.disk("loop0", GIB, files={"loop/backing_file": f"/dev/{below}"})
+    computer.disk("loop1", GIB, files={"loop/backing_file": "/dev/loop0"})
+    loops = read_devices(computer.roots)[:2]
+    assert [(loop.uses, loop.transport, loop.is_external) for loop in loops] == [
+        ((Use("held", "loop0"),), Transport.SATA, False),
+        ((), Transport.SATA, False),
+    ]
+    computer.mount("sda1", "/")
+    assert [(device.name, device.uses) for device in read_devices(computer.roots)] == [
+        ("loop0", (Use("/", "sda1"),)),
+        ("loop1", (Use("/", "sda1"),)),
+        ("sda", (Use("/", "sda1"),)),
+    ]
+
+
+def test_a_loop_device_that_is_mounted_uses_the_disk_beneath_it(computer: Computer) -> None:
+    computer.disk("sda", GIB, way="pci0/usb1/block")
+    computer.disk("loop0", GIB, files={"loop/backing_file": "/dev/sda"})
+    assert [device.uses for device in read_devices(computer.roots)] == [(), (Use("held", "sda"),)]
+    computer.mount("loop0", "/mnt")
+    assert [device.uses for device in read_devices(computer.roots)] == [(Use("/mnt", "loop0"),)] * 2
+
+
+def test_names_of_one_file_are_known_as_one(tmp_path: Path, computer: Computer) -> None:
+    file = tmp_path / "card.img"
+    file.write_bytes(b"x" * 1000)
+    (tmp_path / "hard.img").hardlink_to(file)
+    computer.disk("loop4", GIB, files={"loop/backing_file": str(file)})
+    spots = [look_at(tmp_path / name, computer.roots) for name in ("card.img", "hard.img")]
+    assert spots[0].ground == spots[1].ground
+    assert [spot.loops for spot in spots] == [("loop4",)] * 2
+    assert not look_at(tmp_path / "other.img", computer.roots).ground & spots[0].ground
+
+
 def test_loop_devices_without_a_file_and_memory_are_no_disks(computer: Computer) -> None:
     computer.disk("loop0", 0)
     computer.disk("loop1", GIB, files={"loop/backing_file": "/srv/card.img"})

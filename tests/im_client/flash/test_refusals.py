@@ -27,14 +27,14 @@ def on(device: Device, *, kind: Kind = Kind.DISK, path: str = "", node: str = ""
 
 
 def file(path: str, kind: Kind = Kind.FILE, *, is_writable: bool = True) -> Wish:
-    return Wish(Spot(Path(path), Path(path), kind, 0, None, is_writable))
+    return Wish(Spot(Path(path), Path(path), kind, 0, None, is_writable, frozenset({path})))
 
 
 def refused(
     *wishes: Wish, size: int | None = 4 * GIB, forced: str = "", image: str = "/srv/pi.img"
 ) -> list[InfraError]:
     paths = frozenset({Path(forced)}) if forced else frozenset()
-    return [*said_twice(wishes), *refusals(wishes, image=Path(image), image_size=size, forced=paths)]
+    return [*said_twice(wishes), *refusals(wishes, image=file(image).spot, image_size=size, forced=paths)]
 
 
 CASES = [
@@ -110,6 +110,13 @@ def test_two_names_of_one_device_are_one() -> None:
     (error,) = refused(on(CARD), wish)
     assert error.message.startswith(str(link))
     assert "named twice" in error.message
+
+
+def test_a_file_that_plays_a_disk_is_not_written_behind_its_back() -> None:
+    attached = Wish(replace(file("/srv/c0.img").spot, loops=("loop3",)))
+    (error,) = refused(attached)
+    assert "it is attached to /dev/loop3" in error.message
+    assert "losetup --detach /dev/loop3" in error.hint
 
 
 def test_all_that_is_wrong_is_said() -> None:

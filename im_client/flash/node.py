@@ -129,6 +129,10 @@ def decode_node(mapping: Mapping[str, Any], where: str) -> Node:
     if wrong:
         raise _all(wrong)
     raw = msgspec.convert(fitted.value, _Node, strict=False)
+    try:
+        msgspec.json.encode(raw)
+    except UnicodeEncodeError as error:  # JSON and YAML can write halves of letters
+        raise _misfit(where, "", "there is text in it that is no Unicode", r"such as \ud800: take it out") from error
     wrong = [_misfit(where, key, said, hint) for key, said, hint in _problems(raw)]
     if wrong:
         raise _all(wrong)

@@ -44,6 +44,8 @@ _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _PASSPHRASE: Final = re.compile(r"[\x20-\x7e]{8,63}")
 _KEY: Final = re.compile(r"[0-9a-fA-F]{64}")
 _INTERFACE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
+_PREFIXED: Final = re.compile(r"[^/]+/[0-9]{1,3}")
+"""No netmask: netplan and NetworkManager take none."""
 _LOCALE: Final = re.compile(r"([a-z]{2,3}_[A-Z]{2}|C)\.UTF-8(@[a-z]{1,16})?")
 _KEYBOARD: Final = re.compile(r"[a-z]{2,16}")
 _OPTION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(=[\x21\x23-\x26\x28-\x7e]*)?")
@@ -134,12 +136,12 @@ def interface(key: str, name: str, address: str, gateway: str, dns: Sequence[str
         own = ipaddress.ip_interface(address)
     except ValueError:
         own = None
-    if own is None or "/" not in address or _is_odd(own):
+    if own is None or not _PREFIXED.fullmatch(address) or _is_odd(own):
         yield f"{key}.address", f"{address[:80]!r} is no address with a prefix", "such as 10.0.0.11/24"
         return
     if gateway:
         try:
-            other = ipaddress.ip_address(gateway)
+            other = ipaddress.ip_address(_zoneless(gateway))
         except ValueError:
             other = None
         is_link = other is not None and other.version == own.version == 6 and other.is_link_local
@@ -147,9 +149,16 @@ def interface(key: str, name: str, address: str, gateway: str, dns: Sequence[str
             yield f"{key}.gateway", f"{gateway[:80]!r} is no other address of {own.network}", "the router's address"
     for n, server in enumerate(dns):
         try:
-            ipaddress.ip_address(server)
+            ipaddress.ip_address(_zoneless(server))
         except ValueError:
             yield f"{key}.dns[{n}]", f"{server[:80]!r} is no address", "the name server's address, not its name"
+
+
+def _zoneless(address: str) -> str:
+    """Return an address that has no zone: what stands behind % may be anything. Raises ValueError."""
+    if "%" in address:
+        raise ValueError("a zone")
+    return address
 
 
 def _is_odd(own: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> bool:

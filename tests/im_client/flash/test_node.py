@@ -157,3 +157,27 @@ def test_boards_may_not_share_names_or_addresses() -> None:
 def test_a_wrong_board_is_named() -> None:
     with pytest.raises(Misconfigured, match="lab: b: hostname"):
         decode_nodes({"a": {"hostname": "pi1"}, "b": {"hostname": ""}}, "lab")
+
+
+@pytest.mark.parametrize("said", ["fe80::1%eth0\n[evil]\na=b", "fe80::1%eth0"])
+def test_an_address_brings_nothing_else_into_a_file(said: str) -> None:
+    fixed = {"name": "eth0", "address": "fd00::2/64"}
+    assert "gateway" in wrong(interfaces=[{**fixed, "gateway": said}])
+    assert "dns[0]" in wrong(interfaces=[{**fixed, "dns": [said]}])
+
+
+@pytest.mark.parametrize("address", ["10.0.0.11/255.255.255.0", "10.0.0.11/0.0.0.255"])
+def test_a_netmask_is_no_prefix(address: str) -> None:
+    assert "is no address with a prefix" in wrong(interfaces=[{"name": "eth0", "address": address}])
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"wifi": {"ssid": "\ud800", "country": "GB", "passphrase": "correct horse"}},
+        {"user": "ada", "password": "\ud800"},
+        {"commands": ["\ud800"]},
+    ],
+)
+def test_text_that_is_no_unicode_is_refused(keys: dict[str, Any]) -> None:
+    assert wrong(**keys) == "lab: pi1: there is text in it that is no Unicode"

@@ -26,7 +26,11 @@ from infracore.errors import InfraError, InvalidUsage, Misconfigured, NotFound, 
 __all__ = ["Board", "Fleet", "Storage", "decode_fleet", "read_fleet"]
 
 PREFIX: Final = "raspberry_pi_"
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,252}")
+_TEXT: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,4096}")
 _FORMS: Final = {
+    "device": (_TEXT, "a path such as /dev/sda"),
+    "image": (_TEXT, "a path, an address, or a name of rpi-imager's list"),
     "image_sha256": (re.compile(r"[0-9a-fA-F]{64}"), "64 hexadecimal digits"),
     "mac": (re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}"), "such as dc:a6:32:01:02:03"),
     "serial": (re.compile(r"[0-9a-fA-F]{8,16}"), "8 to 16 hexadecimal digits, as /proc/cpuinfo of the board has them"),
@@ -142,6 +146,7 @@ def decode_fleet(
             if not fitted.misfits:
                 found[name] = msgspec.convert(fitted.value, _Variables, strict=False)
                 wrong += _malformed(where, name, found[name])
+                wrong += _unreachable(where, name, str(variables.get("ansible_host") or ""))
     if not found and not wrong:
         raise InvalidUsage(f"no host of {where} is a Raspberry Pi", f"give hosts {PREFIX}node or {PREFIX}device")
     wrong += _said_twice(where, found)
@@ -188,10 +193,17 @@ def _board(
 
 def _malformed(where: str, name: str, one: _Variables) -> list[InfraError]:
     return [
-        _misfit(where, name, PREFIX + key, f"{getattr(one, key)!r} is none", hint)
+        _misfit(where, name, PREFIX + key, f"{getattr(one, key)[:80]!r} is none", hint)
         for key, (form, hint) in _FORMS.items()
         if getattr(one, key) and not form.fullmatch(getattr(one, key))
     ]
+
+
+def _unreachable(where: str, name: str, address: str) -> list[InfraError]:
+    """Refuse an address that would mean more than one host to ssh, or end a line of known_hosts."""
+    if not address or _ADDRESS.fullmatch(address):
+        return []
+    return [_misfit(where, name, "ansible_host", f"{address[:80]!r} is no address", "a name, or an IP address")]
 
 
 def _said_twice(where: str, found: Mapping[str, _Variables]) -> list[InfraError]:

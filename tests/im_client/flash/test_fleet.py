@@ -71,6 +71,12 @@ def test_a_host_without_our_variables_is_no_board() -> None:
     [
         ({"raspberry_pi_storage": "floppy"}, "hosts.yml: pi: raspberry_pi_storage: "),
         ({"raspberry_pi_image_sha256": "abc"}, "hosts.yml: pi: raspberry_pi_image_sha256: "),
+        ({"raspberry_pi_device": "a\0b"}, "hosts.yml: pi: raspberry_pi_device: "),
+        ({"raspberry_pi_image": "\ud800"}, "hosts.yml: pi: raspberry_pi_image: "),
+        *(
+            ({"raspberry_pi_model": "4B", "ansible_host": host}, "hosts.yml: pi: ansible_host: ")
+            for host in ("*", "a b", "a\n@cert-authority * ssh-rsa AAAA", "-oProxyCommand=x", "a,b", "!a", "#a", "@a")
+        ),
         ({"raspberry_pi_serial": "soup"}, "hosts.yml: pi: raspberry_pi_serial: "),
         ({"raspberry_pi_mac": "dc:a6"}, "hosts.yml: pi: raspberry_pi_mac: "),
         ({"raspberry_pi_device": ["/dev/sda"]}, "hosts.yml: pi: raspberry_pi_device: "),

@@ -155,7 +155,7 @@ class Zip(Stream):
                 raise BadImage(f"{path} holds {len(members)} files, and not one image", "unpack it and name one")
             self.size = members[0].file_size
             self._member = self._archive.open(members[0])
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, UnicodeDecodeError) as error:
             raise BadImage(f"truncated zip: {path}: {error}", "fetch it again") from error
         except (RuntimeError, NotImplementedError) as error:  # encrypted; packed with what Python does not know
             raise BadImage(f"{path} cannot be unpacked: {error}") from error

@@ -224,3 +224,10 @@ def test_a_stream_that_is_left_early_leaves_no_process(tmp_path: Path) -> None:
 
 def _children() -> list[str]:
     return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+
+
+def test_a_zip_with_a_name_that_is_no_unicode_is_corrupt(tmp_path: Path) -> None:
+    packed = _zip(("\u00fc.img", RAW)).replace("\u00fc".encode(), b"\xe2\x28")
+    (tmp_path / "zip").write_bytes(packed)
+    with pytest.raises(BadImage):
+        open_stream(tmp_path / "zip")

@@ -3,6 +3,7 @@
 Each card goes its own way: one that fails stops no other.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -194,6 +195,8 @@ class _Finish:
         node = replace(card.node, host_key=key)
         try:
             with target.path.open("r+b", buffering=0) as file, kept_from_booting(file.fileno()):
+                if not card.spot.is_disk:  # the node's private key will be in it
+                    os.fchmod(file.fileno(), 0o600)
                 if self._cancel.is_set():
                     raise Cancelled(f"{card.name}: cancelled before it was customised", "flash it again")
                 done = customise(target.path, node, self._order.init, image=self._order.identity)

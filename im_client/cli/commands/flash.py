@@ -158,11 +158,21 @@ def _nodes(file: str) -> Mapping[str, Mapping[str, Any]]:
     """Read nodes and their variables, as hosts of an inventory have them."""
     import yaml
 
+    from infracore.yaml_text import load_yaml, yaml_problem
+
     try:
-        text = sys.stdin.read(_MOST_NODES_BYTES) if file == "-" else Path(file).read_text("utf-8")
-        nodes = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidUsage(f"cannot read the nodes of {file}: {error}") from error
+        if file == "-":
+            text = sys.stdin.read(_MOST_NODES_BYTES + 1)
+        else:
+            with Path(file).open(encoding="utf-8") as source:
+                text = source.read(_MOST_NODES_BYTES + 1)
+        if len(text) > _MOST_NODES_BYTES:
+            raise InvalidUsage(f"the nodes of {file} are larger than {_MOST_NODES_BYTES >> 20} MiB")
+        nodes = load_yaml(text, aliases=True, once=True)
+    except OSError as error:
+        raise InvalidUsage(f"cannot read the nodes of {file}: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise InvalidUsage(f"cannot read the nodes of {file}: {yaml_problem(error)}") from error
     if not isinstance(nodes, dict) or not all(isinstance(value, dict) for value in nodes.values()):
         raise InvalidUsage(f"{file} does not hold nodes", "a mapping: NODE: {raspberry_pi_node: {...}}")
     return {str(name): value for name, value in nodes.items()}

@@ -95,6 +95,7 @@ def test_people_read_a_table_by_node(im, pi_image: Path, tmp_path: Path) -> None
     assert done.out == ""
     assert "a new file  becomes web" in done.err
     assert "web: customising" in done.err
+    assert (tmp_path / "1.img").stat().st_mode & 0o777 == 0o600  # a private key is in it
     row = next(line for line in done.err.splitlines() if line.startswith("web  "))
     assert row.split()[:3] == ["web", str(tmp_path / "1.img"), "done"]
     assert "1 card well, in" in done.err
@@ -230,6 +231,23 @@ def test_words_that_do_not_fit_are_refused(im, tmp_path: Path, words: tuple[str,
     assert said in done.err
     assert done.status in {1, 2}
     assert not (tmp_path / "card.img").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("web: {raspberry_pi_device: a.img}\nweb: {raspberry_pi_device: b.img}\n", "line 2: web stands twice"),
+        ("[" * 5000, "nested deeper"),
+        ("web: 2020-99-99", "month must be in 1..12"),
+        ('web: {raspberry_pi_node: {password: "hunter2', "line 1, column"),
+    ],
+)
+def test_nodes_that_cannot_be_read_are_one_error_without_their_text(im, tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "nodes.yaml").write_text(text)
+    done = im("flash", "pi.img", "--nodes", str(tmp_path / "nodes.yaml"), "--all", "-y")
+    assert done.status == 2
+    assert said in done.err
+    assert "hunter2" not in done.err
 
 
 def test_no_server_can_do_it(im) -> None:

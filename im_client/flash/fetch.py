@@ -8,12 +8,12 @@ from typing import IO, Any, Final
 
 from infracore.errors import InfraError, Misconfigured, NotFound, Transient, Unauthorised
 
-__all__ = ["BROKEN", "fetch_text", "open_url", "refused"]
+__all__ = ["BROKEN", "MOST_TEXT", "fetch_text", "open_url", "refused"]
 
 STALL_S: Final = 60.0
 BROKEN: Final = (OSError, http.client.HTTPException)
 """What reading an answer may raise: urllib's own errors are OSErrors."""
-_MOST_TEXT: Final = 16 << 20
+MOST_TEXT: Final = 16 << 20
 
 
 class _NoDowngrade(urllib.request.HTTPRedirectHandler):
@@ -58,9 +58,9 @@ def fetch_text(url: str) -> bytes:
     try:
         with open_url(url, {}) as answer:
             file: IO[bytes] = answer
-            text = file.read(_MOST_TEXT + 1)
+            text = file.read(MOST_TEXT + 1)
     except BROKEN as error:
         raise Transient(f"{url} cannot be fetched: {error}", "is there a network, a proxy (https_proxy)?") from error
-    if len(text) > _MOST_TEXT:
-        raise Misconfigured(f"{url} is larger than {_MOST_TEXT >> 20} MiB")
+    if len(text) > MOST_TEXT:
+        raise Misconfigured(f"{url} is larger than {MOST_TEXT >> 20} MiB")
     return text

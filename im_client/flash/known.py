@@ -40,9 +40,16 @@ class KnownBoards:
     def host_key(self, hostname: str) -> str | None:
         """Return the public half that the board of this name shows, None where none is known."""
         try:
-            return (self.folder / hostname / "host_key.pub").read_text(encoding="utf-8").strip()
+            return (self.folder / hostname / "host_key.pub").read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def check(self) -> None:
+        """See that a key could be kept, before a card is written that would need it. Raises Misconfigured."""
+        with self._locked():
+            self._lines()
 
     def remember(self, hostname: str, public: str, names: Iterable[str]) -> None:
         """Keep the host key of a board; whatever had its names before is forgotten. May be repeated.
@@ -60,10 +67,16 @@ class KnownBoards:
             named = (line.partition(" ") for line in self._lines())
             kept = [f"{name} {key}" for name, _, key in named if name not in wanted and key != before]
             lines = [*kept, *(f"{name} {public}" for name in wanted)]
-            write_durably(self.known_hosts, "".join(f"{line}\n" for line in lines).encode())
+            write_durably(self.known_hosts, "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
 
     def _lines(self) -> list[str]:
-        return self.known_hosts.read_text(encoding="utf-8").splitlines() if self.known_hosts.exists() else []
+        if not self.known_hosts.exists():
+            return []
+        return self.known_hosts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+
+    def _unusable(self, error: OSError) -> Misconfigured:
+        said = f"cannot keep host keys in {self.folder}: {error.strerror}"
+        return Misconfigured(said, "another folder: set IM_STATE_DIR")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -73,5 +86,4 @@ class KnownBoards:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # held for milliseconds
                 yield
         except OSError as error:
-            said = f"cannot keep host keys in {self.folder}: {error.strerror}"
-            raise Misconfigured(said, "another folder: set IM_STATE_DIR") from error
+            raise self._unusable(error) from error

@@ -7,11 +7,12 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from im_client.flash.bmap import BlockMap, parse_bmap, read_bmap
-from im_client.flash.fetch import fetch_text
+from im_client.flash.fetch import MOST_TEXT, fetch_text
 from im_client.flash.model import Source
 from im_client.flash.oslist import OFFICIAL, find_image
 from infracore.errors import InvalidUsage, Misconfigured, NotFound, Transient
 from infracore.files import write_durably
+from infracore.options import expanded
 
 __all__ = ["block_map", "find"]
 
@@ -45,20 +46,41 @@ def find(
 
 def _find(address: str, cache: Path, os_list: str | None) -> Source:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
-        parts = urlsplit(address) if re.fullmatch(r"https?://[\x21-\x7e]{1,2000}", address) else None
+        try:
+            parts = urlsplit(address) if re.fullmatch(r"https?://[\x21-\x7e]{1,2000}", address) else None
+        except ValueError:
+            parts = None
         if parts is None or not parts.hostname:
             raise InvalidUsage(f"{address[:200]!r} is no http(s) address of an image")
         if parts.username is not None or parts.password is not None:
             raise InvalidUsage("the address of an image holds no user and no password")
         return Source(address, name=PurePosixPath(parts.path).name or parts.hostname)
-    path = Path(address).expanduser()
-    if path.is_file() or path.is_block_device():
-        return Source(str(path), name=path.name)
-    if path.is_dir():
-        raise InvalidUsage(f"{address} is a folder, and no image")
+    path = _path(address)
+    try:
+        if path.is_file() or path.is_block_device():
+            return Source(str(path), name=path.name)
+        if path.exists():
+            what = "a folder" if path.is_dir() else "neither a file nor a disk"
+            raise InvalidUsage(
+                f"{address} is {what}, and no image", "name a file, a URL, or a name of rpi-imager's list"
+            )
+    except OSError as error:
+        raise NotFound(f"the image {address[:200]} cannot be opened: {error.strerror}") from error
     if "/" in address:
         raise NotFound(f"there is no image {address}", "a file, a URL, or a name of rpi-imager's list")
-    return find_image(address, os_list or OFFICIAL, _getter(cache))
+    where = os_list or OFFICIAL
+    try:
+        return find_image(address, where, _getter(cache))
+    except Transient as error:
+        said = f"{address!r} is no file here, and the list of names cannot be had: {error.message}"
+        raise Transient(said, error.hint) from error
+
+
+def _path(text: str) -> Path:
+    try:
+        return expanded(text)
+    except ValueError as error:
+        raise InvalidUsage(str(error), "write the path out") from error
 
 
 def _getter(cache: Path) -> Callable[[str], bytes]:
@@ -67,9 +89,13 @@ def _getter(cache: Path) -> Callable[[str], bytes]:
     def get(where: str) -> bytes:
         if not where.startswith(("http://", "https://")):
             try:
-                return Path(where).expanduser().read_bytes()
+                with _path(where).open("rb") as file:
+                    text = file.read(MOST_TEXT + 1)
             except OSError as error:
                 raise Misconfigured(f"the list {where} cannot be read: {error.strerror}") from error
+            if len(text) > MOST_TEXT:
+                raise Misconfigured(f"the list {where} is larger than {MOST_TEXT >> 20} MiB")
+            return text
         copy = cache / "os_lists" / re.sub("[^A-Za-z0-9.]+", "-", where)[-200:]
         try:
             text = fetch_text(where)
@@ -93,6 +119,6 @@ def block_map(source: Source, image: Path) -> BlockMap | None:
     if source.bmap and source.bmap.startswith(("http://", "https://")):
         return parse_bmap(fetch_text(source.bmap), source.bmap)
     if source.bmap:
-        return read_bmap(Path(source.bmap).expanduser())
+        return read_bmap(_path(source.bmap))
     beside = (image.with_name(image.name + ".bmap"), image.with_suffix(".bmap"))
     return next((read_bmap(path) for path in beside if path.is_file()), None)

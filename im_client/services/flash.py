@@ -153,6 +153,8 @@ def flash(
     made = {card.name: _unchanged(card, known) for card in plan.cards if card.name in plan.held}
     left = [replace(batch, cards=tuple(c for c in batch.cards if c.name not in made)) for batch in plan.batches]
     batches = [batch for batch in left if batch.cards]
+    if any(card.node for batch in batches for card in batch.cards):
+        known.check()  # rather now than when the cards are written
     orders = [_order(settings, plan.request, batch, on_progress, cancel) for batch in batches]
     _refuse(replace(plan, batches=tuple(batches)), [_raw_size(order.image) for order in orders], roots)
     for batch, order in zip(batches, orders, strict=True):

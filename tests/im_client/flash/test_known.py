@@ -63,3 +63,22 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
     with pytest.raises(Misconfigured, match="cannot keep host keys in"):
         KnownBoards(tmp_path / "state").remember("web", new_host_key().public, ["web"])
+
+
+def test_what_is_no_text_in_the_folder_stays_and_harms_nothing(tmp_path: Path) -> None:
+    boards = KnownBoards(tmp_path)
+    public = new_host_key().public
+    boards.remember("web", public, ["web"])
+    boards.known_hosts.write_bytes(b"# caf\xe9\n")
+    (boards.folder / "web" / "host_key.pub").write_bytes(b"\xff\xfe")
+    assert boards.host_key("web") != public
+    boards.remember("web", public, ["web"])
+    assert boards.known_hosts.read_bytes() == f"# caf\xe9\nweb {public}\n".encode("latin-1")
+
+
+def test_a_folder_that_cannot_be_used_is_said_before_a_card_is_written(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    with pytest.raises(Misconfigured, match="cannot keep host keys in"):
+        KnownBoards(tmp_path / "state").check()
+    with pytest.raises(Misconfigured, match="cannot keep host keys in"):
+        KnownBoards(tmp_path / "state").host_key("web")

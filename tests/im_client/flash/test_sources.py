@@ -1,6 +1,7 @@
 """What a person names: files, addresses, names of rpi-imager's list; lists that are none."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,30 @@ def test_a_block_map_is_named_or_lies_beside_the_image(tmp_path: Path) -> None:
     with serve(Site({"/m.bmap": written(RANGE)})) as site:
         found = block_map(Source(str(image), bmap=f"{site.url}/m.bmap"), image)
     assert found == block_map(Source(str(image)), image)
+
+
+@pytest.mark.parametrize(
+    "address", ["a" * 300, "https://[::1/pi.img", "~nobody-of-that-name/pi.img", "https://example.org/\ud800"]
+)
+def test_what_can_be_no_path_and_no_address_is_one_error(tmp_path: Path, os_list: str, address: str) -> None:
+    with pytest.raises(InfraError) as caught:
+        find(address, cache=tmp_path, os_list=os_list)
+    assert caught.value.message
+
+
+def test_homes_that_are_none_are_said_for_lists_and_maps_too(tmp_path: Path) -> None:
+    with pytest.raises(InvalidUsage, match="no such home folder"):
+        find("Debian", cache=tmp_path, os_list="~nobody-of-that-name/list.json")
+    with pytest.raises(InvalidUsage, match="no such home folder"):
+        block_map(Source("pi.img", bmap="~nobody-of-that-name/pi.bmap"), tmp_path / "pi.img")
+
+
+def test_a_file_that_is_missing_is_said_where_the_list_cannot_be_had(tmp_path: Path) -> None:
+    with pytest.raises(Transient, match=r"'raspios\.img\.xz' is no file here, and the list of names cannot be had"):
+        find("raspios.img.xz", cache=tmp_path, os_list="http://127.0.0.1:1/list.json")
+
+
+def test_what_is_neither_file_nor_disk_is_no_image(tmp_path: Path, os_list: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidUsage, match="neither a file nor a disk"):
+        find(str(tmp_path / "pipe"), cache=tmp_path, os_list=os_list)

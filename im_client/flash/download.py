@@ -181,7 +181,7 @@ class _Download:
 
     def _take(self, answer: Any, have: int) -> None:
         length = answer.headers.get("Content-Length")
-        total = have + int(length) if length and length.isdigit() else None
+        total = have + int(length) if length and re.fullmatch("[0-9]{1,20}", length) else None
         if total is not None and shutil.disk_usage(self._path.parent).free < total - have:
             raise NoSpace(f"the disk of {self._path.parent} has no room for {total - have} bytes", "make room")
         etag = answer.headers.get("ETag") or ""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from im_client.flash.partitions import GUARDED
 from im_client.flash.write import UNFINISHED
 
 __all__ = ["kept_from_booting"]
@@ -12,14 +13,13 @@ __all__ = ["kept_from_booting"]
 _SECTOR: Final = 512
 _ENTRIES: Final = range(446, 510, 16)
 _TYPE_AT: Final = 4
-_FAT: Final = frozenset({0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E})
-"""Types of MBR partitions that a Raspberry Pi boots from."""
-_NO_FILE_SYSTEM: Final = 0xDA
+_BOOTS: Final = frozenset({0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E, 0xEE})
+"""Types of MBR partitions that a Raspberry Pi boots from: FAT, and the one that says that there is a GPT."""
 
 
 @contextmanager
 def kept_from_booting(fd: int) -> Iterator[None]:
-    """Take the table's FAT types away and put the mark of unfinished cards where a PC would have its boot code.
+    """Take the table's types that boot away and put the mark of unfinished cards where a PC would have its boot code.
 
     What is in the partitions can be found as before. Both are put back when the block ends; after an error they stay.
 
@@ -30,8 +30,8 @@ def kept_from_booting(fd: int) -> Iterator[None]:
     guarded = bytearray(before)
     guarded[: len(UNFINISHED)] = UNFINISHED
     for entry in _ENTRIES:
-        if guarded[entry + _TYPE_AT] in _FAT:
-            guarded[entry + _TYPE_AT] = _NO_FILE_SYSTEM
+        if guarded[entry + _TYPE_AT] in _BOOTS:
+            guarded[entry + _TYPE_AT] = GUARDED
     _put(fd, bytes(guarded))
     yield
     _put(fd, before)

@@ -18,11 +18,13 @@ from typing import Final
 from im_client.flash.model import BadImage
 from infracore.errors import NotFound
 
-__all__ = ["Partition", "read_table"]
+__all__ = ["GUARDED", "Partition", "read_table"]
 
 _BLKSSZGET: Final = 0x1268
 _EXTENDED: Final = frozenset({0x05, 0x0F, 0x85})
 _PROTECTIVE: Final = 0xEE
+GUARDED: Final = 0xDA
+"""No file system: what `guard.py` makes of a type that a board boots from, for a while."""
 _MOST_LOGICAL: Final = 128
 _MOST_ENTRIES: Final = 1024
 
@@ -72,7 +74,7 @@ def _read(fd: int, name: str) -> tuple[Partition, ...]:
     if stat.S_ISBLK(os.fstat(fd).st_mode):
         sector = struct.unpack("i", fcntl.ioctl(fd, _BLKSSZGET, bytes(4)))[0]
     entries = _entries(first)
-    if any(kind == _PROTECTIVE for kind, _, _ in entries):
+    if any(kind == _PROTECTIVE or (kind == GUARDED and start == 1) for kind, start, _ in entries):
         sizes = [sector, *(other for other in (512, 4096) if other != sector)]
         sector = next((one for one in sizes if os.pread(fd, 8, one) == b"EFI PART"), 0)
         if not sector:

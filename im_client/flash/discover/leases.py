@@ -25,6 +25,7 @@ LEASE_FILES: Final = (
 """Below `/`, as patterns. NetworkManager runs dnsmasq for connections that it shares."""
 _MOST_BYTES: Final = 16 << 20
 _ISC_LEASE: Final = re.compile(r"^lease\s+(\S+)\s*\{(.*?)^\}", re.DOTALL | re.MULTILINE)
+_END: Final = re.compile("[0-9]{1,20}")
 _ISC_FIELD: Final = {
     "mac": re.compile(r"^\s*hardware ethernet ([0-9a-fA-F:]+);", re.MULTILINE),
     "hostname": re.compile(r'^\s*client-hostname "([^"]*)";', re.MULTILINE),
@@ -44,6 +45,8 @@ def read_leases(root: Path, now: float, more: tuple[Path, ...] = ()) -> tuple[Si
     sightings: list[Sighting] = []
     for path in (*found, *more):
         try:
+            if path in more and path.exists() and not path.is_file():  # a pipe would wait for its writer
+                raise Misconfigured(f"cannot read the leases in {path}: it is no file", "name the server's lease file")
             with path.open("rb") as file:
                 text = file.read(_MOST_BYTES).decode(errors="replace")
         except OSError as error:
@@ -67,7 +70,7 @@ def parse_dnsmasq(text: str, now: float) -> Iterator[Sighting]:
     """Read `end MAC address hostname client-id` lines (dnsmasq(8), FILES); end 0 means never."""
     for line in text.splitlines():
         words = line.split()
-        if len(words) < 4 or not words[0].isdigit():
+        if len(words) < 4 or not _END.fullmatch(words[0]):
             continue
         ends = int(words[0])
         if ends == 0 or ends > now:

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import uuid
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from im_client.flash.guard import kept_from_booting
 from im_client.flash.partitions import read_table
 from im_client.flash.write import is_unfinished
+from tests.im_client.flash.test_partitions import disk as disk_of
+from tests.im_client.flash.test_partitions import gpt
 
 
 @pytest.fixture
@@ -43,3 +46,13 @@ def test_what_was_written_meanwhile_stays(disk: Path) -> None:
     with disk.open("r+b") as file, kept_from_booting(file.fileno()):
         os.pwrite(file.fileno(), b"root", 4096 * 512)
     assert disk.read_bytes()[4096 * 512 :][:4] == b"root"
+
+
+def test_a_gpt_is_no_table_that_boots_either_until_the_block_ends(tmp_path: Path) -> None:
+    fat = uuid.UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7")
+    path = disk_of(tmp_path / "card.img", 4 << 20, *gpt((fat, 2048, 4095)))
+    table = read_table(path)
+    with path.open("r+b") as file, kept_from_booting(file.fileno()):
+        assert path.read_bytes()[450] == 0xDA
+        assert read_table(path) == table
+    assert path.read_bytes()[450] == 0xEE

@@ -1,6 +1,7 @@
 """What is read where machines are looked for, and what broken or hostile text does there: nothing."""
 
 import json
+import os
 import threading
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -216,3 +217,16 @@ def test_an_interrupted_search_ends() -> None:
             clock=SystemClock(),
             cancel=cancel,
         )
+
+
+@pytest.mark.parametrize("end", ["\u00b2", "9" * 5000, "-1", "1e9"])
+def test_a_lease_that_ends_at_no_time_is_passed_over(end: str) -> None:
+    good = "0 dc:a6:32:00:00:02 10.0.0.2 pi-2 *"
+    found = parse_leases(f"{end} dc:a6:32:00:00:01 10.0.0.1 pi-1 *\n{good}\n", 0.0)
+    assert [one.hostname for one in found] == ["pi-2"]
+
+
+def test_a_named_pipe_is_no_lease_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Misconfigured, match="it is no file"):
+        read_leases(tmp_path, 0.0, (tmp_path / "pipe",))

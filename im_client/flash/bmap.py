@@ -75,7 +75,7 @@ def parse_bmap(text: bytes, where: str) -> BlockMap:
         found.read(text)
     except expat.ExpatError as error:
         raise BadImage(f"{where}: no block map: {error}", "it is XML, made by `bmaptool create`") from error
-    except ValueError as error:
+    except (ValueError, LookupError) as error:  # LookupError: an encoding that is none
         raise BadImage(f"{where}: no block map: {error}", "it is XML, made by `bmaptool create`") from error
     try:
         return _map(found, text)
@@ -136,6 +136,8 @@ def _map(found: _Elements, text: bytes) -> BlockMap:
         raise ValueError(f"the checksum {algorithm[:20]!r} is not known")
     _check_itself(found, text, algorithm)
     ranges = tuple(_ranges(found.ranges, block, count, size, hashlib.new(algorithm).digest_size * 2))
+    if not ranges:
+        raise ValueError("it maps nothing, so that nothing would be written")
     mapped = sum(-(-part.length // block) for part in ranges)
     if "MappedBlocksCount" in found.values and mapped != _number(found, "MappedBlocksCount"):
         raise ValueError(f"{mapped} blocks are mapped, {found.values['MappedBlocksCount'][:20]} should be")

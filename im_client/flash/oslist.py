@@ -135,6 +135,6 @@ def _web(url: str, name: str, where: str) -> str:
     """Return an address, made whole by that of the list. Raises ValueError: a list names no file of this computer."""
     is_clean = re.fullmatch(r"[\x21-\x7e]{1,2000}", url)  # urljoin would drop a line's end silently
     whole = urljoin(where, url) if is_clean and urlsplit(where).scheme in {"http", "https"} else url
-    if not is_clean or not re.fullmatch(r"https?://[^/].*", whole):
+    if not is_clean or not re.fullmatch(r"https?://[^/].*", whole) or "@" in urlsplit(whole).netloc:
         raise ValueError(f"{name[:80]}: {url[:80]!r} is no http(s) address")
     return whole

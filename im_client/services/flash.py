@@ -15,7 +15,7 @@ from typing import Any
 from im_client.configure.program import find_program
 from im_client.flash import download, sources
 from im_client.flash.card import Card, Listener, Made, Order, Outcome, holds_already, make_cards
-from im_client.flash.customise.programs import check_programs
+from im_client.flash.customise.programs import UNUSABLE_NAME, check_programs, is_usable_name
 from im_client.flash.devices import HERE, Device, Roots, look_at, read_devices
 from im_client.flash.fleet import Board, Fleet, decode_fleet, read_fleet
 from im_client.flash.known import KnownBoards
@@ -225,9 +225,14 @@ def _image(request: FlashRequest, board: Board | None) -> str:
 
 
 def _card(aim: _Aim, roots: Roots) -> Card:
+    if aim.device.startswith("ssh://"):
+        said = f"{aim.device}: the disk of a running machine is written alone"
+        raise InvalidUsage(said, f"im flash IMAGE {aim.device}, with --node and the inventory where it becomes one")
     spot = look_at(Path(aim.device), roots)
     if aim.board is None:
         return Card(aim.device, spot)
+    if not is_usable_name(spot.real):
+        raise InvalidUsage(f"{aim.device}: {UNUSABLE_NAME}", "rename the file")
     return Card(aim.board.name, spot, aim.board.node, aim.board.address)
 
 

@@ -13,6 +13,7 @@ from im_client.flash.customise.hashing import hash_password
 from im_client.flash.customise.image import PROBES, Image, Way, find_way
 from im_client.flash.customise.layout import CONNECTIONS, Layout, lay_out
 from im_client.flash.customise.mark import MARK, Mark, mark_of, mark_text, parse_mark
+from im_client.flash.customise.programs import UNUSABLE_NAME, is_usable_name
 from im_client.flash.customise.rootfiles import OURS
 from im_client.flash.model import BadImage, InitFormat
 from im_client.flash.node import Node
@@ -96,8 +97,8 @@ def read_mark(disk: Path) -> Mark | None:
 
 def _open(disk: Path) -> tuple[Fat, Ext4 | None]:
     """Find the boot partition, the first FAT with what a Raspberry Pi starts by, and the root partition after it."""
-    if "?" in str(disk) or "@@" in str(disk):
-        raise InvalidUsage(f"{disk}: a name with ? or @@ means something else to debugfs and mtools", "rename the file")
+    if not is_usable_name(disk):
+        raise InvalidUsage(f"{disk}: {UNUSABLE_NAME}", "rename the file")
     boot: Fat | None = None
     root: Ext4 | None = None
     table = read_table(disk)

@@ -7,7 +7,9 @@ from typing import Final
 
 from infracore.errors import Misconfigured
 
-__all__ = ["check_programs", "program"]
+__all__ = ["UNUSABLE_NAME", "check_programs", "is_usable_name", "program"]
+
+UNUSABLE_NAME: Final = "a name with ?, @@ or control characters means something else to debugfs and mtools"
 
 _PACKAGES: Final = {
     "mcopy": "mtools",
@@ -34,3 +36,9 @@ def check_programs() -> None:
     """See that all are installed, before a card is written. Raises Misconfigured."""
     for name in _PACKAGES:
         program(name)
+
+
+def is_usable_name(disk: Path) -> bool:
+    """Whether the programs take this path for what it is."""
+    text = str(disk)
+    return "?" not in text and "@@" not in text and not any(character < " " for character in text)

@@ -73,6 +73,8 @@ RANGE = f'<Range chksum="{A}"> 0-3 </Range>'
     [
         (b"", "no block map"),
         (b"<html></html>", "root is <html>"),
+        (b'<?xml version="1.0" encoding="soup"?><bmap version="2.0"></bmap>', "unknown encoding"),
+        (written("", mapped=0), "it maps nothing"),
         (b"<bmap version='2.0'>", "no block map"),
         (b'<!DOCTYPE bmap [<!ENTITY a "aaaa">]><bmap version="2.0">&a;</bmap>', "document type"),
         (b'<bmap version="3.0"></bmap>', "version '3.0' is not known"),

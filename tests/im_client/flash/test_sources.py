@@ -198,3 +198,9 @@ def test_what_is_neither_file_nor_disk_is_no_image(tmp_path: Path, os_list: str)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InvalidUsage, match="neither a file nor a disk"):
         find(str(tmp_path / "pipe"), cache=tmp_path, os_list=os_list)
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "https://user:hunter2@example.org/a.img"])
+def test_a_list_with_an_address_that_nobody_can_fetch_is_refused(url: str) -> None:
+    with pytest.raises(Misconfigured):
+        parse_list(json.dumps({"os_list": [{"name": "x", "url": url}]}).encode(), "list.json")

@@ -1,6 +1,7 @@
 """Cards of several images, one after another: what happens to one leaves the report of the others."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from im_client.flash.card import Outcome, Step
 from im_client.flash.devices import Kind
 from im_client.services.flash import FlashReport, FlashRequest, flash, prepare_flash
 from im_client.settings import Settings, load_settings
-from infracore.errors import Several
+from infracore.errors import InvalidUsage, Several
 
 FIRST, SECOND = bytes(range(256)) * 4096, bytes(reversed(range(256))) * 4096
 BMAP = """<?xml version="1.0" ?>
@@ -98,3 +99,20 @@ def test_all_refusals_are_said_together(settings: Settings, tmp_path: Path) -> N
     assert "a on /dev/null: " in caught.value.message
     assert "b on /dev/nowhere: " in caught.value.message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("ssh://ana@pi-1.local/dev/sda", "the disk of a running machine is written alone"),
+        ("a?b.img", "a name with"),
+        ("a@@5.img", "a name with"),
+        ("a\nb.img", "a name with"),
+    ],
+)
+def test_places_that_no_node_can_be_put_in_are_refused_before_anything_is_written(
+    settings: Settings, request_: FlashRequest, tmp_path: Path, device: str, said: str
+) -> None:
+    place = device if "://" in device else f"{tmp_path}/{device}"
+    with pytest.raises(InvalidUsage, match=said):
+        prepare_flash(settings, replace(request_, every=False, to=(("pi-1", place),)))

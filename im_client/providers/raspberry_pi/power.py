@@ -20,6 +20,8 @@ __all__ = ["Power", "decode_power"]
 CALL_S: Final = 20.0
 """Limit of one look at a switch, and of one change."""
 _PLACE: Final = re.compile(r"\{([a-z]+)\}")
+_BOOLEANS: Final[Mapping[object, str]] = {True: "on", False: "off", "true": "on", "false": "off"}
+"""`on:` and `off:` without quotes are no words in YAML 1.1, and Ansible's JSON has them as `true` and `false`."""
 _HINT: Final = "see docs/howto/raspberry-pi-provider.md"
 
 
@@ -71,7 +73,8 @@ def decode_power(text: Mapping[str, Any], where: str, board: Mapping[str, str]) 
         Misconfigured: unknown keys, wrong types, an outlet that cannot be; the message begins with `where`.
     """
     try:
-        read = msgspec.convert(dict(text) or {"kind": "none"}, _Poe | _Plug | _Command | _None, strict=False)
+        words = {_BOOLEANS.get(key, key): value for key, value in text.items()}
+        read = msgspec.convert(words or {"kind": "none"}, _Poe | _Plug | _Command | _None, strict=False)
         return _made(read, board)
     except msgspec.ValidationError as error:
         raise Misconfigured(f"{where}: raspberry_pi_power: {error}", _HINT) from error

@@ -1,8 +1,10 @@
 """The outlets of the inventory, switched for real: a port of a PoE switch, and plugs of each kind."""
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from im_client.providers.raspberry_pi.power import decode_power
 from infracore.errors import CommandFailed, Misconfigured, Unauthorised
@@ -63,3 +65,12 @@ def test_a_command_that_does_nothing_or_fails_is_found_out() -> None:
 def test_what_no_outlet_is_said_of_is_nobodys() -> None:
     assert decode_power({}, "inventory: pi-1", {}) is None
     assert decode_power({"kind": "none"}, "inventory: pi-1", {}) is None
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_on_and_off_are_what_the_documentation_writes_without_quotes(as_json: bool) -> None:
+    text = yaml.safe_load('{kind: command, on: ["true", "{name}"], off: ["true"], status: ["false"]}')
+    assert True in text  # YAML 1.1
+    power = decode_power(json.loads(json.dumps(text)) if as_json else text, "inventory: pi-1", {"name": "pi-1"})
+    assert power is not None
+    assert power.where == "true pi-1"

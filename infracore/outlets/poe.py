@@ -4,6 +4,7 @@
 status (column 6) tells a fault.
 """
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,6 +22,8 @@ __all__ = ["PoeSwitch", "SwitchAccess"]
 _PORT: Final = "1.3.6.1.2.1.105.1.1.1"
 _ADMIN: Final = 3
 _DETECTION: Final = 6
+_WORD: Final = re.compile(r"[^\s\x00-\x1f-][^\s\x00-\x1f]*")
+"""Neither an option of snmpget nor the end of a line of its settings."""
 _FAULTS: Final = {4: "fault", 5: "test", 6: "other fault"}
 
 
@@ -141,6 +144,9 @@ class PoeSwitch:
 
     def _configuration(self) -> str:
         access = self._access
+        for name, text in (("switch", access.switch), ("user", access.user)):
+            if text and not _WORD.fullmatch(text):
+                raise Misconfigured(f"{name} {text[:80]!r} is no one word", "a name or an address, and a user's name")
         lines = [f"defVersion {access.version}"]
         if access.version == "2c":
             lines.append(f"defCommunity {_quoted(access.community, 'community')}")

@@ -74,3 +74,14 @@ def test_on_and_off_are_what_the_documentation_writes_without_quotes(as_json: bo
     power = decode_power(json.loads(json.dumps(text)) if as_json else text, "inventory: pi-1", {"name": "pi-1"})
     assert power is not None
     assert power.where == "true pi-1"
+
+
+@pytest.mark.parametrize(
+    "keys", [{"switch": "-Dall"}, {"switch": "192.0.2.2 -x"}, {"version": "3", "user": "u\ndefVersion 1"}]
+)
+def test_a_switch_is_one_word_and_no_option(keys: dict[str, str], tmp_path: Path) -> None:
+    text = {"kind": "poe", "switch": "192.0.2.2", "port": 2, "community": _secret(tmp_path / "c", COMMUNITY), **keys}
+    power = decode_power(text, "inventory: pi-1", {})
+    assert power is not None
+    with pytest.raises(Misconfigured, match="is no one word"):
+        power.is_on()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from im_client.configure.program import find_program
 from im_client.flash import download, sources
@@ -21,11 +21,16 @@ from im_client.flash.fleet import Board, Fleet, decode_fleet, read_fleet
 from im_client.flash.known import KnownBoards
 from im_client.flash.model import Progress, Source
 from im_client.flash.refusals import Wish, refusals, said_twice
+from im_client.flash.rpiboot import boot_module
 from im_client.flash.streams import open_stream
 from im_client.settings import Settings
+from infracore.clock import Clock, SystemClock
 from infracore.errors import Cancelled, InfraError, InvalidUsage, Several, Unauthorised
 
-__all__ = ["Batch", "FlashPlan", "FlashReport", "FlashRequest", "cards", "flash", "prepare_flash"]
+__all__ = ["Batch", "FlashPlan", "FlashReport", "FlashRequest", "cards", "flash", "module_cards", "prepare_flash"]
+
+_MODULE_S: Final = 600.0
+"""How long a Compute Module is waited for: somebody sets a jumper and plugs two cables in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,33 @@ class _Aim:
 def cards(roots: Roots = HERE) -> tuple[Device, ...]:
     """Return the disks of this computer that are, or may be, cards: not those that the running system is on."""
     return tuple(device for device in read_devices(roots) if not device.is_system)
+
+
+def module_cards(
+    tell: Callable[[str], None],
+    cancel: threading.Event,
+    *,
+    roots: Roots = HERE,
+    program: str = "rpiboot",
+    folder: Path | None = None,
+    clock: Clock | None = None,
+) -> tuple[Device, ...]:
+    """Wait for a Compute Module on USB and return the disks that it shows.
+
+    Blocks for ten minutes at the most. Raises as `boot_module` does.
+    """
+    shown = boot_module(
+        timeout_s=_MODULE_S,
+        clock=clock or SystemClock(),
+        cancel=cancel,
+        tell=tell,
+        folder=folder,
+        program=program,
+        sysfs=roots.sys,
+        dev=roots.dev,
+    )
+    names = {disk.path.name for disk in shown}
+    return tuple(device for device in cards(roots) if device.path.name in names)
 
 
 def prepare_flash(settings: Settings, request: FlashRequest, roots: Roots = HERE) -> FlashPlan:

@@ -48,6 +48,7 @@ _MOST_NODES_BYTES = 4 << 20
 @click.argument("image", required=False, default="")
 @click.argument("device", required=False, default="")
 @click.option("--list", "is_list", is_flag=True, help="List the disks that are, or may be, cards; write nothing.")
+@click.option("--rpiboot", "is_module", is_flag=True, help="Wait for a Compute Module on USB, then list its disks.")
 @click.option("--inventory", type=click.Path(path_type=Path), metavar="DIR", help="Ansible inventory with the nodes.")
 @click.option("--nodes", "nodes_file", metavar="FILE", help="Nodes as YAML in place of an inventory; - is stdin.")
 @click.option("--node", default="", metavar="NAME", help="The node that the card becomes.")
@@ -68,7 +69,15 @@ _MOST_NODES_BYTES = 4 << 20
 @yes_option
 @json_option
 def command(
-    *, is_list: bool, key_file: str, restart: bool, dry_run: bool, yes: bool, as_json: bool, **given: Any
+    *,
+    is_list: bool,
+    is_module: bool,
+    key_file: str,
+    restart: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    **given: Any,
 ) -> int:
     """Write IMAGE to DEVICE, or to the cards of many nodes at once.
 
@@ -78,8 +87,8 @@ def command(
     """
     from im_client.settings import load_settings
 
-    if is_list:
-        return _list(as_json=as_json)
+    if is_list or is_module:
+        return _list(is_module=is_module, as_json=as_json)
     if not dry_run:
         needs_answer(yes, also="; --dry-run says what would be written")
     settings = load_settings(overrides=setting_overrides(), environ=os.environ, cwd=Path.cwd()).value
@@ -108,11 +117,16 @@ def command(
     return _write(settings, plan, as_json=as_json)
 
 
-def _list(*, as_json: bool) -> int:
+def _list(*, is_module: bool, as_json: bool) -> int:
     from im_client.cli.cards import cards_table, device_shape
-    from im_client.services.flash import cards
+    from im_client.cli.interrupt import interruptible
+    from im_client.services.flash import cards, module_cards
 
-    found = cards()
+    if is_module:
+        with interruptible(say, again="im flash --rpiboot") as cancel:
+            found = module_cards(say, cancel)
+    else:
+        found = cards()
     if as_json:
         print_json({"cards": [device_shape(device) for device in found]})
     elif found:

@@ -8,9 +8,11 @@ import pytest
 
 from im_client.flash.card import Outcome, Step
 from im_client.flash.devices import Kind
-from im_client.services.flash import FlashReport, FlashRequest, flash, prepare_flash
+from im_client.services.flash import FlashReport, FlashRequest, flash, module_cards, prepare_flash
 from im_client.settings import Settings, load_settings
+from infracore.clock import FakeClock
 from infracore.errors import InvalidUsage, Several
+from tests.im_client.flash.rooms import Computer
 
 FIRST, SECOND = bytes(range(256)) * 4096, bytes(reversed(range(256))) * 4096
 BMAP = """<?xml version="1.0" ?>
@@ -116,3 +118,25 @@ def test_places_that_no_node_can_be_put_in_are_refused_before_anything_is_writte
     place = device if "://" in device else f"{tmp_path}/{device}"
     with pytest.raises(InvalidUsage, match=said):
         prepare_flash(settings, replace(request_, every=False, to=(("pi-1", place),)))
+
+
+def test_the_disks_of_a_compute_module_are_listed_once_it_has_started(tmp_path: Path) -> None:
+    here = Computer(tmp_path)
+    way = "usb1/1-1/host0/block"
+    module = here.disk("sdb", 8 << 30, way=way)
+    here.disk("sda", 32 << 30, way="usb1/1-2/host1/block")  # somebody's stick
+    for number, vendor in ((1, "0a5c"), (2, "0781")):
+        usb = here.roots.sys / "devices" / "usb1" / f"1-{number}"
+        (usb / "idVendor").write_text(f"{vendor}\n")
+        (usb / "idProduct").write_text("0104\n")
+    link = here.roots.sys / "block" / "sdb"
+    link.unlink()
+    program = tmp_path / "rpiboot"
+    program.write_text(f"#!/bin/sh\nln -s {module} {link}\n")
+    program.chmod(0o755)
+    told: list[str] = []
+    found = module_cards(
+        told.append, threading.Event(), roots=here.roots, program=str(program), folder=tmp_path, clock=FakeClock()
+    )
+    assert [(one.path.name, one.size) for one in found] == [("sdb", 8 << 30)]
+    assert "waiting for a Compute Module" in told[0]

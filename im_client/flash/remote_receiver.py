@@ -130,6 +130,8 @@ def look(path: str) -> dict[str, Any]:
         facts["refusal"] = "it is used as swap" if where == "swap" else f"it is mounted at {where}"
     elif read_text(f"{folder}/ro") == "1":
         facts["refusal"] = "it is locked against writing"
+    elif (below := read_text(f"{folder}/loop/backing_file")).startswith("/dev/"):
+        facts["refusal"] = f"it is another name of {below}"
     elif re.fullmatch(r"(zram|ram)\d+", name):
         facts["refusal"] = "it is memory"
     return facts

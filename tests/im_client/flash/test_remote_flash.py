@@ -27,6 +27,7 @@ from im_client.remote.hostkeys import new_key_pair
 from infracore.errors import Conflict, InvalidUsage, Misconfigured, Transient, Unauthorised, Unsupported
 from infracore.secrets import Secret
 from tests.im_client.remote.loopback import Loopback, serve
+from tests.im_client.flash.loops import loop_device
 from tests.rigs.needs import need_programs, need_root
 
 MIB = 1 << 20
@@ -300,3 +301,11 @@ def test_two_writers_of_one_disk_are_kept_apart(tmp_path: Path) -> None:
 
 def test_the_receiver_needs_no_newer_python_than_it_says() -> None:
     ast.parse(Path(receiver.__file__).read_text(), feature_version=(3, 9))
+
+
+@pytest.mark.loop
+def test_a_loop_device_on_another_disk_is_refused_for_it_hides_what_is_mounted(tmp_path: Path) -> None:
+    (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
+    with loop_device(tmp_path / "disk.img") as below, loop_device(below) as above:
+        assert receiver.look(str(below))["refusal"] == ""
+        assert receiver.look(str(above))["refusal"] == f"it is another name of {below}"

@@ -26,8 +26,8 @@ from im_client.flash.write import UNFINISHED
 from im_client.remote.hostkeys import new_key_pair
 from infracore.errors import Conflict, InvalidUsage, Misconfigured, Transient, Unauthorised, Unsupported
 from infracore.secrets import Secret
-from tests.im_client.remote.loopback import Loopback, serve
 from tests.im_client.flash.loops import loop_device
+from tests.im_client.remote.loopback import Loopback, serve
 from tests.rigs.needs import need_programs, need_root
 
 MIB = 1 << 20

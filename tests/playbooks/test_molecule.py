@@ -13,7 +13,15 @@ pytestmark = [pytest.mark.machines, pytest.mark.ansible, pytest.mark.slow, pytes
 pytestmark.append(pytest.mark.xdist_group("servers"))  # which end sooner than the other tests with machines
 
 
-LONGER = ("air_gap", "cluesd", "k3s_agent", "kubernetes", "longhorn_prerequisites", "registry_mirror")
+LONGER = (
+    "air_gap",
+    "cluesd",
+    "k3s_agent",
+    "kubernetes",
+    "longhorn_prerequisites",
+    "raspberry_pi_netboot",
+    "registry_mirror",
+)
 """Roles whose scenarios take minutes each."""
 QUICK = sorted({p.parts[-3] for p in ROLES.glob("*/molecule/default")} - set(LONGER))
 

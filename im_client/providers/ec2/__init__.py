@@ -2,7 +2,7 @@
 
 `client.py` sends, `errors.py` translates, the rest knows one thing each: sizes, images, networks, shared things,
 servers. `cloud.py` puts them together as `cloud.base.Cloud`, `provider.py` makes the provider of it.
-May import: providers' own modules, `auth`, `plan`, `infracore`; boto3 and botocore late, in `client.py` and `errors.py`
+May import: providers' own modules, `auth`, `plan`, `infracore`; botocore late, in `client.py` and `errors.py`
 only. Tests: `tests/im_client/providers/ec2/`, `tests/contracts/harness_ec2.py`, `tests/e2e/test_cloud_kill.py`.
 """
 

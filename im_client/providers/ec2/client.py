@@ -1,4 +1,4 @@
-"""One connection to one account: sends, and knows neither machines nor our words. The only home of boto3."""
+"""One connection to one account: sends, and knows neither machines nor our words. The only home of botocore."""
 
 import functools
 import os
@@ -113,20 +113,17 @@ class Client:
             return self._opened
 
     def _open(self) -> Any:
-        import boto3.session
         import botocore.session
         from botocore.config import Config
 
         account = self._account
-        core = botocore.session.Session(_NOT_OURS if account.lent is not None else None)
-        core.register_component("data_loader", _loader())
-        session = boto3.session.Session(
-            aws_access_key_id=account.key or None,
-            aws_secret_access_key=account.secret.reveal() if account.secret is not None else None,
-            aws_session_token=account.token.reveal() if account.token is not None else None,
-            region_name=account.region or None,
-            botocore_session=core,
-        )
+        session = botocore.session.Session(_NOT_OURS if account.lent is not None else None)
+        session.register_component("data_loader", _loader())
+        if account.region:
+            session.set_config_variable("region", account.region)
+        if account.key:
+            secret, token = (word.reveal() if word is not None else None for word in (account.secret, account.token))
+            session.set_credentials(account.key, secret, token)
         config = Config(
             connect_timeout=min(10.0, self._request_s),
             read_timeout=self._request_s,
@@ -137,7 +134,7 @@ class Client:
             ignore_configured_endpoint_urls=account.lent is not None or None,
         )
         try:
-            opened = session.client("ec2", endpoint_url=account.endpoint or None, config=config)
+            opened = session.create_client("ec2", endpoint_url=account.endpoint or None, config=config)
             _ = urlsplit(opened.meta.endpoint_url).port  # raises for 99999
         except ValueError as error:
             raise Misconfigured(

@@ -25,7 +25,7 @@ SIZES = (1, 10, 100)
 LATENCY_S = 0.2
 LIMIT_PERCENT = 5.0
 PARALLEL = 20
-RUNS = 2
+RUNS = 5
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8JbJ5mzr5Mq0l7cB5bQxkqf3lZr8Vx3d9V5c1mF8yA bench"
 TEMPLATE = """\
 tosca_definitions_version: tosca_simple_yaml_1_3

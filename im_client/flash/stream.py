@@ -1,6 +1,7 @@
 """The raw image of a file, block by block; here of one that is not packed."""
 
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -10,7 +11,7 @@ from im_client.flash.model import BadImage
 __all__ = ["Raw", "Stream"]
 
 
-class Stream:
+class Stream(ABC):
     """The raw image, from its begin to its end. To be used by one thread, as a context manager."""
 
     kind: str = "raw"
@@ -31,13 +32,14 @@ class Stream:
         """Bytes of the file that are read."""
         return self._file.tell()
 
+    @abstractmethod
     def read_into(self, block: memoryview) -> int:
         """Fill the block and return how many bytes that are: fewer than its size only at the image's end.
 
         Raises:
             BadImage: truncated, corrupt, or not of the size it says.
         """
-        raise NotImplementedError
+        ...
 
     def fileno(self) -> int | None:
         """Return the descriptor of a raw image, which can be read anywhere; None where it must be read in its order."""

@@ -13,7 +13,7 @@ from typing import IO, Final
 from im_client.flash import packed
 from im_client.flash.model import BadImage
 from im_client.flash.stream import Raw, Stream
-from im_client.flash.unpack import Gunzip, Packed, Zip, unxz, unzstd
+from im_client.flash.unpack import Gunzip, Packed, Zip, Zstd, unxz
 from im_client.flash.xz_threads import XzThreads, xz_program
 from infracore.errors import NotFound
 
@@ -112,7 +112,7 @@ def _open(path: Path, file: IO[bytes]) -> Stream:
         program = xz_program() if count > 1 else None
         return XzThreads(path, file, size, program) if program else Packed(path, file, kind, unxz, size)
     if kind == "zst":
-        return Packed(path, file, kind, unzstd, packed.zst_size(file.fileno(), str(path)))
+        return Zstd(path, file, packed.zst_size(file.fileno(), str(path)))
     if kind == "gz":
         return Packed(path, file, kind, Gunzip, None)
     if kind == "zip":

@@ -1,26 +1,24 @@
-"""Streams of packed images, unpacked by Python's own modules."""
+"""Streams of packed images, unpacked by Python's own modules and by `zstandard`."""
 
 import lzma
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final, Protocol
 
+import zstandard
+
 from im_client.flash import packed
 from im_client.flash.model import BadImage
 from im_client.flash.stream import Stream
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-__all__ = ["XZ_MEMORY", "Gunzip", "Packed", "Unpacker", "Zip", "unxz", "unzstd"]
+__all__ = ["XZ_MEMORY", "Gunzip", "Packed", "Unpacker", "Zip", "Zstd", "unxz"]
 
 XZ_MEMORY: Final = 100 << 20
 """Bytes: `xz -9` needs 65 MiB."""
+_WINDOW: Final = 128 << 20
+"""Bytes, as `zstd -d` without --long."""
 _INPUT: Final = 128 << 10
 _OUTPUT: Final = 128 << 10
 """Bytes unpacked at once: what is copied from there is still in the processor's cache. Larger ones took 20 % longer."""
@@ -65,12 +63,6 @@ def unxz() -> Unpacker:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
 
 
-def unzstd() -> Unpacker:
-    """Return what unpacks one frame."""
-    # a window of at most 128 MiB, as `zstd -d` without --long
-    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
-
-
 class Packed(Stream):
     """One or several compressed streams, one after another."""
 
@@ -103,23 +95,17 @@ class Packed(Stream):
                 raise BadImage(f"truncated {self.kind}: {self.path} ends too early", "fetch it again")
         try:
             part = self._unpacker.decompress(data, min(most, _OUTPUT))
-        except (lzma.LZMAError, zlib.error, zstd.ZstdError, EOFError) as error:
-            raise self._corrupt(error) from error
+        except (lzma.LZMAError, zlib.error, EOFError) as error:
+            raise _corrupt(self, error) from error
         except MemoryError as error:
-            raise BadImage(f"{self.path} needs more memory than there is to unpack", "pack it with less") from error
+            raise _too_large(self.path) from error
         return part
-
-    def _corrupt(self, error: Exception) -> BadImage:
-        said = str(error)
-        if "emory" in said or "too much" in said:
-            return BadImage(f"{self.path} needs too much memory to be unpacked: {said}", f"{self.kind} -6 is enough")
-        return BadImage(f"corrupt {self.kind}: {self.path} before byte {self.taken}: {said}", "fetch it again")
 
     def _next(self) -> None:
         """Begin the next stream, if there is one; zeros between them (xz, gz) are skipped."""
         rest = self._unpacker.unused_data
         while True:
-            rest = rest.lstrip(b"\0") if self.kind != "zst" else rest
+            rest = rest.lstrip(b"\0")
             more = b"" if len(rest) >= 6 else self._read()
             rest += more
             if len(rest) >= 6 and rest[:1] != b"\0":
@@ -138,7 +124,49 @@ class Packed(Stream):
         try:
             return self._file.read(_INPUT)
         except OSError as error:
-            raise BadImage(f"{self.path} cannot be read at byte {self.taken}: {error.strerror}") from error
+            raise _unread(self, error) from error
+
+
+class Zstd(Stream):
+    """One or several frames, unpacked straight into the blocks."""
+
+    kind = "zst"
+
+    def __init__(self, path: Path, file: IO[bytes], size: int | None) -> None:
+        super().__init__(path, file)
+        self.size = size
+        unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
+        self._reader = unpacker.stream_reader(file, read_size=_INPUT, read_across_frames=True, closefd=False)
+
+    def read_into(self, block: memoryview) -> int:
+        done = 0
+        try:
+            while done < len(block) and (count := self._reader.readinto(block[done:])):
+                done += count
+        except zstandard.ZstdError as error:
+            raise _corrupt(self, error) from error
+        except OSError as error:
+            raise _unread(self, error) from error
+        except MemoryError as error:
+            raise _too_large(self.path) from error
+        if done < len(block) and self.taken < self.length:
+            raise BadImage(f"truncated zst: {self.path} ends too early", "fetch it again")
+        return done
+
+
+def _corrupt(stream: Stream, error: Exception) -> BadImage:
+    said = str(error)
+    if "emory" in said or "too much" in said:
+        return BadImage(f"{stream.path} needs too much memory to be unpacked: {said}", f"{stream.kind} -6 is enough")
+    return BadImage(f"corrupt {stream.kind}: {stream.path} before byte {stream.taken}: {said}", "fetch it again")
+
+
+def _unread(stream: Stream, error: OSError) -> BadImage:
+    return BadImage(f"{stream.path} cannot be read at byte {stream.taken}: {error.strerror}")
+
+
+def _too_large(path: Path) -> BadImage:
+    return BadImage(f"{path} needs more memory than there is to unpack", "pack it with less")
 
 
 class Zip(Stream):

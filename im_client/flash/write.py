@@ -19,7 +19,7 @@ from im_client.flash.buffers import Buffers, Piece, Span, aligned
 from im_client.flash.model import BadImage, Phase, Progress, Result, State, Target
 from im_client.flash.pieces import HEAD_BYTES, Cutter
 from im_client.flash.progress import Meter
-from im_client.flash.sink import Sink
+from im_client.flash.sink import ALIGN_BYTES, Sink
 from im_client.flash.streams import Stream
 from im_client.flash.verify import check, digests
 from infracore.errors import Cancelled, InfraError, InvalidUsage, NotFound
@@ -221,7 +221,11 @@ class _Writer:
         sink.flush()
         self._check(sink, self._spans, size)
         length = min(size, HEAD_BYTES)
-        sink.write(head[: -(-length // sink.align) * sink.align], 0)
+        whole = -(-length // sink.align) * sink.align
+        if whole > ALIGN_BYTES:
+            sink.write(head[ALIGN_BYTES:whole], ALIGN_BYTES)
+            sink.flush()
+        sink.write(head[: min(whole, ALIGN_BYTES)], 0)  # over the mark: one block, which is there whole or not at all
         sink.flush()
         self._written += length
         if self.now[0] is Phase.WRITE:

@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from backports import zstd
+import zstandard
 
 from im_client.flash.bmap import BlockMap, Range
 from im_client.flash.model import BadImage, Phase, Progress, Result, State, Target
+from im_client.flash.sink import Sink
 from im_client.flash.streams import open_stream
 from im_client.flash.write import UNFINISHED, is_unfinished, write
 from infracore.errors import Cancelled, InvalidUsage, NotFound, Unsupported
@@ -72,7 +73,7 @@ def test_several_targets_get_the_image_and_hold_no_more_than_it_has(kind: str, r
     if kind == "sparse":
         sparse(image, raw)
     else:
-        image.write_bytes({"raw": bytes, "xz": xz, "zst": zstd.compress}[kind](raw))
+        image.write_bytes({"raw": bytes, "xz": xz, "zst": zstandard.compress}[kind](raw))
     targets = [tmp_path / f"card-{n}" for n in range(3)]
     targets[0].write_bytes(b"\xff" * (SIZE + 5 * MIB))
     results = flash(image, *targets)
@@ -83,6 +84,24 @@ def test_several_targets_get_the_image_and_hold_no_more_than_it_has(kind: str, r
         assert result.written < 6 * MIB
         assert path.stat().st_blocks * 512 < 6 * MIB
         assert not is_unfinished(path)
+
+
+def test_the_mark_goes_with_the_last_block_when_all_else_is_there(
+    raw: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(sink: Sink, block: memoryview, offset: int) -> None:
+        begun = (tmp_path / "card").stat().st_size > MIB
+        if begun and not offset:
+            raise Cancelled("the plug is pulled")
+        write_block(sink, block, offset)
+
+    write_block = Sink.write
+    monkeypatch.setattr(Sink, "write", stop)
+    (tmp_path / "image").write_bytes(raw)
+    (result,) = flash(tmp_path / "image", tmp_path / "card")
+    assert isinstance(result.error, Cancelled)
+    assert is_unfinished(tmp_path / "card")
+    assert (tmp_path / "card").read_bytes()[4096:SIZE] == raw[4096:]
 
 
 def test_only_what_the_map_names_is_written(raw: bytes, tmp_path: Path) -> None:
@@ -107,7 +126,7 @@ def test_only_what_the_map_names_is_written(raw: bytes, tmp_path: Path) -> None:
 def test_a_range_that_is_not_what_the_map_says_leaves_the_card_unfinished(
     kind: str, raw: bytes, tmp_path: Path
 ) -> None:
-    (tmp_path / "image").write_bytes(raw if kind == "raw" else zstd.compress(raw))
+    (tmp_path / "image").write_bytes(raw if kind == "raw" else zstandard.compress(raw))
     blocks = BlockMap(SIZE, (Range(0, 4096), Range(6 * MIB, 8 * MIB, "0" * 64)), "sha256")
     (result,) = flash(tmp_path / "image", tmp_path / "card", blocks=blocks)
     assert result.state is State.FAILED
@@ -204,7 +223,7 @@ def test_what_on_progress_raises_stops_all_threads(raw: bytes, tmp_path: Path) -
 
 
 def test_progress_ends_with_all_read_back(raw: bytes, tmp_path: Path) -> None:
-    (tmp_path / "image.zst").write_bytes(zstd.compress(raw))
+    (tmp_path / "image.zst").write_bytes(zstandard.compress(raw))
     seen: list[Progress] = []
     flash(tmp_path / "image.zst", tmp_path / "a", tmp_path / "b", seen=seen)
     for name in ("a", "b"):
@@ -258,7 +277,7 @@ def test_the_same_card_twice_and_no_card_are_refused(raw: bytes, tmp_path: Path)
 
 def test_a_small_image_is_all_head(tmp_path: Path) -> None:
     content = os.urandom(100_000)
-    (tmp_path / "image.zst").write_bytes(zstd.compress(content))
+    (tmp_path / "image.zst").write_bytes(zstandard.compress(content))
     (result,) = flash(tmp_path / "image.zst", tmp_path / "card")
     assert result.state is State.DONE
     assert (tmp_path / "card").read_bytes() == content
@@ -268,7 +287,7 @@ def test_a_small_image_is_all_head(tmp_path: Path) -> None:
 def test_an_image_of_whole_blocks_ends_where_it_ends(size: int, tmp_path: Path) -> None:
     content = os.urandom(size)
     (tmp_path / "image").write_bytes(content)
-    (tmp_path / "image.zst").write_bytes(zstd.compress(content))
+    (tmp_path / "image.zst").write_bytes(zstandard.compress(content))
     for name in ("image", "image.zst"):
         (result,) = flash(tmp_path / name, tmp_path / "card")
         assert result.state is State.DONE

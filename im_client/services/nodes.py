@@ -20,6 +20,9 @@ from infracore.exitcodes import ExitCode
 __all__ = ["Report", "Search", "discover_nodes", "wanted_of"]
 
 _PAUSE_S: Final = 3.0
+_LONGEST_PAUSE_S: Final = 30.0
+"""Each pause is longer than the one before: a slow board keeps what was given up on, and its sshd admits ten such
+connections (MaxStartups) for two minutes (LoginGraceTime)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +125,18 @@ def _until_found(
     tell: Callable[[str], None],
 ) -> tuple[Finding, ...]:
     ends = clock.monotonic() + search.limit_s
+    pause_s = _PAUSE_S
     while True:
         left = ends - clock.monotonic()
         findings = look(boards, recorded, search.places, limit_s=left, clock=clock, cancel=cancel, tell=tell)
         absent = [board.name for board in boards if board.name not in usable(findings)]
-        if not search.wait or not absent or clock.monotonic() + _PAUSE_S >= ends:
+        left = ends - clock.monotonic()
+        if not search.wait or not absent or left <= _PAUSE_S:
             return findings
         tell(f"waiting for {', '.join(absent)}")
-        if clock.wait(cancel, _PAUSE_S):
+        if clock.wait(cancel, max(_PAUSE_S, min(pause_s, left - _PAUSE_S))):
             raise Cancelled(f"interrupted while waiting for {', '.join(absent)}")
+        pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
 
 
 def _written(

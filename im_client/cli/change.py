@@ -8,6 +8,7 @@ import click
 from im_client.cli.interrupt import interruptible
 from im_client.cli.progress import Progress, progress
 from infracore.cli.console import ask, print_data, print_json, say, say_rendered
+from infracore.cli.options import FiniteRange
 from infracore.exitcodes import ExitCode
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SEE_PLAN: Final = "; `im plan` shows what would be done"
 wait_option = click.option(
     "--wait",
     "wait_s",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=None,
     metavar="SECONDS",
     help="How long to wait for another command that changes the same infrastructure (default: setting lock_wait_s).",

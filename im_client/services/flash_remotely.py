@@ -3,11 +3,9 @@
 The file is in the cache folder for as long as that takes; it needs room for what the image holds.
 """
 
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from im_client.flash.card import Listener, Outcome
@@ -19,6 +17,7 @@ from im_client.flash.remote_flash import RemoteDisk, RemoteFacts, flash_remote, 
 from im_client.services.flash import FlashRequest, flash, prepare_flash
 from im_client.settings import Settings
 from infracore.errors import InfraError, InvalidUsage, NotFound
+from infracore.scratch import scratch_folder
 
 __all__ = ["RemotePlan", "flash_remotely", "is_remote", "prepare_remotely"]
 
@@ -87,8 +86,8 @@ def flash_remotely(
     known = KnownBoards(settings.state_dir)
     base = settings.cache_dir / _FOLDER
     base.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".remote-", dir=base) as folder:
-        file = Path(folder) / "disk.img"
+    with scratch_folder(base, ".remote-") as folder:
+        file = folder / "disk.img"
         local = prepare_flash(settings, replace(plan.request, device=str(file), eject=False, if_needed=False))
         node = local.cards[0].node
         before = None if node is None else known.host_key(node.hostname)

@@ -10,7 +10,7 @@ import click
 from clues.cli.session import client, loaded_settings
 from infracore.cli.console import print_data, print_json, print_text, say, say_error
 from infracore.cli.lazy import ExampleCommand
-from infracore.cli.options import json_option
+from infracore.cli.options import FiniteRange, json_option
 from infracore.cli.text import clean
 from infracore.errors import InfraError, InvalidUsage
 from infracore.exitcodes import ExitCode
@@ -48,7 +48,7 @@ _FILE = click.Path(path_type=Path, allow_dash=True)
 @click.option(
     "--unneeded-for", default="0s", metavar="TIME", help="With --objects: so long every node has been unneeded (10m)."
 )
-@click.option("--at", type=float, metavar="SECONDS", help="With --objects: when the dump was made, Unix time.")
+@click.option("--at", type=FiniteRange(), metavar="SECONDS", help="With --objects: when the dump was made, Unix time.")
 @click.option("--record", type=_FILE, metavar="FILE", help="With --objects: write the decision for `clues replay`.")
 @json_option
 def command(

@@ -9,7 +9,7 @@ import click
 from clues.cli.session import loaded_settings
 from infracore.cli.console import print_data, print_json
 from infracore.cli.lazy import ExampleCommand
-from infracore.cli.options import json_option
+from infracore.cli.options import FiniteRange, json_option
 from infracore.errors import InvalidUsage
 
 __all__ = ["command"]
@@ -33,8 +33,8 @@ _FILE = click.Path(path_type=Path, allow_dash=True)
 @click.option("--config", type=_FILE, metavar="FILE", help="Settings with pools and policy.")
 @click.option("--compare", type=_FILE, multiple=True, metavar="FILE", help="Other settings beside; may be repeated.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of boot times and failures.")
-@click.option("--fail", type=click.FloatRange(0, 1), default=0.0, help="Share of orders that never become a node.")
-@click.option("--jitter", type=click.FloatRange(0, 1), default=0.1, help="Boot times vary by this share.")
+@click.option("--fail", type=FiniteRange(0, 1), default=0.0, help="Share of orders that never become a node.")
+@click.option("--jitter", type=FiniteRange(0, 1), default=0.1, help="Boot times vary by this share.")
 @click.option("--jobs", type=click.IntRange(1), help="Only so many jobs, the first ones.")
 @click.option(
     "--memory-per-cpu", default="0", metavar="QUANTITY", help="Of SWF jobs that do not say how much memory they use."

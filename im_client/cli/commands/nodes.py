@@ -8,6 +8,7 @@ import click
 from im_client.cli.session import json_option, setting_overrides
 from infracore.cli.console import print_data, print_json, say
 from infracore.cli.lazy import ExampleCommand, ExampleGroup
+from infracore.cli.options import FiniteRange
 from infracore.cli.text import clean
 from infracore.errors import InvalidUsage
 
@@ -52,9 +53,7 @@ def command() -> None:
 @click.option("--all", "everything", is_flag=True, help="Show machines that are no Raspberry Pi too.")
 @click.option("--write", is_flag=True, help="Put ansible_host into the host_vars of the inventory; known keys only.")
 @click.option("--wait", is_flag=True, help="Look until all boards of the inventory are there and known.")
-@click.option(
-    "--timeout", "limit_s", type=click.FloatRange(1, 3600), default=60.0, metavar="SECONDS", help="At most (60)."
-)
+@click.option("--timeout", "limit_s", type=FiniteRange(1, 3600), default=60.0, metavar="SECONDS", help="At most (60).")
 @click.option("--port", type=click.IntRange(1, 65535), default=22, help="SSH port of the machines (22).")
 @click.option("--key", "key_file", metavar="FILE", default="", help="Log in with this private key to read the serial.")
 @json_option

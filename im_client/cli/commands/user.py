@@ -8,6 +8,7 @@ import click
 from im_client.cli.session import json_option, opened
 from infracore.cli.console import print_data, print_json, print_text, say
 from infracore.cli.lazy import ExampleCommand, ExampleGroup
+from infracore.cli.options import FiniteRange
 from infracore.errors import InvalidUsage, Misconfigured
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def print_accounts(found: "Sequence[tuple[str, bool, int]]", *, as_json: bool) -
 @click.argument("name")
 @click.option("--role", type=click.Choice(_ROLES), default="owner", show_default=True, help="At most this role.")
 @click.option("--infra", default=None, metavar="ID", help="Good for this infrastructure only.")
-@click.option("--days", type=click.FloatRange(min=0.001), default=None, help="For how long; without it: for good.")
+@click.option("--days", type=FiniteRange(min=0.001), default=None, help="For how long; without it: for good.")
 def token(name: str, role: str, infra: str | None, days: float | None) -> None:
     """Make a token and print it, this once.
 

@@ -3,14 +3,13 @@
 It is not a journalled way of writing: the file system must be clean before, and is checked afterwards.
 """
 
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from im_client.flash.customise.layout import RootFile
+from im_client.flash.customise.memory import memory_folder
 from im_client.flash.customise.programs import program
 from infracore.errors import CommandFailed, Misconfigured
 from infracore.process import run
@@ -20,7 +19,6 @@ __all__ = ["Ext4"]
 _TIMEOUT_S: Final = 300.0
 _SAFE: Final = re.compile(r"/[A-Za-z0-9/._@-]+")
 """Paths are ours; debugfs would read blanks and quotes as its own."""
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - private folders are made in it
 _MODE: Final = re.compile(r"^Inode: \d+\s+Type: (\S+)\s+Mode:\s+0?(\d+)", re.MULTILINE)
 _OWNER: Final = re.compile(r"^User:\s+(\d+)\s+Group:\s+(\d+)", re.MULTILINE)
 _LINK: Final = re.compile(r'^Fast link dest: "(.*)"$', re.MULTILINE)
@@ -65,7 +63,7 @@ class Ext4:
         Raises:
             CommandFailed: what is there afterwards is not what was written.
         """
-        with _private_folder() as folder:
+        with memory_folder() as folder:
             parents = {str(parent) for file in files for parent in PurePosixPath(file.path).parents} - {"/"}
             there = self.has(sorted({*parents, *(file.path for file in files)}))
             script = [f"rm {path}" for path in removed] + _making(sorted(parents - there))
@@ -77,12 +75,12 @@ class Ext4:
                 if file.target:
                     script.append(f"symlink {name} {file.target}")
                     continue
-                source = Path(folder) / str(number)
+                source = folder / str(number)
                 source.touch(mode=0o600)
                 source.write_bytes(file.text.encode(errors="surrogateescape"))
                 script += [f"write {source} {name}", f"sif {name} mode 0{0o100000 | file.mode:o}"]
                 script += [f"sif {name} uid 0", f"sif {name} gid 0"]
-            self._write(script, Path(folder))
+            self._write(script, folder)
         found = self._stat([file.path for file in files])
         for file in files:
             self._compare(file, found[file.path])
@@ -114,8 +112,8 @@ class Ext4:
         return {path: text if text.startswith("Inode:") else "" for path, _, text in parts}
 
     def _read(self, path: str) -> str:
-        with _private_folder() as folder:
-            copy = Path(folder) / "file"
+        with memory_folder() as folder:
+            copy = folder / "file"
             self._ask([f"dump {path} {copy}"], [path])
             return copy.read_bytes().decode(errors="surrogateescape")
 
@@ -141,8 +139,3 @@ def _making(folders: Sequence[str]) -> list[str]:
         # debugfs takes the parent of /var for the folder that it is in, so it is told where to go
         script += [f"cd {path.parent}", f"mkdir {path.name}", f"sif {path.name} mode 0{mode:o}"]
     return script
-
-
-def _private_folder() -> "tempfile.TemporaryDirectory[str]":
-    """Return a folder in memory where there is such a place: a key never lies on a disk of this computer."""
-    return tempfile.TemporaryDirectory(prefix="im-flash-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None)

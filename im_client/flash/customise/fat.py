@@ -1,9 +1,9 @@
 """A FAT partition of a disk, by mtools: no mount, no root where the disk may be written (mtools(1))."""
 
-import tempfile
 from pathlib import Path
 from typing import Final
 
+from im_client.flash.customise.memory import memory_folder
 from im_client.flash.customise.programs import program
 from infracore.errors import CommandFailed
 from infracore.process import Completed, run
@@ -31,8 +31,8 @@ class Fat:
 
     def read(self, path: str) -> str | None:
         """Return a file's text; None where there is no such file. Bytes that are no UTF-8 survive `write`."""
-        with tempfile.TemporaryDirectory(prefix="im-flash-") as folder:
-            copy = Path(folder) / "file"
+        with memory_folder() as folder:
+            copy = folder / "file"
             done = self._run("mcopy", ["-Q", f"::/{path}", copy], check=False)
             if done.status == 0:
                 return copy.read_bytes().decode(errors="surrogateescape")
@@ -42,8 +42,8 @@ class Fat:
 
     def write(self, path: str, text: str) -> None:
         """Write a file, in place of one that is there."""
-        with tempfile.TemporaryDirectory(prefix="im-flash-") as folder:
-            source = Path(folder) / "file"
+        with memory_folder() as folder:
+            source = folder / "file"
             source.write_bytes(text.encode(errors="surrogateescape"))
             self._run("mcopy", ["-o", "-Q", source, f"::/{path}"])
 

@@ -231,7 +231,7 @@ def streams(folder: Path, size: int) -> list[Figure]:
     make_image(full, size // 2, 1.0)
     for name, image, pack, program in (
         ("xz", sparse, ["xz", "-1", "-c"], ["xz", "-dc", "-T1"]),
-        ("xz of several blocks", sparse, ["xz", "-1", "-c", "--block-size=8MiB"], ["xz", "-dc", "-T0"]),
+        ("xz of several blocks", sparse, ["xz", "-1", "-c", "-T2", "--block-size=24MiB"], ["xz", "-dc", "-T0"]),
         ("zst", sparse, ["zstd", "-q", "-3", "-c"], ["zstd", "-qdc"]),
         ("zst of a full image", full, ["zstd", "-q", "-3", "-c"], ["zstd", "-qdc"]),
     ):

@@ -1,21 +1,18 @@
 """What a packed file says of itself without being unpacked: its format, whether it is whole, what it will give.
 
-The .xz file format 1.2.1 (section 2 and 4); RFC 8878 (zstd), section 3.1.1.
+RFC 8878 (zstd), section 3.1.1. Of xz: `xz_index.py`.
 """
 
 import os
-import zlib
 from typing import Final
 
 from im_client.flash.model import BadImage
 
-__all__ = ["kind_of", "xz_size", "zst_size"]
+__all__ = ["kind_of", "zst_size"]
 
 _XZ_HEAD: Final = b"\xfd7zXZ\0"
-_XZ_FOOT: Final = b"YZ"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _HINT: Final = "fetch it again"
-_MOST_INDEX: Final = 64 << 20
 
 
 def kind_of(head: bytes) -> str:
@@ -31,74 +28,6 @@ def kind_of(head: bytes) -> str:
 
 def _is_skippable(head: bytes) -> bool:
     return head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
-
-
-def xz_size(fd: int, name: str) -> tuple[int, int]:
-    """Return the bytes that an xz file unpacks to, and how many blocks it has, by the indexes at its streams' ends.
-
-    Raises:
-        BadImage: truncated or corrupt.
-    """
-    end = os.lseek(fd, 0, os.SEEK_END)
-    os.lseek(fd, 0, os.SEEK_SET)
-    if end % 4:
-        raise BadImage(f"truncated xz: {name} ends too early", _HINT)
-    total = blocks = 0
-    while end:
-        end = _without_padding(fd, end)
-        foot = os.pread(fd, 12, end - 12) if end >= 24 else b""
-        if len(foot) < 12 or foot[10:] != _XZ_FOOT or zlib.crc32(foot[4:10]) != int.from_bytes(foot[:4], "little"):
-            raise BadImage(f"truncated xz: {name} ends too early", _HINT)
-        length = (int.from_bytes(foot[4:8], "little") + 1) * 4
-        if length > min(_MOST_INDEX, end - 24):
-            raise BadImage(f"corrupt xz: {name} has an index of {length} bytes", _HINT)
-        index = os.pread(fd, length, end - 12 - length)
-        packed, unpacked, count = _xz_index(index, name)
-        total += unpacked
-        blocks += count
-        end -= 24 + length + packed
-        if end < 0 or os.pread(fd, 6, end) != _XZ_HEAD:
-            raise BadImage(f"corrupt xz: {name} has no stream where one should begin", _HINT)
-    return total, blocks
-
-
-def _without_padding(fd: int, end: int) -> int:
-    """Return where the last stream ends; whole words of zeros may follow."""
-    while end:
-        start = max(0, end - (1 << 20))
-        last = len(os.pread(fd, end - start, start).rstrip(b"\0"))
-        if last:
-            return start + -(-last // 4) * 4
-        end = start
-    return 0
-
-
-def _xz_index(index: bytes, name: str) -> tuple[int, int, int]:
-    """Return bytes of the blocks as they are packed and unpacked, and their count."""
-    if index[:1] != b"\0" or zlib.crc32(index[:-4]) != int.from_bytes(index[-4:], "little"):
-        raise BadImage(f"corrupt xz: the index of {name} is damaged", _HINT)
-    count, at = _number(index, 1, name)
-    packed = unpacked = 0
-    for _ in range(count):
-        size, at = _number(index, at, name)
-        packed += -(-size // 4) * 4
-        size, at = _number(index, at, name)
-        unpacked += size
-    return packed, unpacked, count
-
-
-def _number(index: bytes, at: int, name: str) -> tuple[int, int]:
-    """Read seven bits a byte, the lowest first (section 1.2)."""
-    value = 0
-    for shift in range(0, 63, 7):
-        if at >= len(index) - 4:
-            break
-        byte = index[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            return value, at
-    raise BadImage(f"corrupt xz: the index of {name} is damaged", _HINT)
 
 
 def zst_size(fd: int, name: str) -> int | None:

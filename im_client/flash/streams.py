@@ -14,7 +14,8 @@ from im_client.flash import packed
 from im_client.flash.model import BadImage
 from im_client.flash.stream import Raw, Stream
 from im_client.flash.unpack import Gunzip, Packed, Zip, Zstd, unxz
-from im_client.flash.xz_threads import XzThreads, xz_program
+from im_client.flash.xz_blocks import XzBlocks, threads_for
+from im_client.flash.xz_index import read_index
 from infracore.errors import NotFound
 
 __all__ = ["Stream", "open_stream"]
@@ -108,9 +109,9 @@ def _open(path: Path, file: IO[bytes]) -> Stream:
     head = os.pread(file.fileno(), 16, 0)
     kind = packed.kind_of(head)
     if kind == "xz":
-        size, count = packed.xz_size(file.fileno(), str(path))
-        program = xz_program() if count > 1 else None
-        return XzThreads(path, file, size, program) if program else Packed(path, file, kind, unxz, size)
+        index = read_index(file.fileno(), str(path))
+        threads = threads_for(file.fileno(), index)
+        return XzBlocks(path, file, index, threads) if threads > 1 else Packed(path, file, kind, unxz, index.size)
     if kind == "zst":
         return Zstd(path, file, packed.zst_size(file.fileno(), str(path)))
     if kind == "gz":

@@ -13,7 +13,7 @@ from im_client.flash import packed
 from im_client.flash.model import BadImage
 from im_client.flash.stream import Stream
 
-__all__ = ["XZ_MEMORY", "Gunzip", "Packed", "Unpacker", "Zip", "Zstd", "unxz"]
+__all__ = ["XZ_MEMORY", "Gunzip", "Packed", "Unpacker", "Zip", "Zstd", "unpacked", "unxz"]
 
 XZ_MEMORY: Final = 100 << 20
 """Bytes: `xz -9` needs 65 MiB."""
@@ -93,13 +93,7 @@ class Packed(Stream):
             self._rest = b""
             if not data:
                 raise BadImage(f"truncated {self.kind}: {self.path} ends too early", "fetch it again")
-        try:
-            part = self._unpacker.decompress(data, min(most, _OUTPUT))
-        except (lzma.LZMAError, zlib.error, EOFError) as error:
-            raise _corrupt(self, error) from error
-        except MemoryError as error:
-            raise _too_large(self.path) from error
-        return part
+        return unpacked(self, self._unpacker, data, min(most, _OUTPUT))
 
     def _next(self) -> None:
         """Begin the next stream, if there is one; zeros between them (xz, gz) are skipped."""
@@ -152,6 +146,16 @@ class Zstd(Stream):
         if done < len(block) and self.taken < self.length:
             raise BadImage(f"truncated zst: {self.path} ends too early", "fetch it again")
         return done
+
+
+def unpacked(stream: Stream, unpacker: Unpacker, data: bytes, most: int) -> bytes:
+    """Return up to `most` more bytes of a stream. Raises BadImage: corrupt, or too large for this computer."""
+    try:
+        return unpacker.decompress(data, most)
+    except (lzma.LZMAError, zlib.error, EOFError) as error:
+        raise _corrupt(stream, error) from error
+    except MemoryError as error:
+        raise _too_large(stream.path) from error
 
 
 def _corrupt(stream: Stream, error: Exception) -> BadImage:

@@ -4,11 +4,14 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import random
+import shutil
 import subprocess
 import threading
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +20,8 @@ import zstandard
 
 from im_client.flash.model import BadImage
 from im_client.flash.streams import open_stream
-from im_client.flash.xz_threads import XzThreads, xz_program
+from im_client.flash.xz_blocks import XzBlocks
+from im_client.flash.xz_index import dictionary_bytes, read_index
 from infracore.errors import NotFound
 
 RAW = random.Random(6).randbytes(300_000) + bytes(200_000) + b"\x55\xaa" * 1000
@@ -177,53 +181,78 @@ def test_what_the_list_says_of_the_raw_image_is_held_against_it(tmp_path: Path) 
         _all(tmp_path / "gz", size=400_000)
 
 
-def _blocks(content: bytes, path: Path) -> Path:
+def _blocks(content: bytes, path: Path, *words: str) -> Path:
     """Pack by the program, in several blocks, as `xz -T0` does."""
-    packed = subprocess.run(
-        ["xz", "-0", "--block-size=64KiB"], input=content, stdout=subprocess.PIPE, check=True
-    ).stdout
-    path.write_bytes(packed)
+    argv = ["xz", "-0", "--block-size=64KiB", *words]
+    path.write_bytes(subprocess.run(argv, input=content, stdout=subprocess.PIPE, check=True).stdout)
     return path
 
 
-needs_xz = pytest.mark.skipif(xz_program() is None, reason="no xz with threads, or one core")
+needs_xz = pytest.mark.skipif(shutil.which("xz") is None, reason="not installed: xz")
+several = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
 
 
 @needs_xz
-def test_an_xz_of_several_blocks_is_unpacked_on_all_cores(tmp_path: Path) -> None:
-    path = _blocks(RAW, tmp_path / "image")
+@several
+@pytest.mark.parametrize("check", ["none", "crc32", "crc64", "sha256"])
+@pytest.mark.parametrize("words", [(), ("-T2",)])
+def test_an_xz_of_several_blocks_is_unpacked_on_all_cores(check: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    path = _blocks(RAW, tmp_path / "image", f"--check={check}", *words)
+    path.write_bytes(path.read_bytes() + bytes(8) + lzma.compress(RAW[:1000]) + path.read_bytes())
+    whole = RAW + RAW[:1000] + RAW
     with open_stream(path) as stream:
-        assert isinstance(stream, XzThreads)
-        assert (stream.kind, stream.size) == ("xz", len(RAW))
-    assert _all(path) == RAW
-    assert _all(path, step=len(RAW), sha256=hashlib.sha256(RAW).hexdigest()) == RAW
+        assert isinstance(stream, XzBlocks)
+        assert (stream.kind, stream.size) == ("xz", len(whole))
+    assert _all(path) == whole
+    assert _all(path, step=len(whole), sha256=hashlib.sha256(whole).hexdigest()) == whole
 
 
 @needs_xz
-def test_a_changed_byte_of_several_blocks_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_changed_byte_of_several_blocks_is_found(share: float, tmp_path: Path) -> None:
     packed = bytearray(_blocks(RAW, tmp_path / "image").read_bytes())
-    packed[len(packed) // 2] ^= 1
+    packed[int(len(packed) * share)] ^= 1
     (tmp_path / "image").write_bytes(packed)
     with pytest.raises(BadImage, match="corrupt xz: "):
         _all(tmp_path / "image")
-    (tmp_path / "image").write_bytes(packed[: len(packed) // 2])
+    (tmp_path / "image").write_bytes(packed[: int(len(packed) * share)])
     with pytest.raises(BadImage, match="truncated xz"):
         open_stream(tmp_path / "image")
 
 
 @needs_xz
-def test_a_stream_that_is_left_early_leaves_no_process(tmp_path: Path) -> None:
+@several
+def test_a_file_that_is_cut_while_it_is_read_is_truncated(tmp_path: Path) -> None:
+    path = _blocks(RAW * 8, tmp_path / "image")
+    block = memoryview(bytearray(100_000))
+    with open_stream(path) as stream:
+        os.truncate(path, path.stat().st_size // 2)
+        with pytest.raises(BadImage, match="truncated xz"):
+            deque(iter(lambda: stream.read_into(block), 0), maxlen=0)
+
+
+@needs_xz
+@several
+def test_a_stream_that_is_left_early_leaves_no_thread(tmp_path: Path) -> None:
     path = _blocks(RAW * 8, tmp_path / "image")
     with open_stream(path) as stream:
         stream.read_into(memoryview(bytearray(1000)))
     with pytest.raises(BadImage, match="not 5"):
         open_stream(path, size=5)
-    children = [Path(f"/proc/{pid}/comm").read_text() for pid in _children()]
-    assert "xz\n" not in children
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("xz")]
 
 
-def _children() -> list[str]:
-    return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+@needs_xz
+@pytest.mark.parametrize(("words", "mebibytes"), [(("-0",), 0.25), (("-6",), 8), (("-9", "--arm64"), 64)])
+def test_a_block_tells_how_large_a_dictionary_it_needs(
+    words: tuple[str, ...], mebibytes: float, tmp_path: Path
+) -> None:
+    argv = ["xz", *words] if "--arm64" not in words else ["xz", "--arm64", "--lzma2=preset=9"]
+    (tmp_path / "image").write_bytes(subprocess.run(argv, input=RAW, stdout=subprocess.PIPE, check=True).stdout)
+    with (tmp_path / "image").open("rb") as file:
+        (block,) = read_index(file.fileno(), "image").blocks
+        assert dictionary_bytes(os.pread(file.fileno(), 1024, block.offset)) == mebibytes * 2**20
+    assert dictionary_bytes(b"") == dictionary_bytes(b"\0") == dictionary_bytes(b"\x01\xff\xff\xff\xff\xff") == 0
 
 
 def test_a_zip_with_a_name_that_is_no_unicode_is_corrupt(tmp_path: Path) -> None:

@@ -11,10 +11,16 @@ __all__ = ["meta_data", "network_config", "user_data"]
 
 _GROUPS: Final = ("adm", "audio", "cdrom", "dialout", "netdev", "plugdev", "sudo", "users", "video")
 _GROUPS_RPI: Final = ("gpio", "i2c", "input", "render", "spi")
+_UNDATED: Final = {"preserve_sources_list": True, "conf": 'Acquire { Check-Date "false"; };\n'}
+"""apt does not look at the date of its lists, as with cards of rpi-imager: the board has no clock, and cloud-init does
+not wait for the time."""
 
 
-def user_data(node: Node, password_hash: str, *, is_rpi: bool) -> str:
-    """Return user-data. What `commands` say is not in it: that may be secret, and this file is read by all."""
+def user_data(node: Node, password_hash: str, *, is_rpi: bool, with_packages: bool) -> str:
+    """Return user-data. What `commands` say is not in it: that may be secret, and this file is read by all.
+
+    `with_packages` where the root partition has no place for a script that installs them.
+    """
     config: dict[str, Any] = {
         "hostname": node.hostname,
         "preserve_hostname": False,
@@ -39,8 +45,8 @@ def user_data(node: Node, password_hash: str, *, is_rpi: bool) -> str:
         config["locale"] = node.locale
     if node.keyboard:
         config["keyboard"] = {"model": "pc105", "layout": node.keyboard}
-    if node.packages:
-        config |= {"package_update": True, "packages": list(node.packages)}
+    if node.packages and with_packages:
+        config |= {"apt": dict(_UNDATED), "package_update": True, "packages": list(node.packages)}
     if node.wifi:  # before packages are fetched over it
         config["bootcmd"] = [["cloud-init-per", "once", "im-clues-radio", "sh", "-c", UNBLOCK]]
     if is_rpi and node.ssh:

@@ -57,7 +57,8 @@ def lay_out(node: Node, image: Image, way: Way, *, password_hash: str, instance:
     boot: dict[str, str] = {}
     is_rpi = way == Way.CLOUDINIT_RPI
     if way in _CLOUDINIT:
-        boot["user-data"] = cloudinit.user_data(node, password_hash, is_rpi=is_rpi)
+        with_packages = image.root is None  # else the root partition has a script that tries again
+        boot["user-data"] = cloudinit.user_data(node, password_hash, is_rpi=is_rpi, with_packages=with_packages)
         boot["network-config"] = cloudinit.network_config(node, is_rpi=is_rpi)
         boot["meta-data"] = cloudinit.meta_data(node, instance)
     elif way == Way.TOML:
@@ -119,11 +120,12 @@ def _root(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
             yield RootFile("/etc/timezone", f"{node.timezone}\n")
             yield RootFile("/etc/localtime", target=f"/usr/share/zoneinfo/{node.timezone}")
     yield from _networks(node, image, way)
+    if image.root is None or not (node.packages or node.commands):
+        return
     if way in _CLOUDINIT:
-        if node.commands:
-            yield RootFile(rootfiles.PER_INSTANCE, rootfiles.commands_script(node), 0o700)
-    elif node.packages or node.commands:
-        yield RootFile(rootfiles.FIRST_BOOT, rootfiles.first_boot_script(node), 0o700)
+        yield RootFile(rootfiles.PER_BOOT, rootfiles.first_boot_script(node, by_cloudinit=True), 0o700)
+    else:
+        yield RootFile(rootfiles.FIRST_BOOT, rootfiles.first_boot_script(node, by_cloudinit=False), 0o700)
         yield RootFile(rootfiles.UNIT, rootfiles.first_boot_unit())
         yield RootFile(rootfiles.WANTED, target=rootfiles.UNIT)
 

@@ -65,8 +65,8 @@ def test_trixie_is_configured_by_cloud_init(tmp_path: Path) -> None:
     assert "[pi5]\ndtparam=pciex1_gen=3\n[all]\n" in disk.boot("config.txt")
     assert disk.root_mode("/etc/ssh/im_host_ed25519_key") == "0600"
     assert disk.root("/etc/ssh/sshd_config.d/10-im-clues.conf") == "HostKey /etc/ssh/im_host_ed25519_key\n"
-    assert "/root/token" in disk.root("/var/lib/cloud/scripts/per-instance/im-first-boot")
-    assert disk.root_mode("/var/lib/cloud/scripts/per-instance/im-first-boot") == "0700"
+    assert "/root/token" in disk.root("/var/lib/cloud/scripts/per-boot/im-first-boot")
+    assert disk.root_mode("/var/lib/cloud/scripts/per-boot/im-first-boot") == "0700"
     disk.fsck(tmp_path)
 
 

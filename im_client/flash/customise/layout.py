@@ -57,9 +57,10 @@ def lay_out(node: Node, image: Image, way: Way, *, password_hash: str, instance:
     boot: dict[str, str] = {}
     is_rpi = way == Way.CLOUDINIT_RPI
     if way in _CLOUDINIT:
-        with_packages = image.root is None  # else the root partition has a script that tries again
-        boot["user-data"] = cloudinit.user_data(node, password_hash, is_rpi=is_rpi, with_packages=with_packages)
-        boot["network-config"] = cloudinit.network_config(node, is_rpi=is_rpi)
+        has_root = image.root is not None
+        wifi = None if _wifi_by_root(node, image, way) else node.wifi
+        boot["user-data"] = cloudinit.user_data(node, password_hash, is_rpi=is_rpi, has_root=has_root)
+        boot["network-config"] = cloudinit.network_config(node, wifi, is_rpi=is_rpi)
         boot["meta-data"] = cloudinit.meta_data(node, instance)
     elif way == Way.TOML:
         boot["custom.toml"] = rpios.custom_toml(node, password_hash)
@@ -79,7 +80,7 @@ def lay_out(node: Node, image: Image, way: Way, *, password_hash: str, instance:
     if config != image.config:
         boot["config.txt"] = config
     removed = tuple(name for name in _OTHERS if name in image.boot and name not in boot)
-    root = tuple(_root(node, image, way))
+    root = tuple(_root(node, image, way, password_hash))
     return Layout(boot, removed, root, tuple(sorted(image.ours - {file.path for file in root})))
 
 
@@ -101,7 +102,7 @@ def _cmdline(node: Node, image: Image, way: Way, instance: str) -> str:
     return edit_cmdline(image.cmdline, add, drop, (_REGDOM, *_FIRSTRUN))
 
 
-def _root(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
+def _root(node: Node, image: Image, way: Way, password_hash: str) -> Iterator[RootFile]:
     if node.host_key and node.host_key.private:
         yield RootFile(rootfiles.HOST_KEY, node.host_key.private.reveal(), 0o600)
         yield RootFile(f"{rootfiles.HOST_KEY}.pub", f"{node.host_key.public}\n")
@@ -120,7 +121,12 @@ def _root(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
             yield RootFile("/etc/timezone", f"{node.timezone}\n")
             yield RootFile("/etc/localtime", target=f"/usr/share/zoneinfo/{node.timezone}")
     yield from _networks(node, image, way)
-    if image.root is None or not (node.packages or node.commands):
+    if image.root is None:
+        return
+    if way in _CLOUDINIT and node.user and password_hash:
+        text = cloudinit.account_part(node, password_hash, is_rpi=way == Way.CLOUDINIT_RPI)
+        yield RootFile(rootfiles.CLOUD_PART, text, 0o600)
+    if not (node.packages or node.commands):
         return
     if way in _CLOUDINIT:
         yield RootFile(rootfiles.PER_BOOT, rootfiles.first_boot_script(node, by_cloudinit=True), 0o700)
@@ -132,7 +138,7 @@ def _root(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
 
 def _networks(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
     """Return the networks that no file of the boot partition has."""
-    by_root = _wifi_by_root(node, way)
+    by_root = _wifi_by_root(node, image, way)
     wifi = node.wifi if by_root else None
     interfaces = () if way in _CLOUDINIT else node.interfaces
     fixed = next((one for one in node.interfaces if one.name == RADIO), None)
@@ -140,7 +146,8 @@ def _networks(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
         return
     if image.has_netplan(for_wpa3=wifi is not None and wifi.security == Security.WPA3):
         seen = interfaces or tuple(one for one in node.interfaces if one.name == RADIO)
-        yield RootFile(rootfiles.NETPLAN_FILE, networks.netplan_file(seen, wifi), 0o600)
+        with_country = image.has_netplan(for_wpa3=True)
+        yield RootFile(rootfiles.NETPLAN_FILE, networks.netplan_file(seen, wifi, with_country=with_country), 0o600)
         return
     if image.has(NETWORK_MANAGER):
         for one in interfaces:
@@ -153,10 +160,16 @@ def _networks(node: Node, image: Image, way: Way) -> Iterator[RootFile]:
         yield RootFile(f"{SUPPLICANT}/wpa_supplicant.conf", networks.supplicant(wifi), 0o600)
 
 
-def _wifi_by_root(node: Node, way: Way) -> bool:
-    if not node.wifi:
-        return False
-    return way == Way.FIRSTRUN or (way in _CLOUDINIT and node.wifi.security == Security.WPA3)
+def _wifi_by_root(node: Node, image: Image, way: Way) -> bool:
+    """Whether the wireless network is written into the root partition: with cloud-init one that has a secret.
+
+    cloud-init leaves its files on the boot partition, where every user of the board reads them; the other ways' are
+    deleted at the first boot by what reads them.
+    """
+    if not node.wifi or way not in _CLOUDINIT:
+        return node.wifi is not None and way == Way.FIRSTRUN
+    manages = image.has_netplan() or image.has(NETWORK_MANAGER)
+    return node.wifi.security == Security.WPA3 or (node.wifi.security == Security.WPA2 and manages)
 
 
 def _refusals(node: Node, image: Image, way: Way) -> Iterator[tuple[str, str, str]]:
@@ -198,7 +211,7 @@ def _needs(node: Node, image: Image, way: Way) -> Iterator[tuple[str, bool, Call
         is_wpa3 = node.wifi.security == Security.WPA3
         if is_wpa3 and way == Way.OLDER:
             yield "wifi", True, lambda: False, "wpa_supplicant.conf on its boot partition would hold the passphrase"
-        elif _wifi_by_root(node, way):
+        elif _wifi_by_root(node, image, way):
             knows = image.has_netplan(for_wpa3=is_wpa3) or image.has(NETWORK_MANAGER)
             why = f"{unmanaged} that knows WPA3 (1.0 or newer)" if is_wpa3 else unmanaged
             yield "wifi", True, lambda: knows or (not is_wpa3 and image.has(SUPPLICANT)), why

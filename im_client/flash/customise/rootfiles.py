@@ -7,6 +7,7 @@ from typing import Final
 from im_client.flash.node import Node
 
 __all__ = [
+    "CLOUD_PART",
     "FIRST_BOOT",
     "HOST_KEY",
     "INCLUDE",
@@ -29,12 +30,13 @@ regenerate_ssh_host_keys.service and by cloud-init's `ssh_deletekeys`."""
 INCLUDE: Final = "/etc/ssh/sshd_config.d"
 SSHD_PART: Final = f"{INCLUDE}/10-im-clues.conf"
 NETPLAN_FILE: Final = "/etc/netplan/60-im-clues.yaml"
+CLOUD_PART: Final = "/etc/cloud/cloud.cfg.d/99-im-clues.cfg"
 FIRST_BOOT: Final = "/usr/local/sbin/im-first-boot"
 UNIT: Final = "/etc/systemd/system/im-first-boot.service"
 WANTED: Final = "/etc/systemd/system/multi-user.target.wants/im-first-boot.service"
 PER_BOOT: Final = "/var/lib/cloud/scripts/per-boot/im-first-boot"
 """Run by cloud-init at the end of every boot, until it has taken itself away."""
-OURS: Final = (SSHD_PART, NETPLAN_FILE, FIRST_BOOT, UNIT, WANTED, PER_BOOT)
+OURS: Final = (SSHD_PART, NETPLAN_FILE, CLOUD_PART, FIRST_BOOT, UNIT, WANTED, PER_BOOT)
 """What a card that is customised again, and not flashed, may have from the last time. The host key is no part of it:
 an sshd_config may name it."""
 

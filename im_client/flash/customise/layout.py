@@ -1,5 +1,6 @@
 """Which files a node's configuration becomes on an image, and what this image cannot be told."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,9 @@ _FIRSTRUN: Final = ("systemd.run=", "systemd.run_success_action=", "systemd.unit
 _REGDOM: Final = "cfg80211.ieee80211_regdom="
 _OTHERS: Final = ("custom.toml", "firstrun.sh", "userconf", "userconf.txt", "wpa_supplicant.conf", "ssh", "ssh.txt")
 """Files of other ways, which the system would read too."""
+_USERCONF_NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
+"""What userconf-service of userconf-pi takes; it leaves a file with another name aside, and makes no account.
+custom.toml and firstrun.sh call the program behind it, which takes any name."""
 CONNECTIONS: Final = "/etc/NetworkManager/system-connections"
 
 
@@ -184,6 +188,8 @@ def _refusals(node: Node, image: Image, way: Way) -> Iterator[tuple[str, str, st
             yield key, "nothing on it reads that at its first boot", other
     if way == Way.OLDER and any(one.name == RADIO for one in node.interfaces):
         yield "interfaces", f"nothing on it gives {RADIO} a fixed address", other
+    if way == Way.OLDER and node.user and not _USERCONF_NAME.fullmatch(node.user):
+        yield "user", "userconf.txt takes small letters, digits and dashes, a letter first", "take another name"
     if way == Way.OLDER and node.user and not (node.password or node.password_hash):
         yield "user", "userconf.txt makes no account without a password", "give password_hash"
     if (node.cmdline or node.k3s_cgroups) and not image.cmdline:

@@ -190,6 +190,8 @@ def test_an_image_whose_root_cannot_be_read_is_known_by_its_boot_partition() -> 
     ("keys", "way", "root", "said"),
     [
         ({"user": "ada", "authorized_keys": [KEY]}, Way.OLDER, BOOKWORM, "authorized_keys"),
+        ({"user": "ada_l", "password_hash": HASH}, Way.OLDER, BOOKWORM, "small letters, digits and dashes"),
+        ({"user": "_ada", "password_hash": HASH}, Way.OLDER, BOOKWORM, "user cannot be set"),
         ({"locale": "en_GB.UTF-8"}, Way.NONE, RPI, "locale"),
         ({"interfaces": [{"name": "eth0", "address": "10.0.0.2/24"}]}, Way.FIRSTRUN, (), "neither NetworkManager"),
         ({"packages": ["vim"]}, Way.NONE, (), "no systemd"),
@@ -206,6 +208,12 @@ def test_what_cannot_be_told_is_refused(keys: dict[str, Any], way: Way, root: tu
         laid_out(node_of(**keys), an_image(root), way)
     assert said in raised.value.message
     assert raised.value.hint
+
+
+@pytest.mark.parametrize("way", [Way.TOML, Way.FIRSTRUN, Way.CLOUDINIT_RPI])
+def test_a_name_that_only_userconf_refuses_is_taken_by_the_other_ways(way: Way) -> None:
+    layout = laid_out(node_of(user="ada_l", password_hash=HASH), an_image(BOOKWORM, FIRSTBOOT), way)
+    assert any("ada_l" in text for text in [*layout.boot.values(), *(f.text for f in layout.root)])
 
 
 def test_a_netplan_that_would_stumble_over_wpa3_is_passed_by() -> None:

@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from im_client.flash.customise.image import Image, Way
 from im_client.flash.customise.layout import lay_out
 from im_client.flash.customise.rootfiles import FIRST_BOOT, PER_BOOT, UNIT, first_boot_script, first_boot_unit
-from tests.im_client.flash.customise.pi_images import a_node
+from tests.im_client.flash.customise.pi_images import HASH, a_node
 
 NODE = a_node(packages=["nfs-common"], commands=["echo said", "exit 3", "echo after"])
 
@@ -75,3 +76,19 @@ def test_cloud_init_installs_them_itself_where_the_root_partition_cannot_be_writ
     assert "packages:\n- vim\n" in layout.boot["user-data"]
     assert """Check-Date "false";""" in layout.boot["user-data"]
     assert "preserve_sources_list: true" in layout.boot["user-data"]
+
+
+def test_an_account_that_the_image_has_gets_a_shell_before_cloud_init_sets_its_password(tmp_path: Path) -> None:
+    image = Image(boot=frozenset({"user-data", "meta-data"}))
+    layout = lay_out(
+        a_node(user="pi", password_hash=HASH), image, Way.CLOUDINIT_RPI, password_hash=HASH, instance="im-pi1-1"
+    )
+    (command,) = yaml.safe_load(layout.boot["user-data"])["bootcmd"]
+    assert command[:5] == ["cloud-init-per", "instance", "im-clues-shell", "sh", "-c"]
+    for there in (True, False):
+        (tmp_path / "id").unlink(missing_ok=True)
+        for name, text in {"id": f"exit {0 if there else 1}", "usermod": f'echo "$@" >>{tmp_path}/calls'}.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+            (tmp_path / name).chmod(0o700)
+        subprocess.run(command[3:], env={"PATH": f"{tmp_path}:{os.defpath}"}, check=True, timeout=30)
+    assert (tmp_path / "calls").read_text() == "--shell /bin/bash pi\n"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from im_client.flash.customise import cloudinit, networks, rootfiles, rpios
+from im_client.flash.customise import cloudinit, networks, rootfiles, rpios, sysconf
 from im_client.flash.customise.bootfiles import K3S, edit_cmdline, edit_config, instance_of, with_instance
 from im_client.flash.customise.image import NETWORK_MANAGER, RADIO, SUPPLICANT, Image, Way
 from im_client.flash.node import Node, Security
@@ -13,6 +13,8 @@ from infracore.errors import InfraError, Several, Unsupported
 
 __all__ = ["CONNECTIONS", "Layout", "RootFile", "lay_out"]
 
+_BARE: Final = (Way.OLDER, Way.SYSCONF, Way.NONE)
+"""Ways that have no words for most of it, and leave it to the root partition."""
 _CLOUDINIT: Final = (Way.CLOUDINIT, Way.CLOUDINIT_RPI)
 _FIRSTRUN: Final = ("systemd.run=", "systemd.run_success_action=", "systemd.unit=kernel-command-line.target")
 _REGDOM: Final = "cfg80211.ieee80211_regdom="
@@ -75,6 +77,8 @@ def lay_out(node: Node, image: Image, way: Way, *, password_hash: str, instance:
             boot["userconf.txt"] = rpios.userconf(node, password_hash)
         if node.wifi:
             boot["wpa_supplicant.conf"] = networks.supplicant(node.wifi)
+    elif way == Way.SYSCONF:
+        boot["sysconf.txt"] = sysconf.sysconf(node)
     if node.ssh and way in {Way.CLOUDINIT_RPI, Way.OLDER}:
         boot["ssh"] = ""
     cmdline = _cmdline(node, image, way, instance)
@@ -91,7 +95,7 @@ def lay_out(node: Node, image: Image, way: Way, *, password_hash: str, instance:
 def _cmdline(node: Node, image: Image, way: Way, instance: str) -> str:
     if not image.cmdline:
         return ""
-    add = [*node.cmdline, *(K3S if node.k3s_cgroups else ())]
+    add = _options(node)
     drop: list[str] = ["cgroup_disable=memory"] if node.k3s_cgroups else []
     if node.wifi:
         add.append(f"{_REGDOM}{node.wifi.country}")
@@ -106,6 +110,10 @@ def _cmdline(node: Node, image: Image, way: Way, instance: str) -> str:
     return edit_cmdline(image.cmdline, add, drop, (_REGDOM, *_FIRSTRUN))
 
 
+def _options(node: Node) -> list[str]:
+    return [*node.cmdline, *(K3S if node.k3s_cgroups else ())]
+
+
 def _root(node: Node, image: Image, way: Way, password_hash: str) -> Iterator[RootFile]:
     if node.host_key and node.host_key.private:
         yield RootFile(rootfiles.HOST_KEY, node.host_key.private.reveal(), 0o600)
@@ -118,12 +126,20 @@ def _root(node: Node, image: Image, way: Way, password_hash: str) -> Iterator[Ro
             yield RootFile(rootfiles.SSHD_PART, part)
         else:
             yield RootFile("/etc/ssh/sshd_config", rootfiles.edit_sshd_config(image.sshd_config, part))
-    if way in {Way.OLDER, Way.NONE}:
-        yield RootFile("/etc/hostname", f"{node.hostname}\n")
+    if way in _BARE:
+        if way != Way.SYSCONF:
+            yield RootFile("/etc/hostname", f"{node.hostname}\n")
         yield RootFile("/etc/hosts", rootfiles.edit_hosts(image.hosts, node.hostname))
         if node.timezone:
             yield RootFile("/etc/timezone", f"{node.timezone}\n")
             yield RootFile("/etc/localtime", target=f"/usr/share/zoneinfo/{node.timezone}")
+    if way == Way.SYSCONF:
+        cmdline = edit_cmdline(image.extra_cmdline, _options(node))
+        if cmdline != image.extra_cmdline:
+            yield RootFile(sysconf.EXTRA_CMDLINE, cmdline)
+        config = edit_config(image.firmware_custom, node.config)
+        if config != image.firmware_custom:
+            yield RootFile(sysconf.FIRMWARE_CUSTOM, config)
     yield from _networks(node, image, way)
     if image.root is None:
         return
@@ -182,10 +198,15 @@ def _refusals(node: Node, image: Image, way: Way) -> Iterator[tuple[str, str, st
     unable = {
         Way.NONE: ("user", "password", "password_hash", "authorized_keys", "wifi", "locale", "keyboard"),
         Way.OLDER: ("authorized_keys", "locale", "keyboard"),
+        Way.SYSCONF: ("wifi", "locale", "keyboard"),
     }
     for key in unable.get(way, ()):
         if getattr(node, key):
             yield key, "nothing on it reads that at its first boot", other
+    if way == Way.SYSCONF:
+        yield from sysconf.refusals(node)
+    elif node.user == "root" and way != Way.NONE:
+        yield "user", "root is an account of the system", "name one of your own; it becomes root by sudo"
     if way == Way.OLDER and any(one.name == RADIO for one in node.interfaces):
         yield "interfaces", f"nothing on it gives {RADIO} a fixed address", other
     if way == Way.OLDER and node.user and not _USERCONF_NAME.fullmatch(node.user):
@@ -213,7 +234,7 @@ def _needs(node: Node, image: Image, way: Way) -> Iterator[tuple[str, bool, Call
     yield "commands", bool(node.commands), lambda: is_cloudinit or image.has_systemd, "it has no systemd"
     yield "packages", bool(node.packages) and not is_cloudinit, lambda: image.has_systemd, "it has no systemd"
     yield "interfaces", bool(node.interfaces) and not is_cloudinit, lambda: manages, unmanaged
-    if node.wifi and way != Way.NONE:
+    if node.wifi and way not in {Way.SYSCONF, Way.NONE}:
         is_wpa3 = node.wifi.security == Security.WPA3
         if is_wpa3 and way == Way.OLDER:
             yield "wifi", True, lambda: False, "wpa_supplicant.conf on its boot partition would hold the passphrase"
@@ -221,4 +242,4 @@ def _needs(node: Node, image: Image, way: Way) -> Iterator[tuple[str, bool, Call
             knows = image.has_netplan(for_wpa3=is_wpa3) or image.has(NETWORK_MANAGER)
             why = f"{unmanaged} that knows WPA3 (1.0 or newer)" if is_wpa3 else unmanaged
             yield "wifi", True, lambda: knows or (not is_wpa3 and image.has(SUPPLICANT)), why
-    yield "hostname", way in {Way.OLDER, Way.NONE}, lambda: True, ""
+    yield "hostname", way in _BARE, lambda: True, ""

@@ -20,6 +20,7 @@ from infracore.secrets import Secret
 from tests.im_client.flash.customise.pi_images import (
     BOOKWORM,
     CMDLINE,
+    DEBIAN,
     FIRSTBOOT,
     HASH,
     KEY,
@@ -194,6 +195,37 @@ def test_older_systems_get_userconf_and_root_files(tmp_path: Path) -> None:
     assert disk.root("/etc/hostname") == "pi1\n"
     assert disk.root("/etc/hosts") == "127.0.0.1\tlocalhost\n127.0.1.1\tpi1\n"
     assert 'dest: "/usr/share/zoneinfo/Europe/Madrid"' in disk.root_stat("/etc/localtime")
+    disk.fsck(tmp_path)
+
+
+def test_debians_own_image_gets_sysconf_and_the_sources_of_its_boot_options(tmp_path: Path) -> None:
+    etc = {"/etc/default/raspi-firmware-custom": "[cm4]\notg_mode=1\n[all]\n"}
+    boot = {"sysconf.txt": "# root_pw=\n#hostname=rpi\n"}
+    disk = make_disk(tmp_path, DEBIAN, boot, etc)
+    keys = {"timezone": "Europe/Madrid", "k3s_cgroups": True, "config": ["gpu_mem=16"], "packages": ["nfs-common"]}
+    node = with_key(a_node(user="root", authorized_keys=[f"{KEY} #1"], **keys))
+    assert customise(disk.path, node).way == Way.SYSCONF
+    assert disk.boot("sysconf.txt").splitlines() == [
+        "# Made by im flash",
+        "hostname=pi1",
+        f"root_authorized_key={' '.join(KEY.split()[:2])}",
+    ]
+    # Debian's package writes cmdline.txt and config.txt anew at the first boot: what it reads is told too
+    for path, option in {"cmdline.txt": "cgroup_enable=memory", "config.txt": "gpu_mem=16"}.items():
+        assert option in disk.boot(path)
+    assert disk.root("/etc/default/raspi-extra-cmdline") == "cgroup_memory=1 cgroup_enable=memory\n"
+    custom = disk.root("/etc/default/raspi-firmware-custom")
+    assert custom.startswith("[cm4]\notg_mode=1\n[all]\n#")
+    assert "\n[all]\ngpu_mem=16\n" in custom
+    assert disk.root("/etc/hosts") == "127.0.0.1\tlocalhost\n127.0.1.1\tpi1\n"
+    assert 'dest: "/usr/share/zoneinfo/Europe/Madrid"' in disk.root_stat("/etc/localtime")
+    assert "nfs-common" in disk.root("/usr/local/sbin/im-first-boot")
+    assert disk.root("/etc/ssh/sshd_config.d/10-im-clues.conf").splitlines() == [
+        "HostKey /etc/ssh/im_host_ed25519_key",
+        "PasswordAuthentication no",
+    ]
+    customise(disk.path, node)
+    assert disk.root("/etc/default/raspi-firmware-custom") == custom
     disk.fsck(tmp_path)
 
 

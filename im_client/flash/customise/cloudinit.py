@@ -34,8 +34,7 @@ def user_data(node: Node, password_hash: str, *, is_rpi: bool, has_root: bool) -
         bootcmd.append(_per_instance("im-clues-shell", f"! id {node.user} || usermod --shell /bin/bash {node.user}"))
     if node.timezone:
         config["timezone"] = node.timezone
-    if node.locale:
-        config["locale"] = node.locale
+    config["locale"] = node.locale or "false"  # else cloud-init sets en_US.UTF-8; its older schema takes words only
     if node.keyboard:
         config["keyboard"] = {"model": "pc105", "layout": node.keyboard}
     if node.packages and not has_root:

@@ -296,3 +296,9 @@ def test_a_hash_lets_the_password_in_by_the_systems_own_crypt() -> None:
 def test_a_password_that_the_scheme_does_not_take_is_refused(password: str) -> None:
     with pytest.raises(InfraError, match="1 to 72 bytes"):
         hash_password(Secret(password))
+
+
+def test_without_a_locale_cloud_init_leaves_the_images_own() -> None:
+    for locale, said in (("es_ES.UTF-8", "es_ES.UTF-8"), ("", "false")):
+        layout = laid_out(node_of(**EVERYTHING | {"locale": locale}), an_image(), Way.CLOUDINIT)
+        assert yaml.safe_load(layout.boot["user-data"])["locale"] == said

@@ -22,6 +22,7 @@ _KEYWORDS = {
     *("retries", "delay", "no_log", "delegate_to", "run_once", "environment", "args", "ignore_unreachable", "become"),
 }
 _ROLES = {"ansible.builtin.import_role", "ansible.builtin.include_role"}
+INCLUDE = "ansible.builtin.include_role"
 _COMMANDS = {"ansible.builtin.command", "ansible.builtin.shell", "ansible.builtin.script"}
 
 
@@ -90,6 +91,17 @@ def test_plays_include_their_roles_so_that_a_tag_of_others_leaves_them_out_with_
                 assert module == "ansible.builtin.include_role"
                 role, entry = PLAYBOOKS / "roles" / task[module]["name"], task[module].get("tasks_from", "main")
                 assert role.name == "raspberry_pi_flash" or set(task.get("vars", {})) <= set(specs(role)[entry])
+
+
+def test_what_was_brought_across_an_air_gap_is_checked_before_anything_is_changed_with_every_tag_that_changes() -> None:
+    plays = read(PLAYBOOKS / "raspberry_pi_cluster.yml")
+    (check,) = [
+        n for n, play in enumerate(plays) if "check" in str(play["tasks"][0].get(INCLUDE, {}).get("tasks_from"))
+    ]
+    changing = [n for n, play in enumerate(plays) if any(INCLUDE in task for task in play["tasks"]) and n != check]
+    asked = {n for n in changing if "never" not in plays[n]["tags"]}
+    assert min(asked) > check
+    assert {tag for n in asked for tag in plays[n]["tags"]} == set(plays[check]["tags"])
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda p: p.name)

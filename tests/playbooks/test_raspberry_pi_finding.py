@@ -1,4 +1,4 @@
-"""`raspberry_pi_cluster.yml` finds boards whose addresses a DHCP server gave: real sshds, a network of this computer."""
+"""`raspberry_pi_cluster.yml` finds boards whose addresses a DHCP server gave: real sshds, a network of namespaces."""
 
 import os
 import subprocess

@@ -5,11 +5,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.rigs.needs import need_root
 
 ROOT = Path(__file__).parents[2]
 VERSION = "v1.36.4+k3s1"
@@ -122,3 +129,42 @@ def test_a_release_that_lacks_something_is_refused_with_all_that_is_wrong(tmp_pa
     assert "k3s-armhf: the sum is not that of sha256sum-arm.txt" in done.stdout
     assert "k3s-airgap-images-amd64.tar.zst is missing" in done.stdout
     assert "k3s-arm64" not in done.stdout
+
+
+def test_a_mirror_that_hands_out_another_program_with_a_list_that_fits_it_is_refused(tmp_path: Path) -> None:
+    need_root()
+    files = release(tmp_path / "k3s")
+    served = release(tmp_path / "served")
+    (served / "k3s").write_text("another program")
+    (served / "sha256sum-amd64.txt").write_text(f"{digest(served / 'k3s')}  k3s\n")
+    example = yaml.safe_load((ROOT / "inventories" / "raspberry_pi" / "group_vars" / "all.yml").read_text())
+    given = {"air_gap_folder": str(tmp_path / "k3s"), "air_gap_version": VERSION, "got": str(tmp_path / "got")}
+    given["k3s_program_sha256"] = example["k3s_program_sha256"]
+    one = {"item": "{{ k3s_program_files[0] | combine({'dest': got}) }}"}
+    fetch = {
+        "ansible.builtin.include_role": {"name": "k3s_program", "tasks_from": "fetch"},
+        "vars": {"k3s_program_one": one},
+    }
+    with serving(tmp_path / "served") as address:
+        done = play(tmp_path, ("box",), CHECK, fetch, k3s_program_mirror=address, **given)
+    assert done.returncode != 0
+    assert "checksum" in done.stdout
+    assert not (tmp_path / "got").exists()
+    with serving(tmp_path / "k3s") as address:
+        done = play(tmp_path, ("box",), CHECK, fetch, k3s_program_mirror=address, **given)
+    assert done.returncode == 0, done.stdout
+    assert digest(tmp_path / "got") == digest(files / "k3s")
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serve a folder over HTTP on loopback."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, name="mirror", daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join(10)

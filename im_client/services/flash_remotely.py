@@ -12,7 +12,6 @@ from im_client.flash.card import Listener, Outcome
 from im_client.flash.discover.keys import read_recorded
 from im_client.flash.known import FOLDER, KnownBoards, names_of
 from im_client.flash.model import Progress, Result, State
-from im_client.flash.node import Node
 from im_client.flash.remote_flash import RemoteDisk, RemoteFacts, flash_remote, look_remote, parse_remote, reboot
 from im_client.services.flash import FlashRequest, flash, prepare_flash
 from im_client.settings import Settings
@@ -84,30 +83,25 @@ def flash_remotely(
         written to the disk. What happens to the disk is in the result.
     """
     known = KnownBoards(settings.state_dir)
+    known.check()  # rather now than when the disk is written
     base = settings.cache_dir / _FOLDER
     base.mkdir(parents=True, exist_ok=True)
     with scratch_folder(base, ".remote-") as folder:
         file = folder / "disk.img"
         local = prepare_flash(settings, replace(plan.request, device=str(file), eject=False, if_needed=False))
-        node = local.cards[0].node
-        before = None if node is None else known.host_key(node.hostname)
-        report = flash(settings, local, on_progress=on_progress, on_step=on_step, cancel=cancel)
+        own = replace(settings, state_dir=folder / "state")  # the board has its new host key when the disk is done
+        report = flash(own, local, on_progress=on_progress, on_step=on_step, cancel=cancel)
         (made,) = report.made
         if made.outcome is not Outcome.DONE:
             raise made.error or NotFound(f"the image for {plan.disk.name} was not made")
         result = flash_remote(file, plan.disk, verify=plan.request.verify, on_progress=on_progress, cancel=cancel)
     if result.state is not State.DONE:
-        _forget(known, node, before)
         return result
-    if restart:
-        try:
+    try:
+        if made.card.node is not None:
+            known.remember(made.card.node.hostname, made.host_key, names_of(made.card.node, made.card.address))
+        if restart:
             reboot(plan.disk.access)
-        except InfraError as error:
-            return replace(result, error=error)
+    except InfraError as error:
+        return replace(result, error=error)
     return result
-
-
-def _forget(known: KnownBoards, node: Node | None, before: str | None) -> None:
-    """Let the board be known by the key that it still has: the new one has not reached its disk."""
-    if node is not None and before is not None:
-        known.remember(node.hostname, before, names_of(node))

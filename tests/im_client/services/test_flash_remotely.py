@@ -8,7 +8,7 @@ import pytest
 
 from im_client.flash.customise import read_mark
 from im_client.flash.known import KnownBoards
-from im_client.flash.model import State
+from im_client.flash.model import Progress, State
 from im_client.remote.hostkeys import public_of
 from im_client.services.flash import FlashRequest
 from im_client.services.flash_remotely import flash_remotely, is_remote, prepare_remotely
@@ -77,12 +77,15 @@ def test_the_disk_becomes_the_nodes_and_the_machine_restarts(
     assert list((settings.cache_dir / "flash").iterdir()) == []
 
 
-def test_a_board_whose_disk_was_not_written_is_known_by_its_old_key(
-    server: Loopback, settings: Settings, tmp_path: Path
+@pytest.mark.parametrize("before", [KEY, ""], ids=["known", "unknown"])
+def test_a_board_whose_disk_was_not_written_is_known_as_before(
+    server: Loopback, settings: Settings, tmp_path: Path, before: str
 ) -> None:
     image, disk = make_disk(tmp_path).path, tmp_path / "nvme.img"
     known = KnownBoards(settings.state_dir)
-    known.remember("pi-1", KEY, ("pi-1",))
+    if before:
+        known.remember("pi-1", before, ("pi-1",))
+    hosts = known.known_hosts.read_text()
     plan = prepare_remotely(settings, request(server, image, disk), key_file=key_file(server, tmp_path))
     server.stop()
     result = flash_remotely(
@@ -94,8 +97,31 @@ def test_a_board_whose_disk_was_not_written_is_known_by_its_old_key(
         cancel=threading.Event(),
     )
     assert result.state is State.FAILED
-    assert known.host_key("pi-1") == public_of(KEY)
+    assert known.host_key("pi-1") == (public_of(before) if before else None)
+    assert known.known_hosts.read_text() == hosts
     assert not disk.exists()
+
+
+def test_a_command_that_dies_has_not_changed_what_is_known(
+    server: Loopback, settings: Settings, tmp_path: Path
+) -> None:
+    image, disk = make_disk(tmp_path).path, tmp_path / "nvme.img"
+    plan = prepare_remotely(settings, request(server, image, disk), key_file=key_file(server, tmp_path))
+
+    def die(_progress: Progress) -> None:
+        if disk.exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        flash_remotely(
+            settings,
+            plan,
+            restart=False,
+            on_progress=die,
+            on_step=lambda _name, _step: None,
+            cancel=threading.Event(),
+        )
+    assert KnownBoards(settings.state_dir).host_key("pi-1") is None
 
 
 def test_what_must_not_be_written_is_refused_before_anything_is_made(

@@ -220,6 +220,8 @@ class _Run:
         self._on_progress = on_progress
         self._meters: dict[Phase, Meter] = {}
         self._sent = 0
+        self._is_ending = False
+        """Whether the first bytes were sent: without an answer nobody knows which are on the disk now."""
 
     def work(self, cancel: threading.Event) -> None:
         order = {
@@ -258,15 +260,24 @@ class _Run:
         if cancel.is_set():
             raise self._failed(pipe, answers, cancel)
         self._frame(pipe, receiver.END, 0, b"")
-        head = bytes(self.cutter.head[: min(HEAD_BYTES, self.cutter.size)])
-        self._frame(pipe, receiver.HEAD, 0, head)
         pipe.stdin.flush()
-        while not (answers.error or answers.is_over or "done" in answers.seen):
-            answers.wait(lambda: bool(answers.error or answers.is_over or "done" in answers.seen), _LOOK_S)
-            if "verified" in answers.seen:
-                self._tell(Phase.VERIFY, answers.seen["verified"], self._sent)
+        self._follow(answers, "body")
+        if "body" not in answers.seen or cancel.is_set():
+            raise self._failed(pipe, answers, cancel)
+        self._is_ending = True
+        head = bytes(self.cutter.head[: min(HEAD_BYTES, self.cutter.size)])
+        self._frame(pipe, receiver.HEAD, self.cutter.size, head)
+        pipe.stdin.flush()
+        self._follow(answers, "done")
         if "done" not in answers.seen:
             raise self._failed(pipe, answers, cancel)
+
+    def _follow(self, answers: _Answers, word: str) -> None:
+        """Tell how far reading back is until the machine says a word, or no more."""
+        while not (answers.error or answers.is_over or word in answers.seen):
+            answers.wait(lambda: bool(answers.error or answers.is_over or word in answers.seen), _LOOK_S)
+            if "verified" in answers.seen:
+                self._tell(Phase.VERIFY, answers.seen["verified"], self._sent)
 
     def _send_piece(self, pipe: Pipe, piece: Piece) -> None:
         for span in piece.spans:
@@ -292,15 +303,24 @@ class _Run:
 
     def _failed(self, pipe: Pipe, answers: _Answers, cancel: threading.Event) -> InfraError:
         """Say why it ended, and how the disk is left."""
-        begun = "ready" in answers.seen
+        state, hint = _left(answers, is_ending=self._is_ending)
         if cancel.is_set():
-            state = "it is marked unfinished, and nothing boots from it" if begun else "nothing was written"
-            return Cancelled(f"{self.disk.where}: cancelled; {state}", "flash it again" if begun else "")
+            return Cancelled(f"{self.disk.where}: cancelled; {state}", hint)
         pipe.failure()
         answers.wait(lambda: answers.is_over)
         if answers.error is not None and answers.error["error"] != "cut":
             return _refused(self.disk, answers.error)
-        return _broken(self.disk, pipe, answers)
+        return _broken(self.disk, pipe, answers, is_ending=self._is_ending)
+
+
+def _left(answers: _Answers, *, is_ending: bool) -> tuple[str, str]:
+    """Say how a disk is left, and what to do."""
+    if "ready" not in answers.seen:
+        return "nothing was written", ""
+    if is_ending:
+        said = "its last block was being written: it is marked unfinished, or it is whole, which is not known"
+        return said, "do not restart that machine: flash it again"
+    return "it is marked unfinished, and nothing boots from it", "flash it again"
 
 
 def _watch(pipe: Pipe, cancel: threading.Event, over: threading.Event) -> None:
@@ -315,7 +335,8 @@ def _refused(disk: RemoteDisk, said: dict[str, Any]) -> InfraError:
     kind, message, offset = said["error"], f"{disk.where}: {said['message']}", said.get("offset")
     if kind == "bad":
         at = int(offset or 0)
-        return BadBlock(f"{message} (byte {at})", "use another disk; this one is marked unfinished", offset=at)
+        how = "this one is marked unfinished" if said.get("marked") else "this one could not be marked as unfinished"
+        return BadBlock(f"{message} (byte {at})", f"use another disk; {how}", offset=at)
     if kind == "busy":
         return Conflict(message, "unmount it, or wait for whoever writes it; nothing was written")
     if kind == "refused":
@@ -323,17 +344,15 @@ def _refused(disk: RemoteDisk, said: dict[str, Any]) -> InfraError:
     return CommandFailed(message)
 
 
-def _broken(disk: RemoteDisk, pipe: Pipe, answers: _Answers) -> InfraError:
+def _broken(disk: RemoteDisk, pipe: Pipe, answers: _Answers, *, is_ending: bool = False) -> InfraError:
     """Say what a connection without a last word means."""
     error = pipe.failure()
     said = pipe.text().strip()
     if "ready" in answers.seen:
         written = answers.seen.get("written", 0)
         reason = error.message if error is not None else said or "the program there ended"
-        return Transient(
-            f"{disk.where}: the connection broke after {written} bytes: {reason}",
-            "it is marked unfinished, and nothing boots from it: flash it again",
-        )
+        state, hint = _left(answers, is_ending=is_ending)
+        return Transient(f"{disk.where}: the connection broke after {written} bytes: {reason}; {state}", hint)
     if error is not None:
         return error
     if "password is required" in said or "sudo:" in said:

@@ -23,13 +23,15 @@ from typing import Any
 __all__ = ["DATA", "END", "FRAME", "HEAD", "MOST", "ZERO", "main"]
 
 FRAME = struct.Struct("!BQQ32s")
-"""Kind, offset, length, SHA-256 of the bytes."""
+"""Kind, offset (with HEAD the size of the image), length, SHA-256 of the bytes."""
 DATA, ZERO, END, HEAD = 1, 2, 3, 4
 MOST = 4 << 20
 """Bytes of one frame of data."""
 IDLE_S = 120
 """The other end may be gone without a word."""
 STEP = 64 << 20
+FIRST = 4096
+"""What a disk writes whole or not at all: with the mark, and with the partition table, at its begin."""
 _BLKZEROOUT = 0x127F
 _BLKRRPART = 0x125F
 
@@ -144,6 +146,8 @@ class Disk:
         if facts["refusal"]:
             raise Refused("refused", facts["refusal"])
         self.path, self.is_device = facts["path"], facts["is_device"]
+        self.mark = bytes.fromhex(order["mark"])
+        self.is_marked = False
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_EXCL if self.is_device else os.O_CREAT)
         try:
             self.fd = os.open(self.path, flags, 0o600)
@@ -178,7 +182,7 @@ class Disk:
             for part in range(at, at + step, MOST):
                 self.write(bytes(min(MOST, at + step - part)), part)
 
-    def begin(self, mark: bytes) -> None:
+    def begin(self) -> None:
         """Let it be unfinished: a mark instead of a partition table, at both ends."""
         if not self.is_device:
             os.ftruncate(self.fd, 0)
@@ -186,8 +190,28 @@ class Disk:
             tail = min(self.size, 1 << 20)
             self.zero(0, tail)
             self.zero(self.size - tail, tail)
-        self.write(mark, 0)
+        self.put_mark()
+
+    def put_mark(self) -> None:
+        self.write(self.mark.ljust(FIRST, b"\0"), 0)
         self.flush()
+        self.is_marked = True
+
+    def end(self, head: bytes, digest: bytes, size: int) -> None:
+        """Put the first bytes where the mark is, 4 KiB of them last of all; where they do not stay, mark it again."""
+        self.write(head[FIRST:], FIRST)
+        if not self.is_device:
+            os.ftruncate(self.fd, size)
+        self.flush()
+        self.is_marked = False
+        try:
+            self.write(head[:FIRST], 0)
+            self.flush()
+            self.check(0, len(head), digest)
+        except Refused:
+            with contextlib.suppress(Refused):
+                self.put_mark()
+            raise
 
     def flush(self) -> None:
         try:
@@ -252,17 +276,12 @@ def receive(disk: Disk, order: dict[str, Any]) -> None:
             disk.check(offset, length, digest)
             done += length
             tell(verified=done)
-    kind, offset, length, digest = FRAME.unpack(take(FRAME.size))
+    tell(body=written)  # so that whoever cancels before has a marked disk for certain
+    kind, size, length, digest = FRAME.unpack(take(FRAME.size))
     data = take(length) if kind == HEAD and length <= MOST else b""
     if not data or hashlib.sha256(data).digest() != digest:
         raise Refused("protocol", "the first bytes did not come whole")
-    disk.write(data[4096:], 4096)
-    disk.flush()
-    disk.write(data[:4096], 0)
-    if not disk.is_device:
-        os.ftruncate(disk.fd, max(order["size"], length))
-    disk.flush()
-    disk.check(0, length, digest)
+    disk.end(data, digest, size)
     if disk.is_device:
         with contextlib.suppress(OSError):  # a loop device may have no partitions
             fcntl.ioctl(disk.fd, _BLKRRPART)
@@ -279,11 +298,15 @@ def main() -> None:
             tell(**facts)
             return
         disk = Disk(facts, order)
-        disk.begin(bytes.fromhex(order["mark"]))
+    except Refused as error:
+        tell(error=error.kind, message=error.message, offset=error.offset, marked=False)
+        return
+    try:
+        disk.begin()
         tell(ready=disk.size)
         receive(disk, order)
     except Refused as error:
-        tell(error=error.kind, message=error.message, offset=error.offset)
+        tell(error=error.kind, message=error.message, offset=error.offset, marked=disk.is_marked)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,8 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from im_client.flash import remote_receiver as receiver
 from im_client.flash.bmap import BlockMap
@@ -22,6 +20,7 @@ from im_client.flash.buffers import Buffers, Piece
 from im_client.flash.model import BadBlock, Phase, Progress, Result, State, Target
 from im_client.flash.pieces import HEAD_BYTES, Cutter
 from im_client.flash.progress import Meter
+from im_client.flash.remote_disk import OWN, RemoteDisk, RemoteFacts
 from im_client.flash.streams import open_stream
 from im_client.flash.write import UNFINISHED
 from im_client.remote.access import Access
@@ -38,66 +37,13 @@ from infracore.errors import (
     Unauthorised,
 )
 
-__all__ = ["RemoteDisk", "RemoteFacts", "flash_remote", "look_remote", "parse_remote", "reboot"]
+__all__ = ["flash_remote", "look_remote", "reboot"]
 
 _BUFFERS: Final = 4
 _LOOK_S: Final = 0.2
 _ANSWER_S: Final = 60.0
 _REBOOT_S: Final = 30.0
 _START: Final = "import sys;r=sys.stdin.buffer;exec(compile(r.read(int(r.readline())),'im-flash','exec'))"
-_OWN: Final = "boot it from the network or from another disk, then flash this one"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteDisk:
-    """A disk, or an image file, of a machine."""
-
-    name: str
-    """What messages call it: the node's name."""
-    access: Access
-    path: str
-    """/dev/nvme0n1 and the like."""
-
-    @property
-    def where(self) -> str:
-        """How messages name it."""
-        return f"{self.name}: {self.path} of {self.access.address}"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteFacts:
-    """What a machine says of its disk. Text that it does not know is ""."""
-
-    size: int
-    """Bytes; 0 of a file."""
-    model: str
-    serial: str
-    is_device: bool
-    refusal: str
-    """Why it must not be written."""
-
-
-def parse_remote(text: str) -> tuple[Access, str]:
-    """Read `ssh://USER@HOST[:PORT]/dev/nvme0n1`: the way there, without keys, and the path.
-
-    Raises:
-        InvalidUsage: it is something else.
-    """
-    hint = "such as ssh://pi@pi-1.local/dev/nvme0n1"
-    try:
-        parts = urlsplit(text)
-        port = parts.port or 22
-    except ValueError as error:
-        raise InvalidUsage(f"{text!r} is no disk of a machine: {error}", hint) from error
-    path = unquote(parts.path)
-    if parts.scheme != "ssh" or not parts.hostname or parts.query or parts.fragment or "\0" in path:
-        raise InvalidUsage(f"{text!r} is no disk of a machine", hint)
-    if parts.password is not None:
-        raise InvalidUsage(f"the address of {parts.hostname} holds a password", "log in with an SSH key instead")
-    if not path.strip("/") or path.endswith("/") or ".." in path.split("/"):
-        raise InvalidUsage(f"{text!r} names no disk", hint)
-    user = unquote(parts.username or "root")
-    return Access(parts.hostname, user=user, port=port, become=user != "root"), path
 
 
 def look_remote(disk: RemoteDisk) -> RemoteFacts:
@@ -113,7 +59,12 @@ def look_remote(disk: RemoteDisk) -> RemoteFacts:
             raise _broken(disk, pipe, answers)
         facts = answers.last
     return RemoteFacts(
-        int(facts["size"]), str(facts["model"]), str(facts["serial"]), bool(facts["is_device"]), str(facts["refusal"])
+        size=int(facts["size"]),
+        model=str(facts["model"]),
+        serial=str(facts["serial"]),
+        transport=str(facts["transport"]),
+        is_device=bool(facts["is_device"]),
+        refusal=str(facts["refusal"]),
     )
 
 
@@ -124,20 +75,23 @@ def flash_remote(
     blocks: BlockMap | None = None,
     size: int | None = None,
     sha256: str | None = None,
+    expect: RemoteFacts | None = None,
     verify: bool = True,
     on_progress: Callable[[Progress], None] = lambda _: None,
     cancel: threading.Event,
 ) -> Result:
     """Stream an image to a disk and return what became of it; blocks for minutes.
 
-    `size` and `sha256` are those that the raw image must have. A disk that is not done begins with the mark of an
+    `size` and `sha256` are those that the raw image must have; `expect` is what was agreed to, and another disk that is
+    in its place meanwhile is not written. A disk that is not done begins with the mark of an
     unfinished one, as a card does (`write.UNFINISHED`), and can be flashed again.
 
     Raises:
         BadImage: the image is not one, or the map is that of another; nothing was written.
     """
     with open_stream(image, size=size, sha256=sha256) as stream:
-        run = _Run(disk, Cutter(stream, blocks, Buffers(_BUFFERS)), verify=verify, on_progress=on_progress)
+        cutter = Cutter(stream, blocks, Buffers(_BUFFERS))
+        run = _Run(disk, cutter, expect=expect, verify=verify, on_progress=on_progress)
         try:
             run.work(cancel)
         except InfraError as error:
@@ -210,12 +164,19 @@ class _Run:
     """One image on its way to one disk."""
 
     def __init__(
-        self, disk: RemoteDisk, cutter: Cutter, *, verify: bool, on_progress: Callable[[Progress], None]
+        self,
+        disk: RemoteDisk,
+        cutter: Cutter,
+        *,
+        expect: RemoteFacts | None,
+        verify: bool,
+        on_progress: Callable[[Progress], None],
     ) -> None:
         self.disk = disk
         self.cutter = cutter
         self.target = Target(disk.name, Path(disk.path))
         self.answers_written = 0
+        self._expect = {} if expect is None else expect.identity
         self._verify = verify
         self._on_progress = on_progress
         self._meters: dict[Phase, Meter] = {}
@@ -229,6 +190,7 @@ class _Run:
             "path": self.disk.path,
             "size": self.cutter.image_size or 0,
             "verify": self._verify,
+            "expect": self._expect,
             "mark": UNFINISHED.hex(),
         }
         over = threading.Event()
@@ -340,7 +302,7 @@ def _refused(disk: RemoteDisk, said: dict[str, Any]) -> InfraError:
     if kind == "busy":
         return Conflict(message, "unmount it, or wait for whoever writes it; nothing was written")
     if kind == "refused":
-        return InvalidUsage(message, _OWN if "runs from it" in message else "nothing was written")
+        return InvalidUsage(message, OWN if "runs from it" in message else "nothing was written")
     return CommandFailed(message)
 
 

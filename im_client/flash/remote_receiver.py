@@ -52,7 +52,7 @@ def tell(**words: Any) -> None:
 def read_text(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
+            return file.read().replace("\0", "").strip()
     except OSError:
         return ""
 
@@ -97,9 +97,33 @@ def number_of(path: str) -> str:
     return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" if stat.S_ISBLK(status.st_mode) else ""
 
 
+def serial_of(folder: str) -> str:
+    """Return a disk's serial number, else that of the USB device that it hangs on."""
+    for place in (f"{folder}/serial", f"{folder}/device/serial"):
+        if text := read_text(place):
+            return text
+    while folder not in ("/", ""):
+        folder = os.path.dirname(folder)
+        if os.path.exists(f"{folder}/idVendor"):
+            return read_text(f"{folder}/serial")
+    return ""
+
+
+def transport_of(folder: str) -> str:
+    """Return how a disk is attached; "volume": it is made of others."""
+    name = os.path.basename(folder)
+    if re.match(r"(dm-|md|nbd)", name):
+        return "volume"
+    if name.startswith("loop"):
+        return "loop"
+    ways = {"/usb": "usb", "/mmc": "mmc", "/nvme": "nvme", "/ata": "sata", "/virtio": "virtio"}
+    return next((way for sign, way in ways.items() if sign in folder), "other")
+
+
 def look(path: str) -> dict[str, Any]:
     """Return what is known of a target, with the reason why it must not be written, or ""."""
-    facts: dict[str, Any] = {"path": path, "size": 0, "model": "", "serial": "", "is_device": False, "refusal": ""}
+    facts: dict[str, Any] = {"path": path, "size": 0, "model": "", "serial": "", "transport": "", "refusal": ""}
+    facts["is_device"] = False
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -120,7 +144,8 @@ def look(path: str) -> dict[str, Any]:
         is_device=True,
         size=int(read_text(f"{folder}/size") or 0) * 512,
         model=read_text(f"{folder}/device/model") or read_text(f"{folder}/device/name"),
-        serial=read_text(f"{folder}/device/serial"),
+        serial=serial_of(folder),
+        transport=transport_of(folder),
     )
     used = used_disks()
     if os.path.exists(f"{folder}/partition"):
@@ -145,6 +170,8 @@ class Disk:
     def __init__(self, facts: dict[str, Any], order: dict[str, Any]) -> None:
         if facts["refusal"]:
             raise Refused("refused", facts["refusal"])
+        if any(facts[key] != value for key, value in order.get("expect", {}).items()):
+            raise Refused("refused", "it is not the disk that it was a moment ago")
         self.path, self.is_device = facts["path"], facts["is_device"]
         self.mark = bytes.fromhex(order["mark"])
         self.is_marked = False

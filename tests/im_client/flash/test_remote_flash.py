@@ -23,7 +23,8 @@ import pytest
 from im_client.flash import remote_receiver as receiver
 from im_client.flash.bmap import BlockMap, Range
 from im_client.flash.model import BadImage, Phase, Progress, State
-from im_client.flash.remote_flash import RemoteDisk, flash_remote, look_remote, parse_remote, reboot
+from im_client.flash.remote_disk import RemoteDisk
+from im_client.flash.remote_flash import flash_remote, look_remote, reboot
 from im_client.flash.write import UNFINISHED
 from im_client.remote.hostkeys import new_key_pair
 from infracore.errors import Conflict, InvalidUsage, Misconfigured, Transient, Unauthorised, Unsupported
@@ -269,38 +270,6 @@ def test_a_machine_is_told_to_restart(server: Loopback) -> None:
     assert (server.home / "power.log").read_text() == "systemctl reboot\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "user", "host", "port", "path"),
-    [
-        ("ssh://pi@pi-1.local/dev/nvme0n1", "pi", "pi-1.local", 22, "/dev/nvme0n1"),
-        ("ssh://10.0.0.2:2222/dev/sda", "root", "10.0.0.2", 2222, "/dev/sda"),
-        ("ssh://pi@[fe80::1]/srv/a%20disk.img", "pi", "fe80::1", 22, "/srv/a disk.img"),
-    ],
-)
-def test_the_place_of_a_disk_is_read(text: str, user: str, host: str, port: int, path: str) -> None:
-    access, found = parse_remote(text)
-    assert (access.user, access.address, access.port, found) == (user, host, port, path)
-    assert access.become is (user != "root")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "/dev/sda",
-        "ssh://pi-1",
-        "ssh://pi-1/",
-        "http://x/dev/sda",
-        "ssh://a:b@c/dev/sda",
-        "ssh://c:x/dev/sda",
-        "ssh://c/a/../b",
-        "ssh://c/dev/",
-    ],
-)
-def test_what_is_no_place_of_a_disk_is_refused(text: str) -> None:
-    with pytest.raises(InvalidUsage):
-        parse_remote(text)
-
-
 def order(path: Path, **more: object) -> bytes:
     return (
         json.dumps({"do": "write", "path": str(path), "size": 0, "verify": True, "mark": "00", **more}).encode() + b"\n"
@@ -372,6 +341,28 @@ def test_a_bad_block_near_the_begin_leaves_a_marked_disk(tmp_path: Path) -> None
         last = json.loads(done.stdout.splitlines()[-1])
         assert (last["error"], last["marked"]) == ("bad", True)
         assert device.read_bytes()[:512] == UNFINISHED.ljust(512, b"\0")
+
+
+def test_a_disk_that_was_changed_since_it_was_agreed_to_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(b"other")
+    words = order(path, expect={"is_device": True, "size": 7, "model": "", "serial": "4C53"})
+    done = subprocess.run(RECEIVER, input=words, capture_output=True, timeout=60, check=False)
+    assert json.loads(done.stdout)["error"] == "refused"
+    assert path.read_bytes() == b"other"
+
+
+def test_a_usb_disk_has_the_serial_number_of_what_is_plugged_in(tmp_path: Path) -> None:
+    usb = tmp_path / "pci0" / "usb2" / "2-1"
+    sda = usb / "2-1:1.0" / "host0" / "block" / "sda"
+    (sda / "device").mkdir(parents=True)
+    (usb / "idVendor").write_text("0781\n")
+    (usb / "serial").write_text("4C530001\n")
+    assert (receiver.serial_of(str(sda)), receiver.transport_of(str(sda))) == ("4C530001", "usb")
+    (sda / "device" / "serial").write_text("own\n")
+    assert receiver.serial_of(str(sda)) == "own"
+    assert receiver.transport_of("/sys/devices/virtual/block/dm-0") == "volume"
+    assert receiver.serial_of(str(tmp_path / "pci0")) == ""
 
 
 def test_two_writers_of_one_disk_are_kept_apart(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 Each card goes its own way: one that fails stops no other.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +15,12 @@ from im_client.flash.bmap import BlockMap
 from im_client.flash.claim import Let, claimed, eject
 from im_client.flash.customise import Customised, customise, read_mark
 from im_client.flash.devices import HERE, Kind, Roots, Spot, look_at
-from im_client.flash.guard import kept_from_booting
+from im_client.flash.guard import is_unfinished
 from im_client.flash.known import KnownBoards, names_of
 from im_client.flash.model import InitFormat, Progress, Result, State, Target
 from im_client.flash.node import Node
 from im_client.flash.streams import open_stream
-from im_client.flash.write import is_unfinished, write
+from im_client.flash.write import write
 from im_client.remote.hostkeys import new_host_key
 from infracore.errors import Cancelled, CommandFailed, Conflict, InfraError, NotFound
 
@@ -94,6 +93,8 @@ class Made:
     """The public half; "" where the node makes its own."""
     let: Let = Let.SYNCED
     error: InfraError | None = None
+    is_begun: bool = False
+    """Whether something was written: what it held is lost."""
     is_unfinished: bool = False
     """Whether something was written, and the card is marked so that it does not boot."""
     elapsed_s: float = 0.0
@@ -194,12 +195,11 @@ class _Finish:
         key = new_host_key()
         node = replace(card.node, host_key=key)
         try:
-            with target.path.open("r+b", buffering=0) as file, kept_from_booting(file.fileno()):
-                if not card.spot.is_disk:  # the node's private key will be in it
-                    os.fchmod(file.fileno(), 0o600)
-                if self._cancel.is_set():
-                    raise Cancelled(f"{card.name}: cancelled before it was customised", "flash it again")
-                done = customise(target.path, node, self._order.init, image=self._order.identity)
+            if not card.spot.is_disk:  # the node's private key will be in it
+                target.path.chmod(0o600)
+            if self._cancel.is_set():
+                raise Cancelled(f"{card.name}: cancelled before it was customised", "flash it again")
+            done = customise(target.path, node, self._order.init, image=self._order.identity)
         except OSError as error:
             hint = "put the card in again, or another one"
             raise CommandFailed(f"{card.name} ({target.path}): {error.strerror}", hint) from error
@@ -209,19 +209,21 @@ class _Finish:
     def made(self, result: Result) -> Made:
         """Return what became of a card whose writing has ended."""
         card = self._cards[result.target.name]
-        seen = Made(card, Outcome.DONE, written=result.written, verified=result.verified)
+        seen = Made(
+            card, Outcome.DONE, written=result.written, verified=result.verified, is_begun=result.is_begun
+        )
         if result.state is not State.DONE:
             outcome = Outcome.CANCELLED if result.state is State.CANCELLED else Outcome.FAILED
-            return replace(seen, outcome=outcome, error=result.error, is_unfinished=_is_begun(card, result))
+            return replace(seen, outcome=outcome, error=result.error, is_unfinished=_is_marked(card, result))
         done, key = self._done.get(card.name, (None, ""))
         return replace(seen, customised=done, host_key=key)
 
 
-def _is_begun(card: Card, result: Result) -> bool:
+def _is_marked(card: Card, result: Result) -> bool:
     try:
-        return is_unfinished(card.spot.real)
+        return result.is_begun and is_unfinished(card.spot.real)
     except NotFound:  # pulled out
-        return result.written > 0
+        return result.is_begun
 
 
 def _let_go(made: Made, order: Order, on_step: Listener) -> Made:

@@ -209,9 +209,7 @@ class _Finish:
     def made(self, result: Result) -> Made:
         """Return what became of a card whose writing has ended."""
         card = self._cards[result.target.name]
-        seen = Made(
-            card, Outcome.DONE, written=result.written, verified=result.verified, is_begun=result.is_begun
-        )
+        seen = Made(card, Outcome.DONE, written=result.written, verified=result.verified, is_begun=result.is_begun)
         if result.state is not State.DONE:
             outcome = Outcome.CANCELLED if result.state is State.CANCELLED else Outcome.FAILED
             return replace(seen, outcome=outcome, error=result.error, is_unfinished=_is_marked(card, result))

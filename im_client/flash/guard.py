@@ -1,4 +1,4 @@
-"""What an unfinished card begins with, so that no board boots from it, not even when it is pulled out. Pure but for a look.
+"""What an unfinished card begins with, so that no board boots from it, not even when it is pulled out.
 
 It goes on with the image's first block, and comes off with the last thing that is written.
 """

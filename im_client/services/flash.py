@@ -286,8 +286,9 @@ def _size_ahead(source: Source) -> int | None:
 
 
 def _raw_size(path: Path) -> int | None:
+    """Return how large the raw image is, or at least is, as far as its file says it."""
     with open_stream(path) as stream:
-        return stream.size
+        return stream.least or None if stream.size is None else stream.size
 
 
 def _order(

@@ -1,4 +1,4 @@
-"""The whole course of cards that get one image: claimed, written together, then customised, read back and let go.
+"""The whole course of cards that get one image: claimed, written together, then customised; and ejected in the end.
 
 Each card goes its own way: one that fails stops no other.
 """
@@ -24,7 +24,7 @@ from im_client.flash.write import write
 from im_client.remote.hostkeys import new_host_key
 from infracore.errors import Cancelled, CommandFailed, Conflict, InfraError, NotFound
 
-__all__ = ["Card", "Listener", "Made", "Order", "Outcome", "Step", "holds_already", "make_cards"]
+__all__ = ["Card", "Listener", "Made", "Order", "Outcome", "Step", "holds_already", "let_go", "make_cards"]
 
 
 class Step(StrEnum):
@@ -76,7 +76,6 @@ class Order:
     init: InitFormat | None = None
     blocks: BlockMap | None = None
     verify: bool = True
-    eject: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,7 @@ def make_cards(
             )
         for result in results:
             end(finish.made(result))
-    return tuple(_let_go(made[card.name], order, on_step) for card in cards)
+    return tuple(made[card.name] for card in cards)
 
 
 def _look_again(spot: Spot, roots: Roots) -> None:
@@ -224,8 +223,22 @@ def _is_marked(card: Card, result: Result) -> bool:
         return result.is_begun
 
 
-def _let_go(made: Made, order: Order, on_step: Listener) -> Made:
-    if not order.eject or made.outcome is not Outcome.DONE:
-        return made
-    on_step(made.card.name, Step.EJECT)
-    return replace(made, let=eject(made.card.spot))
+def let_go(made: Sequence[Made], on_step: Listener) -> tuple[Made, ...]:
+    """Eject the cards that are done, once none is to be written any more. Blocks for seconds a card.
+
+    A reader's power goes only where all of its cards are well: who repeats a command wants the others to be there.
+    """
+    readers: dict[str, list[Made]] = {}
+    for one in made:
+        device = one.card.spot.device
+        readers.setdefault((device.usb or device.name) if device else one.card.name, []).append(one)
+    let: dict[str, Let] = {}
+    for ones in readers.values():
+        done = [one for one in ones if one.outcome is Outcome.DONE]
+        for one in done:
+            on_step(one.card.name, Step.EJECT)
+        if done:
+            is_all = all(one.outcome in {Outcome.DONE, Outcome.UNCHANGED} for one in ones)
+            ways = eject([one.card.spot for one in done], is_all=is_all)
+            let |= {one.card.name: way for one, way in zip(done, ways, strict=True)}
+    return tuple(replace(one, let=let.get(one.card.name, one.let)) for one in made)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from im_client.configure.program import find_program
 from im_client.flash import download, sources
-from im_client.flash.card import Card, Listener, Made, Order, Outcome, holds_already, make_cards
+from im_client.flash.card import Card, Listener, Made, Order, Outcome, holds_already, let_go, make_cards
 from im_client.flash.customise.programs import UNUSABLE_NAME, check_programs, is_usable_name
 from im_client.flash.devices import HERE, Device, Roots, look_at, read_devices
 from im_client.flash.fleet import Board, Fleet, decode_fleet, read_fleet
@@ -215,7 +215,10 @@ def flash(
                 raise
             done = tuple(Made(card, Outcome.FAILED, error=refused) for card in todo)
         made |= {one.card.name: one for one in done}
-    return FlashReport(tuple(made[card.name] for card in plan.cards), known.known_hosts, time.monotonic() - began)
+    all_made = tuple(made[card.name] for card in plan.cards)
+    if plan.request.eject:  # not before: a reader's power goes for all of its cards
+        all_made = let_go(all_made, on_step)
+    return FlashReport(all_made, known.known_hosts, time.monotonic() - began)
 
 
 def _fleet(settings: Settings, request: FlashRequest) -> Fleet | None:
@@ -297,8 +300,9 @@ def size_ahead(source: Source) -> int | None:
 
 
 def _raw_size(path: Path) -> int | None:
+    """Return how large the raw image is, or at least is, as far as its file says it."""
     with open_stream(path) as stream:
-        return stream.size
+        return stream.least or None if stream.size is None else stream.size
 
 
 def fetch_order(
@@ -319,7 +323,6 @@ def fetch_order(
         init=source.init_format,
         blocks=sources.block_map(source, image),
         verify=request.verify,
-        eject=request.eject,
     )
 
 

@@ -83,6 +83,29 @@ def test_what_is_cancelled_before_it_is_begun_is_not_touched(
     assert (tmp_path / "card-2.img").read_bytes() == b"precious"
 
 
+def test_cards_are_ejected_when_all_images_are_written(settings: Settings, tmp_path: Path) -> None:
+    steps: list[tuple[str, Step]] = []
+    first = FlashRequest(image=str(tmp_path / "1.img"), device=str(tmp_path / "card-1.img"), eject=True)
+    (tmp_path / "1.img").write_bytes(FIRST)
+    (tmp_path / "2.img").write_bytes(SECOND)
+    one = prepare_flash(settings, first)
+    two = prepare_flash(settings, replace(first, image=str(tmp_path / "2.img"), device=str(tmp_path / "card-2.img")))
+    plan = replace(one, batches=one.batches + two.batches)
+    flash(
+        settings,
+        plan,
+        on_progress=lambda _: None,
+        on_step=lambda name, step: steps.append((name[-10:], step)),
+        cancel=threading.Event(),
+    )
+    assert steps == [
+        ("card-1.img", Step.ENDED),
+        ("card-2.img", Step.ENDED),
+        ("card-1.img", Step.EJECT),
+        ("card-2.img", Step.EJECT),
+    ]
+
+
 @pytest.mark.mtools
 def test_a_plan_says_what_stands_where(settings: Settings, request_: FlashRequest, tmp_path: Path) -> None:
     plan = prepare_flash(settings, request_)

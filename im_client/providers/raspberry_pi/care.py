@@ -183,4 +183,6 @@ class Care:
 
 
 def wanting(claim: Claim, wanted: Literal["on", "off", "free"], now: float) -> Claim:
-    return msgspec.structs.replace(claim, wanted=wanted, since=now, is_waiting=False, asked_at=None, silent_since=None)
+    return msgspec.structs.replace(
+        claim, wanted=wanted, since=now, is_waiting=False, asked_at=None, closed_since=None, silent_since=None
+    )

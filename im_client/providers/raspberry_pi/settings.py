@@ -2,6 +2,8 @@
 
 import msgspec
 
+from infracore.outlets.halting import HALT_S, SETTLE_S
+
 __all__ = ["RaspberryPiSettings"]
 
 
@@ -22,7 +24,7 @@ class RaspberryPiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     """How many boards start at once, for the sake of a PoE switch or power supply; 0: any number."""
     boot_s: float = 300.0
     """How long a board may take from power to SSH; 30 to 90 s are usual, the first boot of a card takes longer."""
-    settle_s: float = 15.0
-    """How long a board is silent before its power is cut: sshd ends before the file systems are unmounted."""
-    halt_s: float = 90.0
-    """How long its network may go on refusing SSH after the shutdown was asked for, before its power is cut."""
+    settle_s: float = SETTLE_S
+    """How long a board is silent before its power is cut: the network may end before the file systems are unmounted."""
+    halt_s: float = HALT_S
+    """How long it may refuse SSH without a break before its power is cut: then its shutdown hangs."""

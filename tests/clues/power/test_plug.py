@@ -177,6 +177,7 @@ def test_behind_a_jump_host_a_refusal_is_the_machines_and_not_the_jump_hosts(
         ((), {"grace_s": 600.0}, "shorter than call_s"),
         ((), {"halt_s": 590.0}, "shorter than call_s"),
         ((), {"request_s": 0.0}, "request_s"),
+        ((), {"booting": -1}, "booting"),
         ((), {"password": {"env": "A", "file": "b"}}, "more than one"),
     ],
 )
@@ -185,6 +186,11 @@ def test_settings_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(Misconfigured, match=said):
         opener(machines, **changed)
+
+
+@pytest.mark.parametrize(("changed", "most"), [({}, 4), ({"booting": 2}, 2), ({"booting": 0}, None)])
+def test_so_many_boards_boot_at_once(opener: _Opener, changed: dict[str, object], most: int | None) -> None:
+    assert opener(**changed).limits.booting == most
 
 
 def test_a_password_that_cannot_be_read_is_told_by_the_check(opener: _Opener, tmp_path: Path) -> None:

@@ -27,7 +27,18 @@ from im_client.settings import Settings
 from infracore.clock import Clock, SystemClock
 from infracore.errors import Cancelled, InfraError, InvalidUsage, Several, Unauthorised
 
-__all__ = ["Batch", "FlashPlan", "FlashReport", "FlashRequest", "cards", "flash", "module_cards", "prepare_flash"]
+__all__ = [
+    "Batch",
+    "FlashPlan",
+    "FlashReport",
+    "FlashRequest",
+    "cards",
+    "fetch_order",
+    "flash",
+    "module_cards",
+    "prepare_flash",
+    "size_ahead",
+]
 
 _MODULE_S: Final = 600.0
 """How long a Compute Module is waited for: somebody sets a jumper and plugs two cables in."""
@@ -158,7 +169,7 @@ def prepare_flash(settings: Settings, request: FlashRequest, roots: Roots = HERE
     if any(card.node for card in cards):
         check_programs()  # rather now than when the cards are written
     plan = FlashPlan(request, tuple(batches), notes)
-    _refuse(plan, [_size_ahead(batch.source) for batch in batches], roots)
+    _refuse(plan, [size_ahead(batch.source) for batch in batches], roots)
     if not request.if_needed:
         return plan
     known = KnownBoards(settings.state_dir)
@@ -187,7 +198,7 @@ def flash(
     batches = [batch for batch in left if batch.cards]
     if any(card.node for batch in batches for card in batch.cards):
         known.check()  # rather now than when the cards are written
-    orders = [_order(settings, plan.request, batch, on_progress, cancel) for batch in batches]
+    orders = [fetch_order(settings, plan.request, batch, on_progress, cancel) for batch in batches]
     _refuse(replace(plan, batches=tuple(batches)), [_raw_size(order.image) for order in orders], roots)
     for batch, order in zip(batches, orders, strict=True):
         held = _held(batch, order.identity, known) if plan.request.if_needed else frozenset()
@@ -278,7 +289,7 @@ def _source(settings: Settings, request: FlashRequest, image: str, sha256: str) 
     )
 
 
-def _size_ahead(source: Source) -> int | None:
+def size_ahead(source: Source) -> int | None:
     """Return how large the raw image is, as far as that is known before it is fetched."""
     if source.extract_size is not None or "://" in source.address:
         return source.extract_size
@@ -290,7 +301,7 @@ def _raw_size(path: Path) -> int | None:
         return stream.size
 
 
-def _order(
+def fetch_order(
     settings: Settings,
     request: FlashRequest,
     batch: Batch,

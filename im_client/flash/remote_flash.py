@@ -1,16 +1,14 @@
 """Another disk of a running machine, flashed over ssh: streamed, checked, read back there.
 
-The machine needs Python and an account that may become root. The disk that it runs from is refused: to flash that one,
-boot it from the network or from another disk first.
+The machine needs Python and an account that may become root. The disk that it runs from is refused, until it runs from
+its memory (`from_ram.py`), from the network or from another disk.
 """
 
 import contextlib
 import hashlib
-import json
-import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +19,11 @@ from im_client.flash.model import BadBlock, Phase, Progress, Result, State, Targ
 from im_client.flash.pieces import HEAD_BYTES, Cutter
 from im_client.flash.progress import Meter
 from im_client.flash.remote_disk import OWN, RemoteDisk, RemoteFacts
+from im_client.flash.remote_program import Answers, never_started, running
 from im_client.flash.streams import open_stream
 from im_client.flash.write import UNFINISHED
 from im_client.remote.access import Access
-from im_client.remote.pipe import Pipe, open_pipe
+from im_client.remote.pipe import Pipe
 from im_client.remote.shell import open_shell
 from infracore.errors import (
     Cancelled,
@@ -32,18 +31,14 @@ from infracore.errors import (
     Conflict,
     InfraError,
     InvalidUsage,
-    Misconfigured,
     Transient,
-    Unauthorised,
 )
 
 __all__ = ["flash_remote", "look_remote", "reboot"]
 
 _BUFFERS: Final = 4
 _LOOK_S: Final = 0.2
-_ANSWER_S: Final = 60.0
 _REBOOT_S: Final = 30.0
-_START: Final = "import sys;r=sys.stdin.buffer;exec(compile(r.read(int(r.readline())),'im-flash','exec'))"
 
 
 def look_remote(disk: RemoteDisk) -> RemoteFacts:
@@ -53,7 +48,7 @@ def look_remote(disk: RemoteDisk) -> RemoteFacts:
         Conflict: it shows another host key. Unauthorised: no login, or no root. Transient: it does not answer.
         Misconfigured: it has no Python.
     """
-    with _receiving(disk, {"do": "look", "path": disk.path}) as (pipe, answers):
+    with running(disk.access, receiver.__file__, {"do": "look", "path": disk.path}) as (pipe, answers):
         answers.wait(lambda: "path" in answers.last or answers.is_over)
         if "path" not in answers.last:
             raise _broken(disk, pipe, answers)
@@ -115,51 +110,6 @@ def reboot(access: Access) -> None:
                 shell.run("true", timeout_s=_REBOOT_S)
 
 
-class _Answers:
-    """What the machine says, read in a thread of its own."""
-
-    def __init__(self, pipe: Pipe) -> None:
-        self.last: dict[str, Any] = {}
-        self.seen: dict[str, int] = {}
-        self.error: dict[str, Any] | None = None
-        self.is_over = False
-        self._pipe = pipe
-        self._news = threading.Condition()
-        self._thread = threading.Thread(target=self._read, name="flash-answers", daemon=True)
-        self._thread.start()
-
-    def wait(self, is_so: Callable[[], bool], limit_s: float = _ANSWER_S) -> bool:
-        """Wait until something holds."""
-        with self._news:
-            return self._news.wait_for(is_so, limit_s)
-
-    def _read(self) -> None:
-        with contextlib.suppress(ValueError, OSError):  # the pipe was closed meanwhile, or it is no JSON
-            for line in self._pipe.stdout:
-                words = json.loads(line)
-                with self._news:
-                    self.last = words
-                    self.seen |= {key: value for key, value in words.items() if isinstance(value, int)}
-                    self.error = words if "error" in words else self.error
-                    self._news.notify_all()
-        with self._news:
-            self.is_over = True
-            self._news.notify_all()
-
-
-@contextlib.contextmanager
-def _receiving(disk: RemoteDisk, order: dict[str, Any]) -> Iterator[tuple[Pipe, _Answers]]:
-    """Start the receiver on the machine with an order."""
-    program = Path(receiver.__file__).read_bytes()
-    python = f"{shlex.quote(disk.access.python)} -u -c {shlex.quote(_START)}"
-    with open_pipe(disk.access, f"sudo -n {python}" if disk.access.become else python) as pipe:
-        answers = _Answers(pipe)
-        with contextlib.suppress(OSError):  # it has ended already: what it said is read below
-            pipe.stdin.write(f"{len(program)}\n".encode() + program + json.dumps(order).encode() + b"\n")
-            pipe.stdin.flush()
-        yield pipe, answers
-
-
 class _Run:
     """One image on its way to one disk."""
 
@@ -194,7 +144,7 @@ class _Run:
             "mark": UNFINISHED.hex(),
         }
         over = threading.Event()
-        with _receiving(self.disk, order) as (pipe, answers):
+        with running(self.disk.access, receiver.__file__, order) as (pipe, answers):
             watch = threading.Thread(target=_watch, args=(pipe, cancel, over), name="flash-cancel", daemon=True)
             watch.start()
             try:
@@ -206,7 +156,7 @@ class _Run:
                 watch.join()
                 self.answers_written = answers.seen.get("written", 0)
 
-    def _send(self, pipe: Pipe, answers: _Answers, cancel: threading.Event) -> None:
+    def _send(self, pipe: Pipe, answers: Answers, cancel: threading.Event) -> None:
         answers.wait(lambda: "ready" in answers.seen or answers.error is not None or answers.is_over)
         if "ready" not in answers.seen:
             raise self._failed(pipe, answers, cancel)
@@ -234,7 +184,7 @@ class _Run:
         if "done" not in answers.seen:
             raise self._failed(pipe, answers, cancel)
 
-    def _follow(self, answers: _Answers, word: str) -> None:
+    def _follow(self, answers: Answers, word: str) -> None:
         """Tell how far reading back is until the machine says a word, or no more."""
         while not (answers.error or answers.is_over or word in answers.seen):
             answers.wait(lambda: bool(answers.error or answers.is_over or word in answers.seen), _LOOK_S)
@@ -263,7 +213,7 @@ class _Run:
             self._meters[phase] = Meter(self.disk.name, phase, total)
         self._on_progress(self._meters[phase].at(time.monotonic(), done))
 
-    def _failed(self, pipe: Pipe, answers: _Answers, cancel: threading.Event) -> InfraError:
+    def _failed(self, pipe: Pipe, answers: Answers, cancel: threading.Event) -> InfraError:
         """Say why it ended, and how the disk is left."""
         state, hint = _left(answers, is_ending=self._is_ending)
         if cancel.is_set():
@@ -275,7 +225,7 @@ class _Run:
         return _broken(self.disk, pipe, answers, is_ending=self._is_ending)
 
 
-def _left(answers: _Answers, *, is_ending: bool) -> tuple[str, str]:
+def _left(answers: Answers, *, is_ending: bool) -> tuple[str, str]:
     """Say how a disk is left, and what to do."""
     if "ready" not in answers.seen:
         return "nothing was written", ""
@@ -306,7 +256,7 @@ def _refused(disk: RemoteDisk, said: dict[str, Any]) -> InfraError:
     return CommandFailed(message)
 
 
-def _broken(disk: RemoteDisk, pipe: Pipe, answers: _Answers, *, is_ending: bool = False) -> InfraError:
+def _broken(disk: RemoteDisk, pipe: Pipe, answers: Answers, *, is_ending: bool = False) -> InfraError:
     """Say what a connection without a last word means."""
     error = pipe.failure()
     said = pipe.text().strip()
@@ -315,13 +265,4 @@ def _broken(disk: RemoteDisk, pipe: Pipe, answers: _Answers, *, is_ending: bool 
         reason = error.message if error is not None else said or "the program there ended"
         state, hint = _left(answers, is_ending=is_ending)
         return Transient(f"{disk.where}: the connection broke after {written} bytes: {reason}; {state}", hint)
-    if error is not None:
-        return error
-    if "password is required" in said or "sudo:" in said:
-        return Unauthorised(
-            f"{disk.where}: {disk.access.user} may not become root: {said.splitlines()[-1]}",
-            "let it use sudo without a password, or log in as root",
-        )
-    if "not found" in said or "No such file" in said:
-        return Misconfigured(f"{disk.where}: there is no {disk.access.python}", "apt-get install python3")
-    return CommandFailed(f"{disk.where}: the program there said nothing of use: {said[-500:]}")
+    return error if error is not None else never_started(disk.where, pipe)

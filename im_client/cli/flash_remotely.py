@@ -24,6 +24,7 @@ def flash_over_ssh(
     *,
     key_file: str = "",
     restart: bool = False,
+    from_ram: bool = False,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -38,7 +39,7 @@ def flash_over_ssh(
     from im_client.flash.card import Step
     from im_client.services.flash_remotely import flash_remotely, prepare_remotely
 
-    plan = prepare_remotely(settings, request, key_file=key_file)
+    plan = prepare_remotely(settings, request, key_file=key_file, from_ram=from_ram)
     if as_json:
         print_json({"type": "plan", **_plan_shape(plan)}, in_one_line=True)
     else:
@@ -75,7 +76,10 @@ def flash_over_ssh(
 def _about(plan: "RemotePlan") -> str:
     source = plan.batch.source
     becomes = f"becomes {plan.node.hostname}" if plan.node else "as the image is"
-    return f"{source.name or source.address} is written to\n  {plan.disk.where}: {plan.facts.about}  {becomes}"
+    lines = [f"{source.name or source.address} is written to", f"  {plan.disk.where}: {plan.facts.about}  {becomes}"]
+    if plan.enters_ram:
+        lines.append("  it runs from this disk: it restarts into its memory first, and once more when the disk is done")
+    return "\n".join(lines)
 
 
 def _plan_shape(plan: "RemotePlan") -> dict[str, Any]:
@@ -90,6 +94,7 @@ def _plan_shape(plan: "RemotePlan") -> dict[str, Any]:
         "model": facts.model,
         "serial": facts.serial,
         "is_device": facts.is_device,
+        "enters_ram": plan.enters_ram,
     }
 
 

@@ -9,9 +9,10 @@ from im_client.remote.access import Access
 from infracore.errors import InvalidUsage
 from infracore.units import format_bytes
 
-__all__ = ["OWN", "RemoteDisk", "RemoteFacts", "parse_remote", "refuse_remote"]
+__all__ = ["ELSEWHERE", "OWN", "RemoteDisk", "RemoteFacts", "parse_remote", "refuse_remote"]
 
-OWN: Final = "boot it from the network or from another disk, then flash this one"
+ELSEWHERE: Final = "boot it from the network or from another disk, then flash this one"
+OWN: Final = f"--from-ram lets it run from its memory meanwhile; or {ELSEWHERE}"
 _MEANT: Final = frozenset({"usb", "mmc", "nvme", "loop", ""})
 """How the disks of a Raspberry Pi are attached."""
 
@@ -45,6 +46,11 @@ class RemoteFacts:
     is_device: bool
     refusal: str
     """Why it must not be written; "" where it may."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the machine runs from it."""
+        return "runs from it" in self.refusal
 
     @property
     def identity(self) -> dict[str, str | int | bool]:
@@ -85,14 +91,24 @@ def parse_remote(text: str) -> tuple[Access, str]:
     return Access(parts.hostname, user=user, port=port, become=user != "root"), path
 
 
-def refuse_remote(disk: RemoteDisk, facts: RemoteFacts, *, image_size: int | None, is_forced: bool, force: str) -> None:
+def refuse_remote(
+    disk: RemoteDisk,
+    facts: RemoteFacts,
+    *,
+    image_size: int | None,
+    is_forced: bool,
+    force: str,
+    from_ram: bool = False,
+) -> None:
     """Refuse what must not be written. `image_size` None: not known yet. `force` is what the user would name.
+
+    With `from_ram` the machine will no longer run from it.
 
     Raises:
         InvalidUsage: with all that is wrong; what the machine itself refuses, nothing forces.
     """
-    if facts.refusal:
-        hint = OWN if "runs from" in facts.refusal else "name another disk"
+    if facts.refusal and not (from_ram and facts.is_own):
+        hint = OWN if facts.is_own else "name another disk"
         raise InvalidUsage(f"{disk.where}: not written: {facts.refusal}", hint)
     if not facts.is_device:
         return

@@ -13,6 +13,7 @@ from typing import Final
 
 from im_client.flash.card import Listener, Made, Order, Outcome
 from im_client.flash.discover.keys import read_recorded
+from im_client.flash.from_ram import check_ram, enter_ram, ram_state
 from im_client.flash.known import FOLDER, KnownBoards, names_of
 from im_client.flash.model import Progress, Result, State
 from im_client.flash.node import Node
@@ -20,6 +21,7 @@ from im_client.flash.remote_disk import RemoteDisk, RemoteFacts, parse_remote, r
 from im_client.flash.remote_flash import flash_remote, look_remote, reboot
 from im_client.services.flash import Batch, FlashPlan, FlashRequest, fetch_order, flash, prepare_flash, size_ahead
 from im_client.settings import Settings
+from infracore.clock import SystemClock
 from infracore.errors import InfraError, InvalidUsage, NotFound
 from infracore.scratch import scratch_folder
 
@@ -39,6 +41,10 @@ class RemotePlan:
     """What the machine says of its disk, for the question."""
     local: FlashPlan
     """Image and node; its one card is a file that is not there yet."""
+    enters_ram: bool = False
+    """Whether the machine first leaves this disk, for its memory."""
+    in_ram: bool = False
+    """Whether it runs from its memory already."""
 
     @property
     def batch(self) -> Batch:
@@ -57,8 +63,12 @@ def is_remote(device: str) -> bool:
     return device.startswith(_PREFIX)
 
 
-def prepare_remotely(settings: Settings, request: FlashRequest, *, key_file: str = "") -> RemotePlan:
+def prepare_remotely(
+    settings: Settings, request: FlashRequest, *, key_file: str = "", from_ram: bool = False
+) -> RemotePlan:
     """Look at image and node, ask the machine for its disk, and refuse what must not be written. Nothing is written.
+
+    With `from_ram` the machine may run from this disk: it will run from its memory instead, if it can.
 
     Its host key must be one that `im flash` recorded, or be in `~/.ssh/known_hosts`.
 
@@ -95,8 +105,14 @@ def prepare_remotely(settings: Settings, request: FlashRequest, *, key_file: str
         image_size=size_ahead(plan.batch.source),
         is_forced=request.device in request.forced,
         force=request.device,
+        from_ram=from_ram,
     )
-    return plan
+    if from_ram and plan.facts.is_own:
+        check_ram(disk)
+        return replace(plan, enters_ram=True)
+    if from_ram and not ram_state(disk).token:
+        raise InvalidUsage(f"--from-ram: {disk.access.address} does not run from {disk.path}", "leave it out")
+    return replace(plan, in_ram=from_ram)
 
 
 def flash_remotely(
@@ -109,6 +125,9 @@ def flash_remotely(
     cancel: threading.Event,
 ) -> Result:
     """Make the image, send it, read it back there, and restart the machine where that is asked for. Blocks for minutes.
+
+    A machine in its memory is restarted when its disk is done, asked for or not. One whose disk is not done stays there,
+    and the same command flashes it again.
 
     Raises:
         InvalidUsage, Misconfigured, BadImage, NotFound, Transient, Cancelled: the image cannot be made; nothing was
@@ -132,7 +151,7 @@ def flash_remotely(
     try:
         if plan.node is not None:
             known.remember(plan.node.hostname, host_key, names_of(plan.node, plan.batch.cards[0].address))
-        if restart:
+        if restart or plan.enters_ram or plan.in_ram:
             reboot(plan.disk.access)
     except InfraError as error:
         return replace(result, error=error)
@@ -162,6 +181,8 @@ def _make(
 
 
 def _send(plan: RemotePlan, order: Order, on_progress: Callable[[Progress], None], cancel: threading.Event) -> Result:
+    if plan.enters_ram:
+        enter_ram(plan.disk, clock=SystemClock(), cancel=cancel)
     return flash_remote(
         order.image,
         plan.disk,

@@ -65,6 +65,11 @@ _MOST_NODES_BYTES = 4 << 20
 )
 @click.option("--key", "key_file", default="", metavar="FILE", help="With ssh://: log in with this private key.")
 @click.option("--restart", is_flag=True, help="With ssh://: restart the machine when its disk is done.")
+@click.option(
+    "--from-ram",
+    is_flag=True,
+    help="With ssh://: flash the disk that the machine runs from; it restarts into its memory.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @yes_option
 @json_option
@@ -74,6 +79,7 @@ def command(
     is_module: bool,
     key_file: str,
     restart: bool,
+    from_ram: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -97,7 +103,14 @@ def command(
 
         request = _request(**given)
         return flash_over_ssh(
-            settings, request, key_file=key_file, restart=restart, dry_run=dry_run, yes=yes, as_json=as_json
+            settings,
+            request,
+            key_file=key_file,
+            restart=restart,
+            from_ram=from_ram,
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
         )
     from im_client.cli.cards import plan_shape, plan_view
     from im_client.services.flash import prepare_flash

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from im_client.flash import ram_system
 from im_client.flash.guard import UNFINISHED
+from im_client.flash.ram_scripts import IDLE_S, RamFacts, ram_files
 from im_client.flash.remote_disk import ELSEWHERE, RemoteDisk
 from im_client.flash.remote_program import never_started, running
 from im_client.remote.wait import wait_reachable
@@ -24,7 +25,7 @@ _BUILD_S: Final = 180.0
 _AWAY_S: Final = 600.0
 """Most that a shutdown takes (services may have 90 s each), and ssh after it."""
 _PAUSE_S: Final = 1.0
-_KEPT: Final = f"nothing was written; left alone for {ram_system.IDLE_S // 60} minutes it starts its own system again"
+_KEPT: Final = f"nothing was written; left alone for {IDLE_S // 60} minutes it starts its own system again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,24 @@ def ram_state(disk: RemoteDisk) -> RamState:
     return RamState(str(said["token"]), str(said["boot"]))
 
 
-def check_ram(disk: RemoteDisk) -> None:
-    """See that a machine could run from its memory; changes nothing there.
+def check_ram(disk: RemoteDisk) -> RamFacts:
+    """See that a machine could run from its memory; changes nothing there. Blocks for seconds.
 
     Raises:
         InvalidUsage: it cannot; the reason is in the message. What `look_remote` raises.
     """
-    _ask(disk, {"do": "check", "disk": disk.path, "user": disk.access.user}, "need")
+    user = disk.access.user
+    said = _ask(disk, {"do": "check", "disk": disk.path, "user": user}, "card")
+    return RamFacts(
+        card=str(said["card"]),
+        addresses=said["addresses"],
+        routes=said["routes"],
+        port=int(said["port"]),
+        host_keys=said["host_keys"],
+        user=user,
+        sshd=str(said["sshd"]),
+        python=str(said["python"]),
+    )
 
 
 def enter_ram(disk: RemoteDisk, *, clock: Clock, cancel: threading.Event, timeout_s: float = _AWAY_S) -> None:
@@ -90,8 +102,8 @@ def enter_ram(disk: RemoteDisk, *, clock: Clock, cancel: threading.Event, timeou
 
 def _send_off(disk: RemoteDisk, token: str) -> None:
     access = disk.access
-    order = {"do": "go", "disk": disk.path, "user": access.user, "python": access.python, "token": token}
-    order["mark"] = UNFINISHED.decode().strip()
+    files = ram_files(check_ram(disk), token=token, disk=disk.path, mark=UNFINISHED.decode().strip())
+    order = {"do": "go", "disk": disk.path, "user": access.user, "python": access.python, "files": files}
     with running(access, ram_system.__file__, order) as (pipe, answers):
         answers.wait(lambda: "going" in answers.seen or answers.error is not None or answers.is_over, _BUILD_S)
         if "going" in answers.seen:  # its connection may end before it has said more
@@ -104,7 +116,7 @@ def _send_off(disk: RemoteDisk, token: str) -> None:
 
 def _ask(disk: RemoteDisk, order: dict[str, Any], word: str) -> dict[str, Any]:
     with running(disk.access, ram_system.__file__, order) as (pipe, answers):
-        answers.wait(lambda: answers.last != {} or answers.is_over)
+        answers.wait(lambda: answers.last != {} or answers.is_over, _BUILD_S)
         if answers.error is not None:
             raise _refused(disk, answers.error)
         if word not in answers.last:

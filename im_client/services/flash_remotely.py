@@ -124,10 +124,10 @@ def flash_remotely(
     on_step: Listener,
     cancel: threading.Event,
 ) -> Result:
-    """Make the image, send it, read it back there, and restart the machine where that is asked for. Blocks for minutes.
+    """Make the image, send it, read it back there, and restart the machine if asked to. Blocks for minutes.
 
-    A machine in its memory is restarted when its disk is done, asked for or not. One whose disk is not done stays there,
-    and the same command flashes it again.
+    A machine in its memory is restarted when its disk is done, asked for or not. One whose disk is not done stays
+    there, and the same command flashes it again.
 
     Raises:
         InvalidUsage, Misconfigured, BadImage, NotFound, Transient, Cancelled: the image cannot be made; nothing was

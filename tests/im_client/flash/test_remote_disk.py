@@ -15,8 +15,10 @@ def facts(size: int = 32 * GIB, transport: str = "usb", refusal: str = "", is_de
     return RemoteFacts(size, "SanDisk", "4C53", transport, is_device, refusal)
 
 
-def refuse(seen: RemoteFacts, *, image_size: int | None = None, is_forced: bool = False) -> None:
-    refuse_remote(DISK, seen, image_size=image_size, is_forced=is_forced, force=WORD)
+def refuse(
+    seen: RemoteFacts, *, image_size: int | None = None, is_forced: bool = False, from_ram: bool = False
+) -> None:
+    refuse_remote(DISK, seen, image_size=image_size, is_forced=is_forced, force=WORD, from_ram=from_ram)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,18 @@ def test_a_disk_that_is_somebodys_is_written_only_when_it_is_named(seen: RemoteF
 def test_nothing_forces_what_cannot_be(seen: RemoteFacts, why: str) -> None:
     with pytest.raises(InvalidUsage, match=why):
         refuse(seen, image_size=2 * GIB, is_forced=True)
+
+
+def test_only_the_disk_that_it_runs_from_is_left_for_memory() -> None:
+    own, mounted = facts(refusal="this machine runs from it"), facts(refusal="it is mounted at /srv")
+    with pytest.raises(InvalidUsage) as caught:
+        refuse(own)
+    assert "--from-ram" in caught.value.hint
+    refuse(own, from_ram=True)
+    with pytest.raises(InvalidUsage, match="mounted at /srv"):
+        refuse(mounted, from_ram=True)
+    with pytest.raises(InvalidUsage, match="the image has"):
+        refuse(own, from_ram=True, image_size=64 * GIB)
 
 
 @pytest.mark.parametrize(

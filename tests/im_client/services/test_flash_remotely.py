@@ -2,6 +2,7 @@
 
 import lzma
 import random
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from im_client.flash.customise import read_mark
+from im_client.flash.from_ram import check_ram, ram_state
 from im_client.flash.known import KnownBoards
 from im_client.flash.model import BadImage, Progress, State
+from im_client.flash.remote_disk import RemoteDisk
 from im_client.remote.hostkeys import public_of
 from im_client.services.flash import FlashRequest
 from im_client.services.flash_remotely import flash_remotely, is_remote, prepare_remotely
@@ -219,3 +222,22 @@ def test_without_a_node_nothing_is_unpacked_here(server: Loopback, settings: Set
     )
     assert (result.state, result.error) == (State.DONE, None)
     assert disk.read_bytes() == whole
+
+
+def test_from_ram_is_for_the_disk_that_the_machine_runs_from(
+    server: Loopback, settings: Settings, tmp_path: Path
+) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(b"image" * 400_000)
+    wanted = replace(request(server, image, tmp_path / "disk.img"), node="", nodes=None)
+    with pytest.raises(InvalidUsage, match=r"--from-ram: 127\.0\.0\.1 does not run from"):
+        prepare_remotely(settings, wanted, key_file=key_file(server, tmp_path), from_ram=True)
+
+
+def test_a_machine_that_cannot_run_from_its_memory_says_why(server: Loopback, tmp_path: Path) -> None:
+    disk = RemoteDisk("pi-1", replace(server.access, python=sys.executable), str(tmp_path / "disk.img"))
+    with pytest.raises(InvalidUsage, match="it cannot run from its memory: ") as caught:
+        check_ram(disk)  # it is reached by loopback, whatever else it may lack
+    assert "network" in caught.value.hint
+    assert ram_state(disk).token == ""
+    assert ram_state(disk).boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -22,7 +22,7 @@ __all__ = ["JsonBars", "LiveBars", "PlainBars", "Shown", "columns", "shown"]
 _LINE_EVERY_S: Final = 10.0
 _JSON_EVERY_S: Final = 1.0
 _WORDS: Final[dict[Phase, str]] = {Phase.DOWNLOAD: "fetching", Phase.WRITE: "writing", Phase.VERIFY: "verifying"}
-_STEPS: Final = {Step.CUSTOMISE: "customising", Step.EJECT: "ejecting"}
+_STEPS: Final = {Step.CUSTOMISE: "customising", Step.EJECT: "ejecting", Step.RAM: "restarting into memory"}
 
 
 class Shown(Protocol):

@@ -32,6 +32,8 @@ class Step(StrEnum):
 
     CUSTOMISE = "customise"
     EJECT = "eject"
+    RAM = "ram"
+    """The machine restarts into its memory."""
     ENDED = "ended"
 
 

@@ -208,7 +208,7 @@ class Plan:
             raise Refused(f"something is mounted at {ROOT}")
         connection = sys.argv[1] if len(sys.argv) > 1 else ""
         self.wire = wire(connection)
-        self.door = Door(order["user"], connection.split()[0])
+        self.door = Door(order["user"], connection.split()[0].partition("%")[0])
         self.rooms = Rooms()
         self.need = self.rooms.need
         why = enough(read_text("/proc/meminfo"), self.need)

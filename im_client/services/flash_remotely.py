@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Final
 
-from im_client.flash.card import Listener, Made, Order, Outcome
+from im_client.flash.card import Listener, Made, Order, Outcome, Step
 from im_client.flash.discover.keys import read_recorded
 from im_client.flash.from_ram import check_ram, enter_ram, ram_state
 from im_client.flash.known import FOLDER, KnownBoards, names_of
@@ -137,14 +137,15 @@ def flash_remotely(
     known.check()  # rather now than when the disk is written
     if plan.node is None:
         order = fetch_order(settings, plan.request, plan.batch, on_progress, cancel)
-        result = _send(plan, order, on_progress, cancel)
+        result = _send(plan, order, on_progress=on_progress, on_step=on_step, cancel=cancel)
         host_key = ""
     else:
         base = settings.cache_dir / _FOLDER
         base.mkdir(parents=True, exist_ok=True)
         with scratch_folder(base, ".remote-") as folder:
             made = _make(settings, plan, folder, on_progress=on_progress, on_step=on_step, cancel=cancel)
-            result = _send(plan, Order(made.card.spot.real, ""), on_progress, cancel)
+            order = Order(made.card.spot.real, "")
+            result = _send(plan, order, on_progress=on_progress, on_step=on_step, cancel=cancel)
         host_key = made.host_key
     if result.state is not State.DONE:
         return result
@@ -180,8 +181,16 @@ def _make(
     return made
 
 
-def _send(plan: RemotePlan, order: Order, on_progress: Callable[[Progress], None], cancel: threading.Event) -> Result:
+def _send(
+    plan: RemotePlan,
+    order: Order,
+    *,
+    on_progress: Callable[[Progress], None],
+    on_step: Listener,
+    cancel: threading.Event,
+) -> Result:
     if plan.enters_ram:
+        on_step(plan.disk.name, Step.RAM)
         enter_ram(plan.disk, clock=SystemClock(), cancel=cancel)
     return flash_remote(
         order.image,

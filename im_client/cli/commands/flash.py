@@ -88,8 +88,8 @@ def command(
     """Write IMAGE to DEVICE, or to the cards of many nodes at once.
 
     IMAGE is a file, an http(s) address, or a name in the OS list; without it the inventory says which. It may be packed
-    with xz, zstd, gzip or zip. DEVICE is a whole disk, or a file, or ssh://USER@HOST/dev/nvme0n1: another disk of a
-    machine that runs.
+    with xz, zstd, gzip or zip. DEVICE is a whole disk, or a file, or ssh://USER@HOST/dev/nvme0n1: a disk of a machine
+    that runs, and with --from-ram the one that it runs from.
     """
     from im_client.settings import load_settings
 

@@ -120,6 +120,10 @@ def test_what_the_receiver_imports_is_taken_along() -> None:
     assert ram_system.OWN == OWN
 
 
+def test_it_needs_no_newer_python_than_it_says() -> None:
+    ast.parse(Path(ram_system.__file__).read_text(encoding="utf-8"), feature_version=(3, 9))
+
+
 def test_a_machine_that_does_not_say_how_it_is_reached_is_refused() -> None:
     with pytest.raises(Refused, match="how it is reached"):
         wire("")

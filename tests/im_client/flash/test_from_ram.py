@@ -36,9 +36,12 @@ install -d -m 700 -o ana ~ana/.ssh && install -m 600 -o ana ~/.ssh/authorized_ke
 echo 'ana ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ana
 printf '[Service]\\nType=oneshot\\nRemainAfterExit=yes\\nExecStart=true\\n%s\\n' \
   'ExecStop=mount -t tmpfs rival /run/initramfs' >/run/systemd/system/finalrd.service
-systemctl daemon-reload && systemctl start finalrd.service
+mkdir -p /run/systemd/system.conf.d && modprobe softdog
+printf '[Manager]\\nRebootWatchdogSec=60s\\n' >/run/systemd/system.conf.d/dog.conf
+systemctl daemon-reexec && systemctl start finalrd.service
 """
-"""An account that becomes root by sudo, and a program that wants the same folder as Ubuntu's finalrd does."""
+"""An account that becomes root by sudo; a program that wants the same folder as Ubuntu's finalrd does; and a watchdog
+that would restart the machine in the middle of all if nobody fed it."""
 
 
 @dataclass(slots=True)
@@ -146,6 +149,8 @@ def test_the_disk_that_a_machine_runs_from_is_flashed_cut_and_flashed_again(boar
     # it stays in its memory, whose kernel is the same, behind the same host key
     asked = board.ssh("read -r token </im-flash/token; echo $token", user="ana")
     assert len(asked.stdout.strip()) == 16, asked.stderr
+    watched = board.ssh("read -r state </sys/class/watchdog/watchdog0/state; echo $state", user="ana")
+    assert watched.stdout.strip() == "active", watched.stderr
     assert board.ssh(f"read -r boot </proc/sys/kernel/random/boot_id; [ $boot = {boot} ]", user="ana").returncode == 0
 
     code, out, errors = ended(board.flash(image, "--from-ram"))

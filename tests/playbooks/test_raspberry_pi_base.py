@@ -72,3 +72,8 @@ def test_a_node_that_stays_closed_is_in_the_report() -> None:
     assert "pods" not in decide("left_out", marks=marks())
     in_cluster = decide("left_out", {"has_k3s": True}, marks=marks(UNFINISHED), kubectl_host="pi-1")
     assert "pods" not in in_cluster
+
+
+def test_the_watchdog_has_the_patience_that_raspberry_pi_os_gives_it() -> None:
+    assert decide("watchdog_s") == 60  # 40-rpi-enable-watchdog.conf of raspberrypi-sys-mods
+    assert "watchdog_s | default(60)" in (ROLE.parents[1] / "raspberry_pi_base.yml").read_text(encoding="utf-8")

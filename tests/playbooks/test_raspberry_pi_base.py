@@ -1,10 +1,13 @@
 """What the role raspberry_pi_base decides, without running it: its variables as Ansible reads them, and its look.sh."""
 
 import json
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
@@ -77,3 +80,44 @@ def test_a_node_that_stays_closed_is_in_the_report() -> None:
 def test_the_watchdog_has_the_patience_that_raspberry_pi_os_gives_it() -> None:
     assert decide("watchdog_s") == 60  # 40-rpi-enable-watchdog.conf of raspberrypi-sys-mods
     assert "watchdog_s | default(60)" in (ROLE.parents[1] / "raspberry_pi_base.yml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("files", "folder", "cmdline"),
+    [
+        (("boot/firmware/cmdline.txt", "boot/firmware/config.txt"), "/boot/firmware", "/boot/firmware/cmdline.txt"),
+        (
+            ("boot/firmware/current/cmdline.txt", "boot/firmware/config.txt"),  # Ubuntu 25.10
+            "/boot/firmware",
+            "/boot/firmware/current/cmdline.txt",
+        ),
+        (("boot/cmdline.txt", "boot/config.txt"), "/boot", "/boot/cmdline.txt"),  # before bookworm
+        (("boot/vmlinuz",), "", ""),
+    ],
+)
+def test_the_command_line_is_found_where_the_system_has_it(
+    files: tuple[str, ...], folder: str, cmdline: str, tmp_path: Path
+) -> None:
+    for name in ("proc/device-tree/model", *files):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("Raspberry Pi 5\0", encoding="utf-8")
+    argv = ["sh", str(ROLE / "files" / "look.sh"), str(tmp_path)]
+    found = json.loads(subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout)
+    assert found.keys() == PI_4.keys()
+    assert (found["model"], found["boot_folder"], found["cmdline"]) == ("Raspberry Pi 5", folder, cmdline)
+    assert found["has_config"] is bool(folder)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("cgroup_disable=memory", ""),
+        ("a cgroup_disable=memory b\n", "a b\n"),
+        ("a b cgroup_disable=memory\n", "a b \n"),
+        ("a cgroup_disable=memory2 b_cgroup_disable=memory\n", "a cgroup_disable=memory2 b_cgroup_disable=memory\n"),
+    ],
+)
+def test_what_keeps_control_groups_from_counting_memory_goes_from_the_command_line(before: str, after: str) -> None:
+    tasks = yaml.safe_load((ROLE / "tasks" / "boot.yml").read_text(encoding="utf-8"))
+    (rule,) = [t["ansible.builtin.replace"] for t in tasks if t["name"].startswith("Take back")]
+    assert re.sub(rule["regexp"], rule["replace"], before, flags=re.MULTILINE) == after

@@ -121,3 +121,62 @@ def test_what_keeps_control_groups_from_counting_memory_goes_from_the_command_li
     tasks = yaml.safe_load((ROLE / "tasks" / "boot.yml").read_text(encoding="utf-8"))
     (rule,) = [t["ansible.builtin.replace"] for t in tasks if t["name"].startswith("Take back")]
     assert re.sub(rule["regexp"], rule["replace"], before, flags=re.MULTILINE) == after
+
+
+AVAILABLE = "*** UPDATE AVAILABLE ***\n   CURRENT: Thu (1746717695)\n    LATEST: Wed (1790164934)\n"
+LATEST = "LATEST: Wed (1790164934)"
+OFF = "not looked at (CM4)"
+REFUSED = f"an update was not written at the start it was for: {LATEST}"
+WAITS = "an update waits for a restart"
+
+
+def eeprom(rc: int, lines: tuple[str, ...], *, staged: bool, waiting: bool, said: str = "") -> dict[str, object]:
+    return {
+        "eeprom_asked": {"rc": rc, "stdout": said or AVAILABLE},
+        "eeprom_noted": {"rc": 0 if lines else 1, "stdout_lines": [*lines, "boot-2"]},
+        "eeprom_staged": {"rc": 0, "changed": True} if staged else {"skipped": True, "changed": False},
+        "eeprom_again": {"skipped": True, "changed": False},
+        "recovery": {"stat": {"exists": waiting}},
+        "marks": marks(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("seen", "how", "restarts", "report"),
+    [
+        (eeprom(0, (), staged=False, waiting=False), "update", False, "up to date"),
+        (eeprom(0, (), staged=False, waiting=True), "update", False, WAITS),  # a change of settings
+        (eeprom(1, (), staged=True, waiting=False), "update", True, WAITS),
+        (eeprom(1, (), staged=False, waiting=True), "update", True, WAITS),  # asked for by the service
+        (eeprom(1, (), staged=False, waiting=True), "report", False, WAITS),
+        (eeprom(1, (), staged=False, waiting=False), "report", False, "an update is there"),
+        (eeprom(1, (LATEST, "boot-2"), staged=False, waiting=True), "update", True, WAITS),
+        (eeprom(1, (LATEST, "boot-1"), staged=False, waiting=True), "update", False, REFUSED),
+        (eeprom(1, (LATEST, "boot-1"), staged=False, waiting=False), "update", False, REFUSED),
+        (eeprom(1, ("LATEST: an older one", "boot-1"), staged=True, waiting=False), "update", True, WAITS),
+    ],
+)
+def test_a_board_is_restarted_once_for_a_boot_loader(
+    seen: dict[str, object], how: str, restarts: bool, report: str
+) -> None:
+    assert decide("restarts", **seen, eeprom=how) is restarts
+    assert decide("eeprom_report", **seen, eeprom=how) == report
+
+
+@pytest.mark.parametrize(("rc", "report"), [(0, "updated"), (1, REFUSED)])
+def test_whether_the_boot_loader_was_written_is_asked_after_the_restart(rc: int, report: str) -> None:
+    seen = eeprom(1, (), staged=True, waiting=False) | {"eeprom_again": {"rc": rc}}
+    assert decide("eeprom_report", **seen) == report
+
+
+def test_a_compute_module_4_whose_program_is_off_is_not_called_up_to_date() -> None:
+    module = {"model": "Raspberry Pi Compute Module 4 Rev 1.0"}
+    off = eeprom(0, (), staged=False, waiting=False, said="rpi-eeprom-update is not enabled by default on CM4.\n")
+    assert decide("eeprom_report", module, **off) == OFF
+    on = eeprom(0, (), staged=False, waiting=False, said=f"BOOTLOADER: up to date\n    {LATEST}\n")
+    assert decide("eeprom_report", module, **on) == "up to date"
+
+
+def test_a_machine_without_the_program_was_not_looked_at() -> None:
+    assert decide("eeprom_report") == "not looked at"
+    assert decide("restarts", marks=marks()) is False

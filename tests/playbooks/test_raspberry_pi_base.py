@@ -180,3 +180,39 @@ def test_a_compute_module_4_whose_program_is_off_is_not_called_up_to_date() -> N
 def test_a_machine_without_the_program_was_not_looked_at() -> None:
     assert decide("eeprom_report") == "not looked at"
     assert decide("restarts", marks=marks()) is False
+
+
+@pytest.mark.parametrize(
+    ("clock", "answer", "report"),
+    [
+        ("chrony", {"rc": 0}, "right"),
+        ("chrony", {"rc": 1}, "no time server set it within 120 s"),
+        ("timesyncd", {"rc": 0}, "right"),
+        ("timesyncd", {"rc": 124}, "no time server set it within 120 s"),
+        ("keep", {"skipped": True}, "not looked at"),
+    ],
+)
+def test_a_clock_that_nobody_sets_is_in_the_report(clock: str, answer: dict[str, object], report: str) -> None:
+    assert decide("clock_report", clock=clock, clock_answer=answer) == report
+    assert decide("clock_is_wrong", clock=clock, clock_answer=answer) is report.startswith("no ")
+
+
+@pytest.mark.parametrize("clock", ["chrony", "timesyncd"])
+def test_the_wait_for_the_clock_has_an_end(clock: str) -> None:
+    assert " 120 " in decide("clock_question", clock=clock)
+
+
+def test_k3s_starts_after_the_clock_is_set() -> None:
+    unit = (ROLE.parent / "k3s_program" / "templates" / "k3s.service.j2").read_text(encoding="utf-8")
+    for word in ("Wants", "After"):
+        (line,) = [one for one in unit.splitlines() if one.startswith(f"{word}=")]
+        assert {"network-online.target", "time-sync.target"} <= set(line.partition("=")[2].split())
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_kernel_and_firmware_come_by_themselves_only_where_that_is_asked_for(asked: bool) -> None:
+    text = (ROLE / "templates" / "apt.conf.j2").read_text(encoding="utf-8")
+    variables = {"ansible_managed": "", "raspberry_pi_base_unattended_firmware": asked}
+    written = Templar(DataLoader(), variables).template(trust_as_template(text))
+    assert ("Raspberry Pi Foundation" in written) is asked
+    assert "origin=Raspbian," in written

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
@@ -32,6 +31,12 @@ def decide(name: str, found: dict[str, object] | None = None, **said: object) ->
         variables |= loader.load_from_file(str(ROLE / part / "main.yml"), trusted_as_template=True)
     variables |= {f"raspberry_pi_base_{key}": value for key, value in said.items()}
     return Templar(loader, variables).template(trust_as_template(f"{{{{ raspberry_pi_base_{name} }}}}"))
+
+
+def task(file: str, name: str) -> dict[str, Any]:
+    tasks = DataLoader().load_from_file(str(ROLE / "tasks" / file), trusted_as_template=True)
+    (found,) = [one for one in tasks if one["name"] == name]
+    return dict(found)
 
 
 def marks(*paths: str) -> dict[str, object]:
@@ -118,8 +123,7 @@ def test_the_command_line_is_found_where_the_system_has_it(
     ],
 )
 def test_what_keeps_control_groups_from_counting_memory_goes_from_the_command_line(before: str, after: str) -> None:
-    tasks = yaml.safe_load((ROLE / "tasks" / "boot.yml").read_text(encoding="utf-8"))
-    (rule,) = [t["ansible.builtin.replace"] for t in tasks if t["name"].startswith("Take back")]
+    rule = task("boot.yml", "Take back that control groups do not count memory")["ansible.builtin.replace"]
     assert re.sub(rule["regexp"], rule["replace"], before, flags=re.MULTILINE) == after
 
 
@@ -216,3 +220,26 @@ def test_kernel_and_firmware_come_by_themselves_only_where_that_is_asked_for(ask
     written = Templar(DataLoader(), variables).template(trust_as_template(text))
     assert ("Raspberry Pi Foundation" in written) is asked
     assert "origin=Raspbian," in written
+
+
+@pytest.mark.parametrize(
+    ("swap", "lines"),
+    [
+        ("none", ["[Main]", "Mechanism=none"]),
+        ("zram", ["[Main]", "Mechanism=zram", "", "[Zram]", "RamMultiplier=0.75", "MaxSizeMiB="]),
+    ],
+)
+def test_compressed_swap_of_rpi_swap_is_as_large_as_was_asked_for(swap: str, lines: list[str]) -> None:
+    content = task("rpi_swap.yml", "Say what swap there shall be")["ansible.builtin.copy"]["content"]
+    variables = {"raspberry_pi_base_swap": swap, "raspberry_pi_base_zram_percent": 75}
+    assert Templar(DataLoader(), variables).template(content).splitlines()[1:] == lines
+
+
+@pytest.mark.parametrize(
+    ("found", "goes"), [({"has_dphys_swapfile": True}, True), ({"has_rpi_swap": True}, True), ({}, False)]
+)
+def test_the_file_of_the_distributions_swap_goes_and_no_other(found: dict[str, object], goes: bool) -> None:
+    remove = task("swap.yml", "Remove the file that they used")
+    assert remove["ansible.builtin.file"] == {"path": "/var/swap", "state": "absent"}
+    variables = {"raspberry_pi_base_found": PI_4 | found}
+    assert Templar(DataLoader(), variables).evaluate_conditional(remove["when"]) is goes

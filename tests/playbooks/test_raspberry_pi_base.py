@@ -3,6 +3,8 @@
 import json
 import re
 import subprocess
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +24,23 @@ MARK, UPGRADED = "/run/raspberry_pi_base.restart", "/run/reboot-required"
 UNFINISHED = "/var/lib/raspberry_pi_base/restarting"
 
 
-def decide(name: str, found: dict[str, object] | None = None, **said: object) -> Any:
+@cache
+def read(path: str) -> Any:
+    return DataLoader().load_from_file(str(ROLE / path), trusted_as_template=True)
+
+
+def decide(name: str, found: Mapping[str, object] | None = None, /, **said: object) -> Any:
     """Return a variable of the role on a Raspberry Pi 4, or on what else is found."""
-    loader = DataLoader()
     variables: dict[str, object] = {"ansible_facts": {"kernel": "6.12.47-v8", "distribution": "Debian"}}
-    variables["raspberry_pi_base_looked"] = {"stdout": json.dumps(PI_4 | (found or {}))}
+    variables["raspberry_pi_base_looked"] = {"stdout": json.dumps({**PI_4, **(found or {})})}
     for part in ("defaults", "vars"):
-        variables |= loader.load_from_file(str(ROLE / part / "main.yml"), trusted_as_template=True)
+        variables |= read(f"{part}/main.yml")
     variables |= {f"raspberry_pi_base_{key}": value for key, value in said.items()}
-    return Templar(loader, variables).template(trust_as_template(f"{{{{ raspberry_pi_base_{name} }}}}"))
+    return Templar(DataLoader(), variables).template(trust_as_template(f"{{{{ raspberry_pi_base_{name} }}}}"))
 
 
 def task(file: str, name: str) -> dict[str, Any]:
-    tasks = DataLoader().load_from_file(str(ROLE / "tasks" / file), trusted_as_template=True)
-    (found,) = [one for one in tasks if one["name"] == name]
+    (found,) = [one for one in read(f"tasks/{file}") if one["name"] == name]
     return dict(found)
 
 
@@ -238,8 +243,8 @@ def test_compressed_swap_of_rpi_swap_is_as_large_as_was_asked_for(swap: str, lin
 @pytest.mark.parametrize(
     ("found", "goes"), [({"has_dphys_swapfile": True}, True), ({"has_rpi_swap": True}, True), ({}, False)]
 )
-def test_the_file_of_the_distributions_swap_goes_and_no_other(found: dict[str, object], goes: bool) -> None:
+def test_the_file_of_the_distributions_swap_goes_and_no_other(found: dict[str, bool], goes: bool) -> None:
     remove = task("swap.yml", "Remove the file that they used")
     assert remove["ansible.builtin.file"] == {"path": "/var/swap", "state": "absent"}
-    variables = {"raspberry_pi_base_found": PI_4 | found}
+    variables = {"raspberry_pi_base_found": {**PI_4, **found}}
     assert Templar(DataLoader(), variables).evaluate_conditional(remove["when"]) is goes

@@ -186,7 +186,9 @@ def _goes_on(site: Site, board: Board, line: Wire) -> None:
     assert (machine["board"], machine["mac"], machine["key"]) == ("pi-1", MAC, "known")
     assert machine["serial"] == SERIAL
     address = machine["address"]
-    wait_until(lambda: site.ssh(address, "cloud-init status --wait").returncode == 0, "cloud-init ends", BOOT_S)
+    wait_until(lambda: site.ssh(address, "cloud-init status --wait").returncode != 255, "cloud-init ends", BOOT_S)
+    told = site.ssh(address, "cloud-init status --long")
+    assert told.returncode == 0, told.stdout
     told = site.ssh(address, "hostname; readlink /etc/localtime; tr -d '\\0' </proc/device-tree/model").stdout
     assert told.splitlines() == ["pi-1", "/usr/share/zoneinfo/Europe/Madrid", "Raspberry Pi 4 Model B Rev 1.4"]
     assert "panic=30" in site.ssh(address, "cat /proc/cmdline").stdout.split()

@@ -1,5 +1,6 @@
 """What holds for every role and playbook that comes along, without running them."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ _KEYWORDS = {
     *("retries", "delay", "no_log", "delegate_to", "run_once", "environment", "args", "ignore_unreachable", "become"),
 }
 _ROLES = {"ansible.builtin.import_role", "ansible.builtin.include_role"}
+INCLUDE = "ansible.builtin.include_role"
 _COMMANDS = {"ansible.builtin.command", "ansible.builtin.shell", "ansible.builtin.script"}
 
 
@@ -90,6 +92,35 @@ def test_plays_include_their_roles_so_that_a_tag_of_others_leaves_them_out_with_
                 assert module == "ansible.builtin.include_role"
                 role, entry = PLAYBOOKS / "roles" / task[module]["name"], task[module].get("tasks_from", "main")
                 assert role.name == "raspberry_pi_flash" or set(task.get("vars", {})) <= set(specs(role)[entry])
+
+
+def test_what_was_brought_across_an_air_gap_is_checked_before_anything_is_changed_with_every_tag_that_changes() -> None:
+    plays = read(PLAYBOOKS / "raspberry_pi_cluster.yml")
+    (check,) = [
+        n for n, play in enumerate(plays) if "check" in str(play["tasks"][0].get(INCLUDE, {}).get("tasks_from"))
+    ]
+    changing = [n for n, play in enumerate(plays) if any(INCLUDE in task for task in play["tasks"]) and n != check]
+    asked = {n for n in changing if "never" not in plays[n]["tags"]}
+    assert min(asked) > check
+    assert {tag for n in asked for tag in plays[n]["tags"]} == set(plays[check]["tags"])
+
+
+@pytest.mark.parametrize("guide", ["raspberry-pi-cluster.md", "behind-nat.md", "air-gap.md"])
+def test_every_variable_that_a_guide_of_the_cluster_names_belongs_to_a_role_of_its_playbook_or_to_the_playbook(
+    guide: str,
+) -> None:
+    text = (PLAYBOOKS.parent / "docs" / "howto" / guide).read_text(encoding="utf-8")
+    book = PLAYBOOKS / "raspberry_pi_cluster.yml"
+    tasks = [task for play in read(book) for task in tasks_in(play["tasks"])]
+    roles = {task[INCLUDE]["name"] for task in tasks if INCLUDE in task} | {"k3s_program"}
+    known = {name for role in roles for options in specs(PLAYBOOKS / "roles" / role).values() for name in options}
+    prefixes = tuple(f"{role.name}_" for role in ROLES)
+    named = set(re.findall(r"`([a-z][a-z0-9_]+)(?:`|:)", text))
+    used = {name for name in named if name.startswith(prefixes) and name not in {role.name for role in ROLES}}
+    files = (book.parents[1] / "inventories" / "raspberry_pi").rglob("*.yml")
+    given = "".join(path.read_text(encoding="utf-8") for path in [book, *files])
+    assert used
+    assert [name for name in sorted(used - known) if name not in given] == []
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda p: p.name)

@@ -13,7 +13,7 @@ from infracore.cli.text import clean
 from infracore.errors import InvalidUsage
 
 if TYPE_CHECKING:
-    from im_client.flash.discover.model import Finding
+    from im_client.flash.discover.model import Finding, Wanted
     from im_client.services.nodes import Report
 
 __all__ = ["command"]
@@ -47,6 +47,7 @@ def command() -> None:
 @click.option(
     "-i", "--inventory", type=click.Path(path_type=Path), metavar="PATH", help="The fleet: an Ansible inventory."
 )
+@click.option("--board", "names", multiple=True, metavar="NAME", help="Look for this board of the inventory alone.")
 @click.option("--sweep", metavar="NETWORK", help="Ask each address of this network too, 1,024 at most: 192.168.1.0/24.")
 @click.option("--leases", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Read these leases too.")
 @click.option("--prefix", "prefixes", multiple=True, metavar="MAC", help="MACs that begin so are boards' too.")
@@ -60,6 +61,7 @@ def command() -> None:
 def discover_command(
     *,
     inventory: Path | None,
+    names: tuple[str, ...],
     sweep: str | None,
     leases: tuple[Path, ...],
     prefixes: tuple[str, ...],
@@ -97,7 +99,9 @@ def discover_command(
         port=port,
         key_file=key_file,
     )
-    fleet = None if inventory is None else _fleet(inventory, settings.ansible)
+    if names and inventory is None:
+        raise InvalidUsage("--board needs the inventory that names it", "add -i INVENTORY")
+    fleet = None if inventory is None else _chosen(_fleet(inventory, settings.ansible), names)
     search = Search(places, limit_s=limit_s, wait=wait, write_to=inventory if write else None)
     with interruptible(say, again="im nodes discover") as cancel:
         report = discover_nodes(
@@ -121,6 +125,14 @@ def _fleet(inventory: Path, ansible: Any) -> Any:
     from im_client.services.nodes import wanted_of
 
     return wanted_of(read_fleet(inventory, program=Path(find_program(ansible)).with_name("ansible-inventory")))
+
+
+def _chosen(fleet: "tuple[Wanted, ...]", names: tuple[str, ...]) -> "tuple[Wanted, ...]":
+    known = [board.name for board in fleet]
+    for name in names:
+        if name not in known:
+            raise InvalidUsage(f"no board is called {name}", f"boards of the inventory: {', '.join(known) or 'none'}")
+    return tuple(board for board in fleet if not names or board.name in names)
 
 
 def _plain_prefixes(prefixes: tuple[str, ...]) -> tuple[str, ...]:

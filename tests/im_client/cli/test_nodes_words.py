@@ -9,6 +9,7 @@ import pytest
     ("words", "said"),
     [
         (("--write",), "--write needs the inventory"),
+        (("--board", "pi-1"), "--board needs the inventory"),
         (("--wait",), "nothing to wait for"),
         (("--sweep", "10.0.0.0/8"), "at most 1024"),
         (("--sweep", "home"), "is no network"),

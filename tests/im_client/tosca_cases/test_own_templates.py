@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from im_client.plan.build import build
 from im_client.plan.model import Action, Known, Limits
@@ -73,6 +74,23 @@ def test_every_machine_leaves_its_cluster_before_it_is_deleted(
     operations = topology_of(name, tmp_path).operations
     leaving = {o.group: Path(o.implementation.location).name for o in operations if o.phase is OperationPhase.DELETE}
     assert leaving == {"front": front, "worker": worker}
+
+
+def test_a_board_is_prepared_before_it_joins_and_emptied_by_the_front_end_where_it_restarts(tmp_path: Path) -> None:
+    operations = topology_of("raspberry_pi_k3s.yaml", tmp_path).operations
+    runs = [
+        (o.group, Path(o.implementation.location).name, o) for o in operations if o.phase is OperationPhase.CONFIGURE
+    ]
+    assert [(group, name) for group, name, _ in runs] == [
+        ("front", "raspberry_pi_base.yml"),
+        ("worker", "raspberry_pi_base.yml"),
+        ("front", "k3s_server.yml"),
+        ("worker", "k3s_agent.yml"),
+    ]
+    play = yaml.safe_load((CONTENT / "playbooks" / "raspberry_pi_base.yml").read_text(encoding="utf-8"))
+    for _, _, operation in runs[:2]:
+        assert all(name in str(play) for name in operation.inputs)
+        assert "front_end_ip" in operation.inputs
 
 
 def test_the_clients_of_nfs_are_configured_after_the_server(tmp_path: Path) -> None:

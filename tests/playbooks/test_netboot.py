@@ -154,7 +154,7 @@ def test_each_model_boots_from_its_own_folder_beside_the_dhcp_server_of_the_hous
     assert set(four.files) == {f"abcdef04/{n}" for n in ("start4.elf", *PI_4.files)}
     assert four.files["abcdef04/start4.elf"] == b"start4.elf" * 300
     assert (
-        f"nfsroot={SERVER}:/srv/nfs/pi-4,vers=4.1,proto=tcp rw ip=dhcp" in four.files["abcdef04/cmdline.txt"].decode()
+        f"nfsroot={SERVER}:/srv/nfs/pi-4,vers=3,tcp,hard rw ip=dhcp" in four.files["abcdef04/cmdline.txt"].decode()
     )
     assert b"PARTUUID" not in four.files["abcdef04/cmdline.txt"]
     assert four.files["abcdef04/cmdline.txt"].count(b"\n") == 1
@@ -189,7 +189,7 @@ def test_as_the_only_server_it_gives_addresses_to_boards_alone_and_a_fixed_one_t
         raspberry_pi_netboot_nodes=[{**listed, "boot_files": str(boot), "root": "overlay", "nfs_path": "/srv/nfs/all"}],
     )
     pc = client("52:54:00:00:00:01")
-    running = client("d8:3a:dd:00:00:07")
+    running = client("88:a2:9e:00:00:07")
     with serving(config, folder):
         pc.discover()
         pc.discover(pxe=False)
@@ -199,7 +199,7 @@ def test_as_the_only_server_it_gives_addresses_to_boards_alone_and_a_fixed_one_t
         assert pc.pending() == []
     assert booted.address == "10.77.0.44"
     cmdline = booted.files["abcdef04/cmdline.txt"].decode()
-    assert f"nfsroot={SERVER}:/srv/nfs/all,vers=4.1,proto=tcp ro ip=dhcp rootwait overlayroot=tmpfs" in cmdline
+    assert f"nfsroot={SERVER}:/srv/nfs/all,vers=3,tcp,hard ro ip=dhcp rootwait overlayroot=tmpfs" in cmdline
     assert later.address.startswith("10.77.0.")
     assert 3 not in later.options  # no router, for none was named
 
@@ -224,6 +224,18 @@ def test_only_listed_boards_are_answered_where_that_is_asked_for_and_others_find
         for path in ("abcdef09/start4.elf", "../image/cmdline.txt", "/etc/passwd", "start4.elf"):
             with pytest.raises(TftpError):
                 fetch(SERVER, path)
+
+
+@pytest.mark.parametrize("options", ["vers=4.1", "vers=3,proto=tcp", "nfsvers=4"])
+def test_nfs_options_that_the_initramfs_of_an_image_cannot_mount_by_are_refused_unless_it_is_left_out(
+    folder: Path, options: str
+) -> None:
+    node = {"name": "x", "serial": "abcdef01", "boot_files": str(images(folder)), "nfs_path": "/srv/nfs/x"}
+    with pytest.raises(AssertionError, match="mounts NFS 3 only"):
+        render(folder, raspberry_pi_netboot_nodes=[{**node, "nfs_options": options}])
+    bare = {**node, "nfs_options": options, "config": ["auto_initramfs=0"]}
+    render(folder, raspberry_pi_netboot_nodes=[bare])
+    assert f":/srv/nfs/x,{options} rw" in (folder / "served" / "tftp" / "abcdef01" / "cmdline.txt").read_text()
 
 
 def test_a_node_that_cannot_be_found_is_refused(folder: Path) -> None:

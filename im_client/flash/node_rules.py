@@ -22,11 +22,11 @@ _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 """useradd(8) of Debian."""
 _TAKEN: Final = frozenset(
     {
-        *("root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data"),
+        *("daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data"),
         *("backup", "list", "irc", "nobody", "sshd", "systemd-network", "systemd-resolve", "messagebus", "_apt"),
     }
 )
-"""Accounts of a system: to log in as one of them is never meant."""
+"""Accounts of a system: to log in as one of them is never meant. root is for images that have no other."""
 _HASHES: Final = (
     re.compile(r"\$6\$(rounds=\d{4,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}"),
     re.compile(r"\$5\$(rounds=\d{4,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{43}"),
@@ -73,7 +73,7 @@ def account(
     """Check who may log in, and that somebody may."""
     if user and not _USER.fullmatch(user):
         yield "user", f"{user[:80]!r} is no user name", "small letters, digits, dash and underscore, at most 32"
-    if user in _TAKEN:
+    if user in _TAKEN or (user == "root" and (password or hashed)):
         yield "user", f"{user} is an account of the system", "name one of your own; it becomes root by sudo"
     if password and hashed:
         yield "password", "password and password_hash are both given", "give one of them"

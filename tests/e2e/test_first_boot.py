@@ -61,7 +61,7 @@ def check_rename(there: Machine) -> None:
 
 
 def check_first_boot(there: Machine) -> None:
-    there.write(rootfiles.FIRST_BOOT, rootfiles.first_boot_script(NODE), "700")
+    there.write(rootfiles.FIRST_BOOT, rootfiles.first_boot_script(NODE, by_cloudinit=False), "700")
     there.write(rootfiles.UNIT, rootfiles.first_boot_unit())
     there("systemctl daemon-reload; systemctl enable im-first-boot.service")
     # one of the commands fails: that is said, and the others are run

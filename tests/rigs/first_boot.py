@@ -10,12 +10,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-__all__ = ["folder", "generated", "keyfile", "read_seed", "schema"]
+__all__ = ["accounts", "folder", "generated", "keyfile", "read_seed", "schema"]
 
 _PACKAGES = ("cloud-init", "python3-configobj", "netplan.io", "network-manager", "libnm0")
 _FETCH_S = 300
@@ -42,6 +43,23 @@ with tempfile.TemporaryDirectory() as folder:
         "userdata": load_yaml(source.userdata_raw),
         "netplan": load_yaml((Path(folder) / "netplan.yaml").read_text()),
     }))
+"""
+
+_SHIPPED = "users: [default]\nsystem_info: {default_user: {name: pi}}\n"
+"""What an image has in /etc/cloud/cloud.cfg."""
+_ACCOUNTS = """
+import json, sys
+from pathlib import Path
+from cloudinit import helpers
+from cloudinit.distros import debian, ug_util
+from cloudinit.util import load_yaml, mergemanydict, read_conf_with_confd
+
+folder = Path(sys.argv[1])
+base = read_conf_with_confd(str(folder / "cloud.cfg"))
+config = mergemanydict([load_yaml((folder / "user-data").read_text()), base])
+distro = debian.Distro("debian", base["system_info"], helpers.Paths({"cloud_dir": str(folder), "run_dir": str(folder)}))
+users, _ = ug_util.normalize_users_groups(config, distro)
+print(json.dumps([{"name": name, **keys} for name, keys in users.items()]))
 """
 
 
@@ -90,12 +108,24 @@ def read_seed(seed: Path) -> dict[str, Any]:
     return read
 
 
-def generated(netplan: str, root: Path) -> dict[str, str]:
-    """Return the files that netplan's generator makes of a file, by name."""
-    file = root / "etc" / "netplan" / "50-test.yaml"
-    file.parent.mkdir(parents=True)
-    file.touch(mode=0o600)
-    file.write_text(netplan)
+def accounts(user_data: str, part: str, folder: Path) -> list[dict[str, Any]]:
+    """Return the accounts that cloud-init makes of user-data and a part of its own configuration ("" without one)."""
+    (folder / "cloud.cfg.d").mkdir()
+    for name, text in {"cloud.cfg": _SHIPPED, "cloud.cfg.d/99-im-clues.cfg": part, "user-data": user_data}.items():
+        (folder / name).write_text(text)
+    done = _python("-c", _ACCOUNTS, str(folder))
+    assert done.returncode == 0, done.stderr
+    made: list[dict[str, Any]] = json.loads(done.stdout)
+    return made
+
+
+def generated(netplan: Sequence[str], root: Path) -> dict[str, str]:
+    """Return the files that netplan's generator makes of files, by name."""
+    (root / "etc" / "netplan").mkdir(parents=True)
+    for number, text in enumerate(netplan):
+        file = root / "etc" / "netplan" / f"5{number}-test.yaml"
+        file.touch(mode=0o600)
+        file.write_text(text)
     place = folder()
     library = next(place.rglob("libnetplan.so*")).parent
     program = next(path for path in place.rglob("netplan/generate") if path.is_file())

@@ -15,6 +15,7 @@ from im_client.flash.customise.layout import CONNECTIONS, Layout, lay_out
 from im_client.flash.customise.mark import MARK, Mark, mark_of, mark_text, parse_mark
 from im_client.flash.customise.programs import UNUSABLE_NAME, is_usable_name
 from im_client.flash.customise.rootfiles import OURS
+from im_client.flash.customise.sysconf import EXTRA_CMDLINE, FIRMWARE_CUSTOM
 from im_client.flash.model import BadImage, InitFormat
 from im_client.flash.node import Node
 from im_client.flash.partitions import read_table
@@ -139,6 +140,8 @@ def _look(fat: Fat, ext4: Ext4 | None) -> Image:
         fstab=ext4.read("/etc/fstab") or "",
         hosts=ext4.read("/etc/hosts") or "",
         sshd_config=ext4.read("/etc/ssh/sshd_config") or "",
+        extra_cmdline=ext4.read(EXTRA_CMDLINE) or "",
+        firmware_custom=ext4.read(FIRMWARE_CUSTOM) or "",
         ours=_ours(ext4),
     )
 

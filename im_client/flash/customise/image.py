@@ -19,6 +19,7 @@ class Way(StrEnum):
     TOML = "custom.toml"
     FIRSTRUN = "firstrun.sh"
     OLDER = "userconf.txt"
+    SYSCONF = "sysconf.txt"
     NONE = "none"
 
 
@@ -26,6 +27,8 @@ CLOUDINIT: Final = "/usr/bin/cloud-init"
 RPI_ISSUE: Final = "/etc/rpi-issue"
 INIT_CONFIG: Final = "/usr/lib/raspberrypi-sys-mods/init_config"
 USERCONF: Final = "/usr/lib/userconf-pi/userconf-service"
+SYSCONF: Final = "/usr/local/sbin/rpi-set-sysconf"
+"""Of Debian's own images (raspi.debian.net). BeagleBoard's, which read a sysconf.txt too, have another."""
 SYSTEMD: Final = "/usr/lib/systemd/systemd"
 NETPLAN: Final = "/usr/sbin/netplan"
 NETPLAN_1: Final = tuple(
@@ -36,7 +39,7 @@ NETWORK_MANAGER: Final = "/usr/sbin/NetworkManager"
 SUPPLICANT: Final = "/etc/wpa_supplicant"
 RADIO: Final = "wlan0"
 PROBES: Final = (
-    *(CLOUDINIT, RPI_ISSUE, INIT_CONFIG, USERCONF, SYSTEMD, "/lib/systemd/systemd"),
+    *(CLOUDINIT, RPI_ISSUE, INIT_CONFIG, USERCONF, SYSCONF, SYSTEMD, "/lib/systemd/systemd"),
     *(NETPLAN, *NETPLAN_1, NETWORK_MANAGER, SUPPLICANT),
 )
 _FIRSTBOOT: Final = "init=/usr/lib/raspberrypi-sys-mods/firstboot"
@@ -57,6 +60,9 @@ class Image:
     fstab: str = ""
     hosts: str = ""
     sshd_config: str = ""
+    extra_cmdline: str = ""
+    """Of /etc/default/raspi-extra-cmdline, and the next of raspi-firmware-custom: see `sysconf`."""
+    firmware_custom: str = ""
     ours: frozenset[str] = frozenset()
     """Files of the root partition that we wrote another time."""
 
@@ -97,7 +103,9 @@ def find_way(image: Image, init: InitFormat | None, node: Node) -> Way:
             raise Unsupported("the image is to be configured by firstrun.sh and has no cmdline.txt", "name its format")
         starts_toml = image.has(INIT_CONFIG) and _FIRSTBOOT in image.cmdline.split()
         return Way.TOML if starts_toml and is_said_in_toml(node) else Way.FIRSTRUN
-    return Way.OLDER if image.has(USERCONF) else Way.NONE
+    if image.has(USERCONF):
+        return Way.OLDER
+    return Way.SYSCONF if image.has(SYSCONF) else Way.NONE
 
 
 def _found(image: Image) -> InitFormat:

@@ -45,9 +45,10 @@ def netplan(
     return config
 
 
-def netplan_file(interfaces: Sequence[Interface], wifi: Wifi | None) -> str:
+def netplan_file(interfaces: Sequence[Interface], wifi: Wifi | None, *, with_country: bool = False) -> str:
     """Return a file for /etc/netplan. With a passphrase in it root alone may read it, which netplan asks for too."""
-    text: str = yaml.safe_dump({"network": netplan(interfaces, wifi)}, sort_keys=False, allow_unicode=True, width=4096)
+    network = netplan(interfaces, wifi, with_country=with_country)
+    text: str = yaml.safe_dump({"network": network}, sort_keys=False, allow_unicode=True, width=4096)
     return text
 
 

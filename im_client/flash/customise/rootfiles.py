@@ -1,21 +1,22 @@
 """Files of the root partition: what root alone may read, and what no way of configuring a first boot has words for."""
 
+from collections.abc import Sequence
 from shlex import quote
 from typing import Final
 
 from im_client.flash.node import Node
 
 __all__ = [
+    "CLOUD_PART",
     "FIRST_BOOT",
     "HOST_KEY",
     "INCLUDE",
     "NETPLAN_FILE",
     "OURS",
-    "PER_INSTANCE",
+    "PER_BOOT",
     "SSHD_PART",
     "UNIT",
     "WANTED",
-    "commands_script",
     "edit_hosts",
     "edit_sshd_config",
     "first_boot_script",
@@ -29,12 +30,13 @@ regenerate_ssh_host_keys.service and by cloud-init's `ssh_deletekeys`."""
 INCLUDE: Final = "/etc/ssh/sshd_config.d"
 SSHD_PART: Final = f"{INCLUDE}/10-im-clues.conf"
 NETPLAN_FILE: Final = "/etc/netplan/60-im-clues.yaml"
+CLOUD_PART: Final = "/etc/cloud/cloud.cfg.d/99-im-clues.cfg"
 FIRST_BOOT: Final = "/usr/local/sbin/im-first-boot"
 UNIT: Final = "/etc/systemd/system/im-first-boot.service"
 WANTED: Final = "/etc/systemd/system/multi-user.target.wants/im-first-boot.service"
-PER_INSTANCE: Final = "/var/lib/cloud/scripts/per-instance/im-first-boot"
-"""Run by cloud-init once for an instance id, after packages are installed."""
-OURS: Final = (SSHD_PART, NETPLAN_FILE, FIRST_BOOT, UNIT, WANTED, PER_INSTANCE)
+PER_BOOT: Final = "/var/lib/cloud/scripts/per-boot/im-first-boot"
+"""Run by cloud-init at the end of every boot, until it has taken itself away."""
+OURS: Final = (SSHD_PART, NETPLAN_FILE, CLOUD_PART, FIRST_BOOT, UNIT, WANTED, PER_BOOT)
 """What a card that is customised again, and not flashed, may have from the last time. The host key is no part of it:
 an sshd_config may name it."""
 
@@ -59,28 +61,46 @@ def edit_hosts(text: str, hostname: str) -> str:
     return "\n".join([*lines, f"127.0.1.1\t{hostname}", ""])
 
 
-def commands_script(node: Node) -> str:
-    """Return a script that runs the node's commands, each in a shell of its own, and fails where one fails."""
-    return "\n".join(["#!/bin/sh", "failed=0", *_commands(node), "exit $failed", ""])
+def first_boot_script(node: Node, *, by_cloudinit: bool) -> str:
+    """Return a script that installs the node's packages, runs its commands, each in a shell, and takes itself away.
+
+    It stays, and the commands are not run, where the packages cannot be had: the next boot tries again. A command that
+    fails is not tried again.
+    """
+    lines = ["#!/bin/sh", "failed=0", *(_packages(node.packages) if node.packages else [])]
+    lines += [f"sh -c {quote(command)} || failed=1" for command in node.commands]
+    if by_cloudinit:
+        lines.append(f"rm -f {PER_BOOT}")
+    else:
+        lines += ["systemctl disable im-first-boot.service", f"rm -f {UNIT} {FIRST_BOOT}"]
+    return "\n".join([*lines, "exit $failed", ""])
 
 
-def first_boot_script(node: Node) -> str:
-    """Return a script that installs the node's packages, runs its commands and takes itself away."""
-    lines = ["#!/bin/sh", "failed=0", "export DEBIAN_FRONTEND=noninteractive"]
-    if node.packages:
-        lines += [
-            "for try in 1 2 3 4 5 6",
-            "do apt-get -q update && break",
-            "sleep 10",
-            "done",
-            f"apt-get -q -y install {' '.join(quote(package) for package in node.packages)} || failed=1",
-        ]
-    own = ["systemctl disable im-first-boot.service", f"rm -f {UNIT} {FIRST_BOOT}"]
-    return "\n".join([*lines, *_commands(node), *own, "exit $failed", ""])
+def _packages(packages: Sequence[str]) -> list[str]:
+    """Return what installs packages.
 
-
-def _commands(node: Node) -> list[str]:
-    return [f"sh -c {quote(command)} || failed=1" for command in node.commands]
+    A board has no clock, and apt takes no list that is of tomorrow: the time is waited for. Without it, such as where
+    no time server is reached, apt is told not to look at the date (apt.conf(5), "Acquire::Check-Date"), this once:
+    who does not look at it takes an old list too.
+    """
+    return [
+        "export DEBIAN_FRONTEND=noninteractive",
+        "n=0",
+        'until [ "$(timedatectl show --property=NTPSynchronized --value)" = yes ] || [ $n -ge 60 ]',
+        "do n=$((n + 1)); sleep 2",
+        "done",
+        "dates=",
+        "[ $n -lt 60 ] || dates='-o Acquire::Check-Date=false'",
+        "dpkg --configure -a",  # where the power went at the first try
+        "for try in 1 2 3 4 5 6",
+        "do apt-get -q $dates update && break",
+        "sleep 10",
+        "done",
+        f"if ! apt-get -q -y install {' '.join(quote(package) for package in packages)}",
+        "then echo 'im-first-boot: the packages are not installed; the next boot tries again' >&2",
+        "exit 1",
+        "fi",
+    ]
 
 
 def first_boot_unit() -> str:
@@ -90,7 +110,7 @@ def first_boot_unit() -> str:
             "[Unit]",
             "Description=What im flash was told to do at the first boot",
             "Wants=network-online.target",
-            "After=network-online.target time-sync.target",
+            "After=network-online.target",
             f"ConditionPathExists={FIRST_BOOT}",
             "",
             "[Service]",

@@ -8,8 +8,8 @@ from typing import Final
 
 __all__ = ["Finding", "KeyState", "Sighting", "Wanted", "is_raspberry_pi", "plain_mac", "serial_of_mac"]
 
-PREFIXES: Final = ("b8:27:eb", "dc:a6:32", "e4:5f:01", "28:cd:c1", "d8:3a:dd", "2c:cf:67")
-"""MAC prefixes that the IEEE has given to the Raspberry Pi companies."""
+PREFIXES: Final = ("b8:27:eb", "dc:a6:32", "e4:5f:01", "28:cd:c1", "d8:3a:dd", "2c:cf:67", "88:a2:9e")
+"""MAC prefixes that the IEEE has given to the Raspberry Pi companies (its list of MA-L, "Raspberry Pi")."""
 _OLD_PREFIX: Final = "b8:27:eb"
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 

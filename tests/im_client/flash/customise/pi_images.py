@@ -19,6 +19,8 @@ RPI = ("/etc/rpi-issue", "/usr/lib/systemd/systemd", "/usr/sbin/NetworkManager")
 TRIXIE = (*RPI, "/usr/bin/cloud-init", "/usr/sbin/netplan", "/usr/lib/aarch64-linux-gnu/libnetplan.so.1")
 UBUNTU = ("/usr/bin/cloud-init", "/usr/lib/systemd/systemd", "/usr/sbin/netplan")
 BOOKWORM = (*RPI, "/usr/lib/raspberrypi-sys-mods/init_config", "/usr/lib/userconf-pi/userconf-service")
+DEBIAN = ("/usr/lib/systemd/systemd", "/usr/local/sbin/rpi-set-sysconf")
+"""Of raspi.debian.net."""
 SEED = {"user-data": "#cloud-config\n", "meta-data": "instance_id: rpios-image\n", "network-config": ""}
 FIRSTBOOT = CMDLINE.replace("rootwait", "rootwait quiet init=/usr/lib/raspberrypi-sys-mods/firstboot")
 

@@ -10,14 +10,17 @@ import pytest
 import yaml
 
 from im_client.flash.customise import Way, customise, read_mark
+from im_client.flash.customise.hashing import wifi_key
 from im_client.flash.model import BadImage, InitFormat
 from im_client.flash.node import Node
 from im_client.providers.local.hostkey import new_host_key
 from infracore.errors import CommandFailed, InvalidUsage, Misconfigured, NotFound, Several, Unsupported
 from infracore.exitcodes import ExitCode
+from infracore.secrets import Secret
 from tests.im_client.flash.customise.pi_images import (
     BOOKWORM,
     CMDLINE,
+    DEBIAN,
     FIRSTBOOT,
     HASH,
     KEY,
@@ -54,9 +57,13 @@ def test_trixie_is_configured_by_cloud_init(tmp_path: Path) -> None:
     assert done.way == Way.CLOUDINIT_RPI
     user_data = yaml.safe_load(disk.boot("user-data"))
     assert user_data["hostname"] == "pi1"
-    assert user_data["users"][0]["passwd"] == HASH
+    assert "users" not in user_data
+    account = yaml.safe_load(disk.root("/etc/cloud/cloud.cfg.d/99-im-clues.cfg"))["users"][0]
+    assert (account["name"], account["hashed_passwd"], account["ssh_authorized_keys"]) == ("ada", HASH, [KEY])
     network = yaml.safe_load(disk.boot("network-config"))["network"]
-    assert list(network["wifis"]["wlan0"]["access-points"]) == ["Größe: 'x' \"y\""]
+    assert "wifis" not in network
+    radio = yaml.safe_load(disk.root("/etc/netplan/60-im-clues.yaml"))["network"]["wifis"]["wlan0"]
+    assert list(radio["access-points"]) == ["Größe: 'x' \"y\""]
     assert network["ethernets"]["eth0"]["addresses"] == ["10.0.0.11/24"]
     assert yaml.safe_load(disk.boot("meta-data"))["instance-id"] == done.mark.instance
     assert disk.boot("cmdline.txt") == (
@@ -65,18 +72,22 @@ def test_trixie_is_configured_by_cloud_init(tmp_path: Path) -> None:
     assert "[pi5]\ndtparam=pciex1_gen=3\n[all]\n" in disk.boot("config.txt")
     assert disk.root_mode("/etc/ssh/im_host_ed25519_key") == "0600"
     assert disk.root("/etc/ssh/sshd_config.d/10-im-clues.conf") == "HostKey /etc/ssh/im_host_ed25519_key\n"
-    assert "/root/token" in disk.root("/var/lib/cloud/scripts/per-instance/im-first-boot")
-    assert disk.root_mode("/var/lib/cloud/scripts/per-instance/im-first-boot") == "0700"
+    assert "/root/token" in disk.root("/var/lib/cloud/scripts/per-boot/im-first-boot")
+    assert disk.root_mode("/var/lib/cloud/scripts/per-boot/im-first-boot") == "0700"
     disk.fsck(tmp_path)
 
 
-def test_the_boot_partition_holds_no_secret(tmp_path: Path) -> None:
-    disk = make_disk(tmp_path)
+@pytest.mark.parametrize("root", [TRIXIE, UBUNTU, (*UBUNTU[:2], "/usr/sbin/NetworkManager")])
+@pytest.mark.parametrize("security", ["wpa2", "wpa3"])
+def test_the_boot_partition_holds_no_secret(tmp_path: Path, security: str, root: tuple[str, ...]) -> None:
+    if (security, root) == ("wpa3", UBUNTU):
+        root = TRIXIE  # a netplan that knows it
+    disk = make_disk(tmp_path, root)
     node = with_key(
         a_node(
             user="ada",
             password="hunter-two",
-            wifi={"ssid": "lab", "country": "ES", "passphrase": "hunter-three", "security": "wpa3"},
+            wifi={"ssid": "lab", "country": "ES", "passphrase": "hunter-three", "security": security},
             commands=["k3s-join --token hunter-four"],
         )
     )
@@ -85,12 +96,17 @@ def test_the_boot_partition_holds_no_secret(tmp_path: Path) -> None:
     assert node.host_key
     assert node.host_key.private
     body = node.host_key.private.reveal().splitlines()[1].encode()
-    for secret in (b"hunter", b"PRIVATE KEY", body):
+    key = wifi_key("lab", Secret("hunter-three"))
+    for secret in (b"hunter", b"PRIVATE KEY", body, b"$2b$", key.encode()):
         assert secret not in held
-    assert "hunter-three" in disk.root("/etc/netplan/60-im-clues.yaml")
-    assert disk.root_mode("/etc/netplan/60-im-clues.yaml") == "0600"
+    network = "/etc/netplan/60-im-clues.yaml"
+    if "/usr/sbin/netplan" not in root:
+        network = "/etc/NetworkManager/system-connections/im-wifi.nmconnection"
+    assert (key if security == "wpa2" else "hunter-three") in disk.root(network)
+    account = "/etc/cloud/cloud.cfg.d/99-im-clues.cfg"
+    assert [disk.root_mode(path) for path in (network, account)] == ["0600", "0600"]
     assert disk.root("/etc/ssh/im_host_ed25519_key") == node.host_key.private.reveal()
-    assert re.search(r"passwd: \$2b\$12\$", disk.boot("user-data"))
+    assert re.search(r"hashed_passwd: \$2b\$12\$", disk.root(account))
     disk.fsck(tmp_path)
 
 
@@ -179,6 +195,37 @@ def test_older_systems_get_userconf_and_root_files(tmp_path: Path) -> None:
     assert disk.root("/etc/hostname") == "pi1\n"
     assert disk.root("/etc/hosts") == "127.0.0.1\tlocalhost\n127.0.1.1\tpi1\n"
     assert 'dest: "/usr/share/zoneinfo/Europe/Madrid"' in disk.root_stat("/etc/localtime")
+    disk.fsck(tmp_path)
+
+
+def test_debians_own_image_gets_sysconf_and_the_sources_of_its_boot_options(tmp_path: Path) -> None:
+    etc = {"/etc/default/raspi-firmware-custom": "[cm4]\notg_mode=1\n[all]\n"}
+    boot = {"sysconf.txt": "# root_pw=\n#hostname=rpi\n"}
+    disk = make_disk(tmp_path, DEBIAN, boot, etc)
+    keys = {"timezone": "Europe/Madrid", "k3s_cgroups": True, "config": ["gpu_mem=16"], "packages": ["nfs-common"]}
+    node = with_key(a_node(user="root", authorized_keys=[f"{KEY} #1"], **keys))
+    assert customise(disk.path, node).way == Way.SYSCONF
+    assert disk.boot("sysconf.txt").splitlines() == [
+        "# Made by im flash",
+        "hostname=pi1",
+        f"root_authorized_key={' '.join(KEY.split()[:2])}",
+    ]
+    # Debian's package writes cmdline.txt and config.txt anew at the first boot: what it reads is told too
+    for path, option in {"cmdline.txt": "cgroup_enable=memory", "config.txt": "gpu_mem=16"}.items():
+        assert option in disk.boot(path)
+    assert disk.root("/etc/default/raspi-extra-cmdline") == "cgroup_memory=1 cgroup_enable=memory\n"
+    custom = disk.root("/etc/default/raspi-firmware-custom")
+    assert custom.startswith("[cm4]\notg_mode=1\n[all]\n#")
+    assert "\n[all]\ngpu_mem=16\n" in custom
+    assert disk.root("/etc/hosts") == "127.0.0.1\tlocalhost\n127.0.1.1\tpi1\n"
+    assert 'dest: "/usr/share/zoneinfo/Europe/Madrid"' in disk.root_stat("/etc/localtime")
+    assert "nfs-common" in disk.root("/usr/local/sbin/im-first-boot")
+    assert disk.root("/etc/ssh/sshd_config.d/10-im-clues.conf").splitlines() == [
+        "HostKey /etc/ssh/im_host_ed25519_key",
+        "PasswordAuthentication no",
+    ]
+    customise(disk.path, node)
+    assert disk.root("/etc/default/raspi-firmware-custom") == custom
     disk.fsck(tmp_path)
 
 

@@ -21,7 +21,18 @@ from im_client.flash.model import InitFormat
 from im_client.flash.node import Node
 from infracore.errors import InfraError
 from infracore.secrets import Secret
-from tests.im_client.flash.customise.pi_images import BOOKWORM, CMDLINE, CONFIG, FIRSTBOOT, HASH, KEY, RPI, SSHD, TRIXIE
+from tests.im_client.flash.customise.pi_images import (
+    BOOKWORM,
+    CMDLINE,
+    CONFIG,
+    DEBIAN,
+    FIRSTBOOT,
+    HASH,
+    KEY,
+    RPI,
+    SSHD,
+    TRIXIE,
+)
 from tests.im_client.flash.customise.pi_images import a_node as node_of
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "flash"
@@ -169,6 +180,8 @@ def test_an_ssid_of_any_letters_reaches_custom_toml_or_a_connection(name: str) -
         (RPI, CMDLINE, None, Way.FIRSTRUN),
         (BOOKWORM, CMDLINE, InitFormat.NONE, Way.OLDER),
         (RPI, CMDLINE, InitFormat.NONE, Way.NONE),
+        (DEBIAN, CMDLINE, None, Way.SYSCONF),
+        ((*DEBIAN, "/usr/bin/cloud-init"), CMDLINE, None, Way.CLOUDINIT),
         ((), "", None, Way.NONE),
     ],
 )
@@ -190,7 +203,16 @@ def test_an_image_whose_root_cannot_be_read_is_known_by_its_boot_partition() -> 
     ("keys", "way", "root", "said"),
     [
         ({"user": "ada", "authorized_keys": [KEY]}, Way.OLDER, BOOKWORM, "authorized_keys"),
+        ({"user": "ada_l", "password_hash": HASH}, Way.OLDER, BOOKWORM, "small letters, digits and dashes"),
+        ({"user": "_ada", "password_hash": HASH}, Way.OLDER, BOOKWORM, "user cannot be set"),
         ({"locale": "en_GB.UTF-8"}, Way.NONE, RPI, "locale"),
+        ({"user": "ada", "authorized_keys": [KEY]}, Way.SYSCONF, DEBIAN, "none but root"),
+        ({"user": "root", "authorized_keys": [KEY, KEY]}, Way.SYSCONF, DEBIAN, "sysconf.txt takes one"),
+        ({"keyboard": "gb"}, Way.SYSCONF, DEBIAN, "keyboard"),
+        ({"wifi": {"ssid": "a", "country": "GB", "passphrase": "12345678"}}, Way.SYSCONF, DEBIAN, "wifi"),
+        ({"interfaces": [{"name": "eth0", "address": "10.0.0.2/24"}]}, Way.SYSCONF, DEBIAN, "neither NetworkManager"),
+        ({"user": "root", "authorized_keys": [KEY]}, Way.CLOUDINIT_RPI, TRIXIE, "root is an account of the system"),
+        ({"user": "root", "authorized_keys": [KEY]}, Way.TOML, BOOKWORM, "root is an account of the system"),
         ({"interfaces": [{"name": "eth0", "address": "10.0.0.2/24"}]}, Way.FIRSTRUN, (), "neither NetworkManager"),
         ({"packages": ["vim"]}, Way.NONE, (), "no systemd"),
         (
@@ -206,6 +228,12 @@ def test_what_cannot_be_told_is_refused(keys: dict[str, Any], way: Way, root: tu
         laid_out(node_of(**keys), an_image(root), way)
     assert said in raised.value.message
     assert raised.value.hint
+
+
+@pytest.mark.parametrize("way", [Way.TOML, Way.FIRSTRUN, Way.CLOUDINIT_RPI])
+def test_a_name_that_only_userconf_refuses_is_taken_by_the_other_ways(way: Way) -> None:
+    layout = laid_out(node_of(user="ada_l", password_hash=HASH), an_image(BOOKWORM, FIRSTBOOT), way)
+    assert any("ada_l" in text for text in [*layout.boot.values(), *(f.text for f in layout.root)])
 
 
 def test_a_netplan_that_would_stumble_over_wpa3_is_passed_by() -> None:

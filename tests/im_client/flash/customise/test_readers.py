@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from im_client.flash.customise.hashing import wifi_key
-from im_client.flash.customise.image import Way
-from im_client.flash.customise.layout import lay_out
+from im_client.flash.customise.image import Image, Way
+from im_client.flash.customise.layout import Layout, lay_out
 from im_client.flash.customise.networks import network_manager, network_manager_wifi
+from im_client.flash.customise.rootfiles import CLOUD_PART, NETPLAN_FILE
 from infracore.secrets import Secret
-from tests.im_client.flash.customise.pi_images import HASH, KEY, a_node
+from tests.im_client.flash.customise.pi_images import CMDLINE, HASH, KEY, a_node
 from tests.im_client.flash.customise.test_layout import EVERYTHING, an_image
 from tests.rigs import first_boot
 
@@ -19,11 +20,24 @@ pytestmark = pytest.mark.first_boot
 ODD = {"ssid": "on: 'x' \"y\" #\\", "country": "GB", "passphrase": "correct horse"}
 
 
-def seed(folder: Path, way: Way, keys: dict[str, Any]) -> Path:
-    layout = lay_out(a_node(**keys), an_image(), way, password_hash=keys.get("password_hash", ""), instance="im-pi1-1")
+BOOT_ONLY = Image(boot=an_image().boot, cmdline=CMDLINE)
+"""Of a root partition that is not ext4: all is on the boot partition."""
+WITHOUT_COMMANDS = {key: value for key, value in EVERYTHING.items() if key not in {"commands", "config"}}
+
+
+def laid_out(keys: dict[str, Any], image: Image, way: Way = Way.CLOUDINIT_RPI) -> Layout:
+    return lay_out(a_node(**keys), image, way, password_hash=keys.get("password_hash", ""), instance="im-pi1-1")
+
+
+def seed(folder: Path, way: Way, keys: dict[str, Any], image: Image | None = None) -> Path:
+    layout = laid_out(keys, image or an_image(), way)
     for name in ("user-data", "meta-data", "network-config"):
         (folder / name).write_text(layout.boot[name])
     return folder
+
+
+def root_file(keys: dict[str, Any], path: str) -> str:
+    return next(file.text for file in laid_out(keys, an_image()).root if file.path == path)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +52,26 @@ def seed(folder: Path, way: Way, keys: dict[str, Any]) -> Path:
 )
 def test_its_schema_finds_nothing_wrong(tmp_path: Path, keys: dict[str, Any]) -> None:
     assert first_boot.schema(seed(tmp_path, Way.CLOUDINIT, keys) / "user-data") == ""
+    if "password_hash" in keys:
+        (tmp_path / "part").write_text(root_file(keys, CLOUD_PART))
+        assert first_boot.schema(tmp_path / "part") == ""
+
+
+def test_its_schema_finds_nothing_wrong_where_all_is_on_the_boot_partition(tmp_path: Path) -> None:
+    assert first_boot.schema(seed(tmp_path, Way.CLOUDINIT, WITHOUT_COMMANDS, BOOT_ONLY) / "user-data") == ""
+
+
+@pytest.mark.parametrize("image", [an_image(), BOOT_ONLY], ids=["root", "boot"])
+def test_cloud_init_makes_the_account_from_either_place_and_not_its_own(tmp_path: Path, image: Image) -> None:
+    """Its own `users` and those of the images name a default account, which nobody wants here."""
+    layout = laid_out(WITHOUT_COMMANDS, image)
+    part = next((file.text for file in layout.root if file.path == CLOUD_PART), "")
+    assert (HASH in layout.boot["user-data"]) == (image is BOOT_ONLY)
+    (account,) = first_boot.accounts(layout.boot["user-data"], part, tmp_path)
+    assert account["name"] == "ada"
+    assert account["hashed_passwd"] == account["passwd"] == HASH
+    assert account["lock_passwd"] is False
+    assert account["ssh_authorized_keys"] == [KEY]
 
 
 def test_its_schema_would_find_what_is_wrong(tmp_path: Path) -> None:
@@ -46,7 +80,7 @@ def test_its_schema_would_find_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_nocloud_and_netplan_see_what_was_meant(tmp_path: Path) -> None:
-    read = first_boot.read_seed(seed(tmp_path, Way.CLOUDINIT_RPI, EVERYTHING | {"wifi": ODD}))
+    read = first_boot.read_seed(seed(tmp_path, Way.CLOUDINIT_RPI, WITHOUT_COMMANDS | {"wifi": ODD}, BOOT_ONLY))
     assert read["found"]
     assert read["metadata"]["instance-id"] == "im-pi1-1"
     assert read["userdata"]["hostname"] == "pi1"
@@ -58,12 +92,15 @@ def test_nocloud_and_netplan_see_what_was_meant(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ssid", ["lab net", ODD["ssid"], "Größe"])
-def test_netplan_makes_of_it_what_was_meant(tmp_path: Path, ssid: str) -> None:
-    keys = EVERYTHING | {"wifi": EVERYTHING["wifi"] | {"ssid": ssid}}
-    text = (seed(tmp_path, Way.CLOUDINIT_RPI, keys) / "network-config").read_text()
-    made = first_boot.generated(text, tmp_path / "root")
+@pytest.mark.parametrize("in_root", [True, False])
+def test_netplan_makes_of_it_what_was_meant(tmp_path: Path, ssid: str, in_root: bool) -> None:
+    keys = WITHOUT_COMMANDS | {"wifi": EVERYTHING["wifi"] | {"ssid": ssid}}
+    layout = laid_out(keys, an_image() if in_root else BOOT_ONLY)
+    texts = [layout.boot["network-config"], *([root_file(keys, NETPLAN_FILE)] if in_root else [])]
+    made = first_boot.generated(texts, tmp_path / "root")
     assert "Address=10.0.0.11/24\n" in made["10-netplan-eth0.network"]
     assert "Gateway=10.0.0.1\n" in made["10-netplan-eth0.network"]
+    assert ("wifis" in texts[0]) == (not in_root)
     radio = made["wpa-wlan0.conf"]
     assert f'ssid="{ssid}"\n' in radio
     assert "scan_ssid=1\n" in radio

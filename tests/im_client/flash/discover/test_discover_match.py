@@ -77,6 +77,7 @@ def test_macs_are_written_in_one_way_and_known_by_their_prefix() -> None:
     assert plain_mac(" DC-A6-32-00-00-01 ") == "dc:a6:32:00:00:01"
     assert plain_mac("dc:a6:32:00:00") == ""
     assert is_raspberry_pi("2c:cf:67:00:00:01")
+    assert is_raspberry_pi("88:a2:9e:00:00:01")
     assert not is_raspberry_pi("52:54:00:00:00:01")
     assert is_raspberry_pi("52:54:00:00:00:01", ("52:54:00",))
 

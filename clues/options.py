@@ -12,7 +12,21 @@ import msgspec
 
 from clues.model import Labels, Resources, Taint
 
-__all__ = ["BackOff", "Budgets", "Consolidation", "Expander", "Headroom", "MachineOption", "Policy", "Pool", "Window"]
+__all__ = [
+    "BOOTING",
+    "BackOff",
+    "Budgets",
+    "Consolidation",
+    "Expander",
+    "Headroom",
+    "MachineOption",
+    "Policy",
+    "Pool",
+    "Window",
+]
+
+BOOTING: Final[Mapping[str, int]] = {"plug": 4, "poe": 4}
+"""How many machines of a driver boot at once where it does not say, by its type: boards draw most while they start."""
 
 
 class Expander(StrEnum):

@@ -35,7 +35,7 @@ class Timeouts:
 
     create_s: float = 900.0
     reachable_s: float = 600.0
-    stop_s: float = 180.0
+    stop_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ class DriverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     call_s: float = 60.0
     parallel: int = 8
     booting: int | None = None
+    """Machines that boot at once; None, 0: any number."""
 
     def limits(self) -> Limits:
         """Return them as the daemon reads them."""
-        return Limits(self.call_s, self.parallel, self.booting)
+        return Limits(self.call_s, self.parallel, self.booting or None)
 
 
 def parse(kind: type[_S], name: str, text: Mapping[str, Any]) -> _S:
@@ -49,8 +50,8 @@ def parse(kind: type[_S], name: str, text: Mapping[str, Any]) -> _S:
         raise Misconfigured(f"drivers.{name}.call_s: {settings.call_s} is not between 0 and 3600 seconds")
     if not 1 <= settings.parallel <= 256:
         raise Misconfigured(f"drivers.{name}.parallel: {settings.parallel} is not between 1 and 256")
-    if settings.booting is not None and settings.booting < 1:
-        raise Misconfigured(f"drivers.{name}.booting: {settings.booting} would never start a machine")
+    if settings.booting is not None and settings.booting < 0:
+        raise Misconfigured(f"drivers.{name}.booting: {settings.booting} is no number of machines", "0: any number")
     return settings
 
 

@@ -1,32 +1,43 @@
-"""What drivers share that cut a machine's power: it is shut down by ssh first, and must be silent before the cut.
+"""What drivers share that cut a machine's power: it is shut down by ssh first, and must be down before the cut.
 
-A board whose card loses its power while it is written to is lost.
+A board whose card loses its power while it is written to is lost. What counts as down: `infracore/outlets/halting.py`.
 """
 
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Final
 
 from clues.options import MachineOption, Pool
 from clues.power.common import DriverSettings
 from clues.power.individuals import Individuals
-from clues.power.secure_shell import SshSettings, shut_down, ssh
+from clues.power.secure_shell import SaysNothing, SshSettings, ask, ask_to_go
 from infracore.deadline import Deadline
-from infracore.errors import CommandFailed, Misconfigured, TimedOut, Transient, Unauthorised
+from infracore.errors import CommandFailed, InfraError, Misconfigured, TimedOut, Transient, Unauthorised
+from infracore.outlets.halting import HALT_S, SETTLE_S, Answer, Quiet
 
 __all__ = ["CutSettings", "Cutting"]
+
+_LOOK_S: Final = 15.0
+"""Limit of one look beyond the time to connect: ssh gives up a silent connection after 9 s."""
 
 
 class CutSettings(DriverSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a machine is shut down before its power goes."""
 
-    call_s: float = 120.0
+    call_s: float = 600.0
+    parallel: int = 12
+    """More than `policy.max_parallel`, so that machines that go down hold up no look and no start."""
     shutdown: bool = True
     """Shut down by ssh before power is cut."""
-    grace_s: float = 60.0
-    """How long the shutdown may take."""
-    settle_s: float = 10.0
-    """How long ssh is silent before the cut: sshd ends before the file systems are unmounted."""
+    grace_s: float = 180.0
+    """How long a machine that was asked to go may go on answering ssh."""
+    halt_s: float = HALT_S
+    """How long it may refuse ssh without a break before power is cut: then its shutdown hangs."""
+    settle_s: float = SETTLE_S
+    """How long nothing comes from it before power is cut."""
+    cut_anyway: bool = False
+    """Cut a machine that still answers ssh after the grace."""
     poll_s: float = 2.0
     ssh: SshSettings = SshSettings()
 
@@ -37,8 +48,8 @@ class Cutting(Individuals):
     def __init__(self, name: str, settings: CutSettings, pools: Sequence[Pool]) -> None:
         super().__init__(name, settings.limits(), pools)
         self._cutting = settings
-        if settings.grace_s + settings.settle_s >= settings.call_s:
-            raise Misconfigured(f"drivers.{name}: grace_s and settle_s together must be shorter than call_s")
+        if settings.grace_s + settings.halt_s + settings.settle_s >= settings.call_s:
+            raise Misconfigured(f"drivers.{name}: grace_s, halt_s and settle_s together must be shorter than call_s")
 
     @abstractmethod
     def _has_power(self, machine: MachineOption, deadline: Deadline) -> bool: ...
@@ -54,36 +65,82 @@ class Cutting(Individuals):
         self._cut(machine, deadline)
 
     def _shut_down(self, machine: MachineOption, deadline: Deadline) -> None:
-        """Ask it to go, and wait until it is silent, at most the grace; then power goes anyway.
+        """Ask it to go, and wait until it is down.
 
         Raises:
-            Unauthorised, Misconfigured, CommandFailed: it runs and was not asked. Power stays.
+            Unauthorised, Misconfigured, CommandFailed: it runs, and was not asked or goes on. Power stays.
+            Transient, TimedOut: whether it is down cannot be told. Power stays.
         """
-        settings = self._cutting
-        host = machine.address or machine.node or machine.name
-        patience = Deadline(f"shutdown of {machine.name}", settings.grace_s, self._closing)
-        silent_since: float | None = None
-        asked = False
-        try:
-            while True:
-                try:
-                    if asked:
-                        answers = ssh(settings.ssh, host, ["true"], patience) is not None
-                    else:
-                        answers = asked = shut_down(settings.ssh, host, patience)
-                except Transient:
-                    answers = True  # asked again, or looked again
-                except (Unauthorised, CommandFailed):
-                    if not asked:
-                        raise
-                    answers = True  # a machine that goes down may let nobody in any more (pam_nologin)
-                now = time.monotonic()
-                silent_since = None if answers else now if silent_since is None else silent_since
-                if silent_since is not None and now - silent_since >= settings.settle_s:
-                    break
-                patience.pause(settings.poll_s if answers else min(settings.poll_s, settings.settle_s))
-        except TimedOut:
+        settings, quiet = self._cutting, Quiet()
+        going = _Going(machine, settings, deadline)
+        ends_at = time.monotonic() + settings.grace_s
+        while True:
+            answer = going.ask(ends_at)
+            now = time.monotonic()
+            quiet = quiet.then(answer, now)
+            if quiet.is_down(now, settle_s=settings.settle_s, halt_s=settings.halt_s):
+                return
+            if quiet.closed_since is None and now >= ends_at:
+                if answer is Answer.OPEN and settings.cut_anyway:
+                    return
+                raise going.why_not(answer)
+            deadline.pause(settings.poll_s if quiet.silent_since is None else min(settings.poll_s, settings.settle_s))
             deadline.left()
-            if silent_since is not None:
-                deadline.pause(max(0.0, settings.settle_s - (time.monotonic() - silent_since)))
-        deadline.left()
+
+
+class _Going:
+    """One machine that is to go down."""
+
+    def __init__(self, machine: MachineOption, settings: CutSettings, deadline: Deadline) -> None:
+        self._host = machine.address or machine.node or machine.name
+        self._name = machine.name
+        self._settings = settings
+        self._deadline = deadline
+        self._was_reached = False
+        """Whether it was told to go, as far as can be seen: the connection may have broken meanwhile."""
+        self._has_taken = False
+        """Whether it said that it goes."""
+        self._last: InfraError | None = None
+
+    def ask(self, ends_at: float) -> Answer:
+        """Tell it to go, or look whether it still answers where it said so."""
+        settings = self._settings
+        limit_s = settings.ssh.connect_s + _LOOK_S
+        if not self._has_taken:
+            limit_s = max(limit_s, ends_at - time.monotonic())
+        limit = Deadline(f"ssh to {self._host}", min(limit_s, self._deadline.left()), self._deadline.closing)
+        self._last = None
+        try:
+            if self._has_taken:
+                done = ask(settings.ssh, self._host, ["true"], limit)
+            else:
+                done = ask_to_go(settings.ssh, self._host, limit)
+        except (SaysNothing, TimedOut) as error:
+            self._deadline.left()
+            self._last = error
+            return Answer.OPEN
+        except Transient as error:
+            self._last = error
+            return Answer.UNKNOWN
+        except (Unauthorised, CommandFailed) as error:
+            if not self._was_reached:
+                raise
+            self._last = error
+            return Answer.OPEN  # a machine that goes down may let nobody in any more (pam_nologin)
+        if isinstance(done, Answer):
+            return done
+        self._was_reached = True
+        self._has_taken = self._has_taken or done.status == 0
+        return Answer.OPEN
+
+    def why_not(self, answer: Answer) -> InfraError:
+        """Return the error that keeps the power on."""
+        why = f": {self._last.message}" if self._last is not None else ""
+        if answer is not Answer.OPEN:
+            return Transient(f"whether {self._name} is down cannot be told, and its power stays on{why}")
+        told = "was asked" if self._was_reached else "was to be asked"
+        return CommandFailed(
+            f"{self._name} still answers ssh {self._settings.grace_s:g} s after it {told} to shut down, "
+            f"and its power stays on{why}",
+            "see why it does not go down, or set a longer grace_s; cut_anyway cuts its power all the same",
+        )

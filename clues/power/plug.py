@@ -7,7 +7,7 @@ own address for ssh ("": the node name).
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from clues.options import MachineOption, Pool
+from clues.options import BOOTING, MachineOption, Pool
 from clues.power.base import PowerState
 from clues.power.cutting import CutSettings, Cutting
 from clues.power.individuals import Seen
@@ -22,6 +22,7 @@ __all__ = ["PlugDriver", "PlugSettings"]
 class PlugSettings(CutSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of type `plug`."""
 
+    booting: int | None = BOOTING["plug"]
     kind: Literal["shelly1", "shelly2", "tasmota"]
     plugs: Mapping[str, str]
     """Machine name to its plug: host, `host:port` or URL."""

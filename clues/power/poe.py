@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Literal
 
-from clues.options import MachineOption, Pool
+from clues.options import BOOTING, MachineOption, Pool
 from clues.power.base import PowerState
 from clues.power.cutting import CutSettings, Cutting
 from clues.power.individuals import Seen
@@ -22,6 +22,7 @@ __all__ = ["PoeDriver", "PoeSettings"]
 class PoeSettings(CutSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of type `poe`; those of the switch are `SwitchAccess`'s."""
 
+    booting: int | None = BOOTING["poe"]
     switch: str
     version: Literal["2c", "3"] = "2c"
     community: SecretSource = SecretSource()

@@ -208,7 +208,8 @@ POOL_DOCS: Final[Mapping[str, tuple[str, str]]] = {
     "watts_busy": ("The same under full load.", "W"),
     "boot_s": ("Usual time from order to ready node, for simulation and reports.", "s"),
     "max_booting": (
-        "Machines that boot at once over all pools of its driver; none: the driver's `booting`. With Slurm they are "
+        "Machines that boot at once over all pools of its driver; none: the driver's `booting` (4 of `plug` and "
+        "`poe`, else no limit). With Slurm they are "
         "ordered all, and handed to the driver in turn, by its `booting`.",
         "machines",
     ),

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from clues.options import Budgets, Policy, Pool
+from clues.options import BOOTING, Budgets, Policy, Pool
 from clues.settings.checks import problems_of, warnings_of
 from clues.settings.docs import DOCS
 from clues.settings.model import Settings
@@ -124,7 +124,9 @@ def load_settings(
 
 def _booting(driver: Mapping[str, Any] | None) -> int | None:
     """Return how many machines a driver lets boot at once; what is no such number is the driver's to refuse."""
-    most = driver.get("booting") if driver is not None else None
+    if driver is None:
+        return None
+    most = driver.get("booting", BOOTING.get(str(driver.get("type"))))
     return most if isinstance(most, int) and not isinstance(most, bool) and most >= 1 else None
 
 

@@ -129,7 +129,9 @@ def _after(made: Made) -> str:
         return "unfinished, and marked so: it does not boot"
     if made.outcome is Outcome.DONE and made.card.spot.device is not None:
         return f"{made.let}, can be taken out"
-    return {Outcome.UNCHANGED: "held this already", Outcome.FAILED: "nothing was written"}.get(made.outcome, "")
+    if made.outcome not in _GOOD:
+        return "it was written to, and takes no mark: do not use it" if made.is_begun else "nothing was written"
+    return "held this already" if made.outcome is Outcome.UNCHANGED else ""
 
 
 def report_shape(report: FlashReport) -> dict[str, Any]:
@@ -148,6 +150,7 @@ def _made_shape(made: Made) -> dict[str, Any]:
         "name": made.card.name,
         "device": str(made.card.spot.path),
         "state": made.outcome.value,
+        "begun": made.is_begun,
         "unfinished": made.is_unfinished,
         "written_bytes": made.written,
         "verified": made.verified,
@@ -176,5 +179,5 @@ def exit_code(report: FlashReport) -> ExitCode:
     if outcomes & _GOOD:
         return ExitCode.PARTLY_DONE
     codes = {made.error.exit_code for made in report.made if made.error is not None}
-    is_untouched = not any(made.is_unfinished for made in report.made)
+    is_untouched = not any(made.is_begun for made in report.made)
     return codes.pop() if is_untouched and len(codes) == 1 else ExitCode.FAILED

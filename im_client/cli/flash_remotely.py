@@ -42,7 +42,8 @@ def flash_over_ssh(
     if as_json:
         print_json({"type": "plan", **_plan_shape(plan)}, in_one_line=True)
     else:
-        say(clean(_about(plan)))
+        for line in _about(plan).splitlines():
+            say(clean(line))
     if dry_run:
         say("nothing was written")
         return ExitCode.DONE
@@ -72,11 +73,9 @@ def flash_over_ssh(
 
 
 def _about(plan: "RemotePlan") -> str:
-    facts = plan.facts
-    if not facts.is_device:
-        return f"{plan.disk.where}: a file"
-    words = [word for word in (facts.model, facts.serial) if word]
-    return f"{plan.disk.where}: {format_bytes(facts.size)}{''.join(f', {word}' for word in words)}"
+    source = plan.batch.source
+    becomes = f"becomes {plan.node.hostname}" if plan.node else "as the image is"
+    return f"{source.name or source.address} is written to\n  {plan.disk.where}: {plan.facts.about}  {becomes}"
 
 
 def _plan_shape(plan: "RemotePlan") -> dict[str, Any]:
@@ -85,6 +84,8 @@ def _plan_shape(plan: "RemotePlan") -> dict[str, Any]:
         "name": plan.disk.name,
         "host": plan.disk.access.address,
         "path": plan.disk.path,
+        "hostname": plan.node.hostname if plan.node else None,
+        "image": plan.batch.source.address,
         "size": facts.size,
         "model": facts.model,
         "serial": facts.serial,

@@ -1,9 +1,8 @@
-"""The whole course of cards that get one image: claimed, written together, then customised, read back and let go.
+"""The whole course of cards that get one image: claimed, written together, then customised; and ejected in the end.
 
 Each card goes its own way: one that fails stops no other.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,16 +15,16 @@ from im_client.flash.bmap import BlockMap
 from im_client.flash.claim import Let, claimed, eject
 from im_client.flash.customise import Customised, customise, read_mark
 from im_client.flash.devices import HERE, Kind, Roots, Spot, look_at
-from im_client.flash.guard import kept_from_booting
+from im_client.flash.guard import is_unfinished
 from im_client.flash.known import KnownBoards, names_of
 from im_client.flash.model import InitFormat, Progress, Result, State, Target
 from im_client.flash.node import Node
 from im_client.flash.streams import open_stream
-from im_client.flash.write import is_unfinished, write
+from im_client.flash.write import write
 from im_client.remote.hostkeys import new_host_key
 from infracore.errors import Cancelled, CommandFailed, Conflict, InfraError, NotFound
 
-__all__ = ["Card", "Listener", "Made", "Order", "Outcome", "Step", "holds_already", "make_cards"]
+__all__ = ["Card", "Listener", "Made", "Order", "Outcome", "Step", "holds_already", "let_go", "make_cards"]
 
 
 class Step(StrEnum):
@@ -77,7 +76,6 @@ class Order:
     init: InitFormat | None = None
     blocks: BlockMap | None = None
     verify: bool = True
-    eject: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +92,8 @@ class Made:
     """The public half; "" where the node makes its own."""
     let: Let = Let.SYNCED
     error: InfraError | None = None
+    is_begun: bool = False
+    """Whether something was written: what it held is lost."""
     is_unfinished: bool = False
     """Whether something was written, and the card is marked so that it does not boot."""
     elapsed_s: float = 0.0
@@ -160,7 +160,7 @@ def make_cards(
             )
         for result in results:
             end(finish.made(result))
-    return tuple(_let_go(made[card.name], order, on_step) for card in cards)
+    return tuple(made[card.name] for card in cards)
 
 
 def _look_again(spot: Spot, roots: Roots) -> None:
@@ -194,12 +194,11 @@ class _Finish:
         key = new_host_key()
         node = replace(card.node, host_key=key)
         try:
-            with target.path.open("r+b", buffering=0) as file, kept_from_booting(file.fileno()):
-                if not card.spot.is_disk:  # the node's private key will be in it
-                    os.fchmod(file.fileno(), 0o600)
-                if self._cancel.is_set():
-                    raise Cancelled(f"{card.name}: cancelled before it was customised", "flash it again")
-                done = customise(target.path, node, self._order.init, image=self._order.identity)
+            if not card.spot.is_disk:  # the node's private key will be in it
+                target.path.chmod(0o600)
+            if self._cancel.is_set():
+                raise Cancelled(f"{card.name}: cancelled before it was customised", "flash it again")
+            done = customise(target.path, node, self._order.init, image=self._order.identity)
         except OSError as error:
             hint = "put the card in again, or another one"
             raise CommandFailed(f"{card.name} ({target.path}): {error.strerror}", hint) from error
@@ -209,23 +208,37 @@ class _Finish:
     def made(self, result: Result) -> Made:
         """Return what became of a card whose writing has ended."""
         card = self._cards[result.target.name]
-        seen = Made(card, Outcome.DONE, written=result.written, verified=result.verified)
+        seen = Made(card, Outcome.DONE, written=result.written, verified=result.verified, is_begun=result.is_begun)
         if result.state is not State.DONE:
             outcome = Outcome.CANCELLED if result.state is State.CANCELLED else Outcome.FAILED
-            return replace(seen, outcome=outcome, error=result.error, is_unfinished=_is_begun(card, result))
+            return replace(seen, outcome=outcome, error=result.error, is_unfinished=_is_marked(card, result))
         done, key = self._done.get(card.name, (None, ""))
         return replace(seen, customised=done, host_key=key)
 
 
-def _is_begun(card: Card, result: Result) -> bool:
+def _is_marked(card: Card, result: Result) -> bool:
     try:
-        return is_unfinished(card.spot.real)
+        return result.is_begun and is_unfinished(card.spot.real)
     except NotFound:  # pulled out
-        return result.written > 0
+        return result.is_begun
 
 
-def _let_go(made: Made, order: Order, on_step: Listener) -> Made:
-    if not order.eject or made.outcome is not Outcome.DONE:
-        return made
-    on_step(made.card.name, Step.EJECT)
-    return replace(made, let=eject(made.card.spot))
+def let_go(made: Sequence[Made], on_step: Listener) -> tuple[Made, ...]:
+    """Eject the cards that are done, once none is to be written any more. Blocks for seconds a card.
+
+    A reader's power goes only where all of its cards are well: who repeats a command wants the others to be there.
+    """
+    readers: dict[str, list[Made]] = {}
+    for one in made:
+        device = one.card.spot.device
+        readers.setdefault((device.usb or device.name) if device else one.card.name, []).append(one)
+    let: dict[str, Let] = {}
+    for ones in readers.values():
+        done = [one for one in ones if one.outcome is Outcome.DONE]
+        for one in done:
+            on_step(one.card.name, Step.EJECT)
+        if done:
+            is_all = all(one.outcome in {Outcome.DONE, Outcome.UNCHANGED} for one in ones)
+            ways = eject([one.card.spot for one in done], is_all=is_all)
+            let |= {one.card.name: way for one, way in zip(done, ways, strict=True)}
+    return tuple(replace(one, let=let.get(one.card.name, one.let)) for one in made)

@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
@@ -52,22 +52,28 @@ def claimed(spot: Spot, *, wait_s: float = 3.0) -> Iterator[None]:
         yield
 
 
-def eject(spot: Spot) -> Let:
-    """Cut a card off that nobody holds any more, where this computer can. Blocks for seconds."""
-    device = spot.device
-    if device is None or device.transport is Transport.LOOP or not device.is_external:
-        return Let.SYNCED
-    for argv, done in (
-        (("udisksctl", "power-off", "--no-user-interaction", "--block-device", spot.real), Let.POWERED_OFF),
-        (("eject", spot.real), Let.EJECTED),
-    ):
-        if shutil.which(str(argv[0])):
-            try:
-                run(argv, timeout_s=_EJECT_S)
-            except (CommandFailed, TimedOut):  # a slot that has no power of its own
-                continue
-            return done
-    return Let.SYNCED
+def eject(spots: Sequence[Spot], *, is_all: bool = True) -> tuple[Let, ...]:
+    """Cut cards off that nobody holds any more and that hang on one USB device, where this computer can.
+
+    `is_all`: nobody wants anything of that device any more, so that its power may go, once for all of them. Blocks for
+    seconds.
+    """
+    first = spots[0]
+    if first.device is None or first.device.transport is Transport.LOOP or not first.device.is_external:
+        return (Let.SYNCED,) * len(spots)
+    if is_all and _runs("udisksctl", "power-off", "--no-user-interaction", "--block-device", str(first.real)):
+        return (Let.POWERED_OFF,) * len(spots)
+    return tuple(Let.EJECTED if _runs("eject", str(spot.real)) else Let.SYNCED for spot in spots)
+
+
+def _runs(*argv: str) -> bool:
+    if not shutil.which(argv[0]):
+        return False
+    try:
+        run(argv, timeout_s=_EJECT_S)
+    except (CommandFailed, TimedOut):  # such as a slot that has no power of its own
+        return False
+    return True
 
 
 @contextmanager

@@ -88,6 +88,8 @@ class Device:
     is_read_only: bool = False
     uses: tuple[Use, ...] = ()
     partitions: tuple[str, ...] = ()
+    usb: str = ""
+    """The USB device that it hangs on, as the kernel calls it (`1-1.2`): one reader may have several cards."""
 
     @property
     def is_system(self) -> bool:
@@ -270,6 +272,7 @@ def _device(folder: Path, roots: Roots, seen: _Seen) -> Device:
         is_read_only=_text(folder / "ro") == "1",
         uses=tuple(dict.fromkeys(used)),
         partitions=tuple(part.name for part in parts),
+        usb=above.name if (above := _usb(folder)) else "",
     )
 
 
@@ -362,10 +365,13 @@ def _serial(folder: Path) -> str:
     for place in (folder / "serial", folder / "device" / "serial"):
         if text := _text(place):
             return text
-    for above in Path(os.path.realpath(folder)).parents:
-        if (above / "idVendor").exists():  # the USB device that it hangs on
-            return _text(above / "serial")
-    return ""
+    above = _usb(folder)
+    return _text(above / "serial") if above else ""
+
+
+def _usb(folder: Path) -> Path | None:
+    """Return the folder of the USB device that a disk hangs on."""
+    return next((above for above in Path(os.path.realpath(folder)).parents if (above / "idVendor").exists()), None)
 
 
 def _size(folder: Path) -> int:

@@ -1,42 +1,43 @@
-"""A card that is written but not customised yet must not boot as some other machine, not even when it is pulled out."""
+"""What an unfinished card begins with, so that no board boots from it, not even when it is pulled out.
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+It goes on with the image's first block, and comes off with the last thing that is written.
+"""
+
+from pathlib import Path
 from typing import Final
 
 from im_client.flash.partitions import GUARDED
-from im_client.flash.write import UNFINISHED
+from infracore.errors import NotFound
 
-__all__ = ["kept_from_booting"]
+__all__ = ["SECTOR", "UNFINISHED", "guarded", "is_unfinished"]
 
-_SECTOR: Final = 512
+UNFINISHED: Final = b"im flash: this card is unfinished, flash it again\n"
+"""What a target begins with until all is written, read back and customised."""
+SECTOR: Final = 512
+"""Bytes with the MBR's table, also where the device has larger ones."""
 _ENTRIES: Final = range(446, 510, 16)
 _TYPE_AT: Final = 4
 _BOOTS: Final = frozenset({0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E, 0xEE})
 """Types of MBR partitions that a Raspberry Pi boots from: FAT, and the one that says that there is a GPT."""
 
 
-@contextmanager
-def kept_from_booting(fd: int) -> Iterator[None]:
-    """Take the table's types that boot away and put the mark of unfinished cards where a PC would have its boot code.
+def guarded(sector: bytes) -> bytes:
+    """Return an image's first sector without types that boot, and with the mark where a PC would have its boot code.
 
-    What is in the partitions can be found as before. Both are put back when the block ends; after an error they stay.
-
-    Raises:
-        OSError: the device does not take it, or is gone.
+    The partitions are found by it as before.
     """
-    before = os.pread(fd, _SECTOR, 0)
-    guarded = bytearray(before)
-    guarded[: len(UNFINISHED)] = UNFINISHED
+    found = bytearray(sector)
+    found[: len(UNFINISHED)] = UNFINISHED
     for entry in _ENTRIES:
-        if guarded[entry + _TYPE_AT] in _BOOTS:
-            guarded[entry + _TYPE_AT] = GUARDED
-    _put(fd, bytes(guarded))
-    yield
-    _put(fd, before)
+        if found[entry + _TYPE_AT] in _BOOTS:
+            found[entry + _TYPE_AT] = GUARDED
+    return bytes(found)
 
 
-def _put(fd: int, sector: bytes) -> None:
-    os.pwrite(fd, sector, 0)
-    os.fsync(fd)
+def is_unfinished(disk: Path) -> bool:
+    """Whether writing this card was begun and not ended. Raises NotFound: it cannot be read."""
+    try:
+        with disk.open("rb", buffering=0) as file:
+            return file.read(len(UNFINISHED)) == UNFINISHED
+    except OSError as error:
+        raise NotFound(f"{disk} cannot be read: {error.strerror}") from error

@@ -117,7 +117,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one target. One that is not done is marked unfinished and does not boot."""
+    """What became of one target. One that was begun and is not done is marked unfinished, if it takes the mark."""
 
     target: Target
     state: State
@@ -128,3 +128,5 @@ class Result:
     error: InfraError | None = None
     size: int = 0
     """Bytes of the raw image; 0 where its end was not seen."""
+    is_begun: bool = False
+    """Whether anything was written to it: what it held is lost."""

@@ -37,9 +37,8 @@ class Wifi:
     hidden: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """An interface with a fixed address."""
+class Interface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An interface with a fixed address, as people write it."""
 
     name: str
     address: str
@@ -90,13 +89,6 @@ class _Wifi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hidden: bool = False
 
 
-class _Interface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    address: str
-    gateway: str = ""
-    dns: tuple[str, ...] = ()
-
-
 class _Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hostname: str
     user: str = ""
@@ -104,7 +96,7 @@ class _Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password_hash: str = ""
     authorized_keys: tuple[str, ...] = ()
     wifi: _Wifi | None = None
-    interfaces: tuple[_Interface, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
     locale: str = ""
     keyboard: str = ""
     timezone: str = ""
@@ -151,7 +143,6 @@ def decode_node(mapping: Mapping[str, Any], where: str) -> Node:
             "authorized_keys": tuple(key.strip() for key in raw.authorized_keys),
             "password_login": _password_login(raw),
             "wifi": wifi,
-            "interfaces": tuple(Interface(i.name, i.address, i.gateway, i.dns) for i in raw.interfaces),
         }
     )
 

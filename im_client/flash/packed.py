@@ -1,6 +1,6 @@
 """What a packed file says of itself without being unpacked: its format, whether it is whole, what it will give.
 
-RFC 8878 (zstd), section 3.1.1. Of xz: `xz_index.py`.
+RFC 8878 (zstd), section 3.1.1; RFC 1952 (gzip), section 2.3. Of xz: `xz_index.py`.
 """
 
 import os
@@ -8,10 +8,12 @@ from typing import Final
 
 from im_client.flash.model import BadImage
 
-__all__ = ["kind_of", "zst_size"]
+__all__ = ["gz_least", "kind_of", "zst_size"]
 
 _XZ_HEAD: Final = b"\xfd7zXZ\0"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_GZIP_BYTES: Final = 18
+"""Of a gzip file without a name that holds nothing."""
 _HINT: Final = "fetch it again"
 
 
@@ -28,6 +30,18 @@ def kind_of(head: bytes) -> str:
 
 def _is_skippable(head: bytes) -> bool:
     return head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
+
+
+def gz_least(fd: int, name: str) -> int:
+    """Return a size that a gzip file unpacks to at least: what its last four bytes say, modulo 4 GiB.
+
+    Where it has several members these are of the last one. Raises BadImage: too short for a gzip file.
+    """
+    end = os.lseek(fd, 0, os.SEEK_END)
+    os.lseek(fd, 0, os.SEEK_SET)
+    if end < _GZIP_BYTES:
+        raise BadImage(f"truncated gz: {name} ends too early", _HINT)
+    return int.from_bytes(os.pread(fd, 4, end - 4), "little")
 
 
 def zst_size(fd: int, name: str) -> int | None:

@@ -39,8 +39,9 @@ def refusals(
 ) -> tuple[InfraError, ...]:
     """Return why these may not be written; nothing means that they may.
 
-    `image` is the file or device that is read, if it is a local one; `image_size` is of the raw image, None where it
-    is not known. `forced` are real paths of disks that are written although they are large or inside this computer.
+    `image` is the file or device that is read, if it is a local one; `image_size` is what the raw image has at least,
+    None where nothing is known of it. `forced` are real paths of disks that are written although they are large or
+    inside this computer.
     What the running system uses is refused in any case.
     """
     return tuple(error for wish in wishes for error in _of_one(wish, image, image_size, wish.spot.real in forced))
@@ -92,7 +93,7 @@ def _of_disk(wish: Wish, device: Device, size: int | None, is_forced: bool) -> t
         why = f"with {format_bytes(device.size)} it is larger than cards are ({format_bytes(MOST_CARD_BYTES)})"
         found.append(_refuse(wish, why, force))
     if size is not None and size > device.size:
-        why = f"the image has {format_bytes(size)} ({size} bytes), and it only {format_bytes(device.size)}"
+        why = f"the image has at least {format_bytes(size)} ({size} bytes), and it only {format_bytes(device.size)}"
         found.append(_refuse(wish, f"{why} ({device.size} bytes)", "take a larger card, or another image"))
     return tuple(found)
 

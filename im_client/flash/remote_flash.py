@@ -11,10 +11,8 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from im_client.flash import remote_receiver as receiver
 from im_client.flash.bmap import BlockMap
@@ -22,6 +20,7 @@ from im_client.flash.buffers import Buffers, Piece
 from im_client.flash.model import BadBlock, Phase, Progress, Result, State, Target
 from im_client.flash.pieces import HEAD_BYTES, Cutter
 from im_client.flash.progress import Meter
+from im_client.flash.remote_disk import OWN, RemoteDisk, RemoteFacts
 from im_client.flash.streams import open_stream
 from im_client.flash.write import UNFINISHED
 from im_client.remote.access import Access
@@ -38,66 +37,13 @@ from infracore.errors import (
     Unauthorised,
 )
 
-__all__ = ["RemoteDisk", "RemoteFacts", "flash_remote", "look_remote", "parse_remote", "reboot"]
+__all__ = ["flash_remote", "look_remote", "reboot"]
 
 _BUFFERS: Final = 4
 _LOOK_S: Final = 0.2
 _ANSWER_S: Final = 60.0
 _REBOOT_S: Final = 30.0
 _START: Final = "import sys;r=sys.stdin.buffer;exec(compile(r.read(int(r.readline())),'im-flash','exec'))"
-_OWN: Final = "boot it from the network or from another disk, then flash this one"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteDisk:
-    """A disk, or an image file, of a machine."""
-
-    name: str
-    """What messages call it: the node's name."""
-    access: Access
-    path: str
-    """/dev/nvme0n1 and the like."""
-
-    @property
-    def where(self) -> str:
-        """How messages name it."""
-        return f"{self.name}: {self.path} of {self.access.address}"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteFacts:
-    """What a machine says of its disk. Text that it does not know is ""."""
-
-    size: int
-    """Bytes; 0 of a file."""
-    model: str
-    serial: str
-    is_device: bool
-    refusal: str
-    """Why it must not be written."""
-
-
-def parse_remote(text: str) -> tuple[Access, str]:
-    """Read `ssh://USER@HOST[:PORT]/dev/nvme0n1`: the way there, without keys, and the path.
-
-    Raises:
-        InvalidUsage: it is something else.
-    """
-    hint = "such as ssh://pi@pi-1.local/dev/nvme0n1"
-    try:
-        parts = urlsplit(text)
-        port = parts.port or 22
-    except ValueError as error:
-        raise InvalidUsage(f"{text!r} is no disk of a machine: {error}", hint) from error
-    path = unquote(parts.path)
-    if parts.scheme != "ssh" or not parts.hostname or parts.query or parts.fragment or "\0" in path:
-        raise InvalidUsage(f"{text!r} is no disk of a machine", hint)
-    if parts.password is not None:
-        raise InvalidUsage(f"the address of {parts.hostname} holds a password", "log in with an SSH key instead")
-    if not path.strip("/") or path.endswith("/") or ".." in path.split("/"):
-        raise InvalidUsage(f"{text!r} names no disk", hint)
-    user = unquote(parts.username or "root")
-    return Access(parts.hostname, user=user, port=port, become=user != "root"), path
 
 
 def look_remote(disk: RemoteDisk) -> RemoteFacts:
@@ -113,7 +59,12 @@ def look_remote(disk: RemoteDisk) -> RemoteFacts:
             raise _broken(disk, pipe, answers)
         facts = answers.last
     return RemoteFacts(
-        int(facts["size"]), str(facts["model"]), str(facts["serial"]), bool(facts["is_device"]), str(facts["refusal"])
+        size=int(facts["size"]),
+        model=str(facts["model"]),
+        serial=str(facts["serial"]),
+        transport=str(facts["transport"]),
+        is_device=bool(facts["is_device"]),
+        refusal=str(facts["refusal"]),
     )
 
 
@@ -124,20 +75,23 @@ def flash_remote(
     blocks: BlockMap | None = None,
     size: int | None = None,
     sha256: str | None = None,
+    expect: RemoteFacts | None = None,
     verify: bool = True,
     on_progress: Callable[[Progress], None] = lambda _: None,
     cancel: threading.Event,
 ) -> Result:
     """Stream an image to a disk and return what became of it; blocks for minutes.
 
-    `size` and `sha256` are those that the raw image must have. A disk that is not done begins with the mark of an
+    `size` and `sha256` are those that the raw image must have; `expect` is what was agreed to, and another disk that is
+    in its place meanwhile is not written. A disk that is not done begins with the mark of an
     unfinished one, as a card does (`write.UNFINISHED`), and can be flashed again.
 
     Raises:
         BadImage: the image is not one, or the map is that of another; nothing was written.
     """
     with open_stream(image, size=size, sha256=sha256) as stream:
-        run = _Run(disk, Cutter(stream, blocks, Buffers(_BUFFERS)), verify=verify, on_progress=on_progress)
+        cutter = Cutter(stream, blocks, Buffers(_BUFFERS))
+        run = _Run(disk, cutter, expect=expect, verify=verify, on_progress=on_progress)
         try:
             run.work(cancel)
         except InfraError as error:
@@ -210,16 +164,25 @@ class _Run:
     """One image on its way to one disk."""
 
     def __init__(
-        self, disk: RemoteDisk, cutter: Cutter, *, verify: bool, on_progress: Callable[[Progress], None]
+        self,
+        disk: RemoteDisk,
+        cutter: Cutter,
+        *,
+        expect: RemoteFacts | None,
+        verify: bool,
+        on_progress: Callable[[Progress], None],
     ) -> None:
         self.disk = disk
         self.cutter = cutter
         self.target = Target(disk.name, Path(disk.path))
         self.answers_written = 0
+        self._expect = {} if expect is None else expect.identity
         self._verify = verify
         self._on_progress = on_progress
         self._meters: dict[Phase, Meter] = {}
         self._sent = 0
+        self._is_ending = False
+        """Whether the first bytes were sent: without an answer nobody knows which are on the disk now."""
 
     def work(self, cancel: threading.Event) -> None:
         order = {
@@ -227,6 +190,7 @@ class _Run:
             "path": self.disk.path,
             "size": self.cutter.image_size or 0,
             "verify": self._verify,
+            "expect": self._expect,
             "mark": UNFINISHED.hex(),
         }
         over = threading.Event()
@@ -258,15 +222,24 @@ class _Run:
         if cancel.is_set():
             raise self._failed(pipe, answers, cancel)
         self._frame(pipe, receiver.END, 0, b"")
-        head = bytes(self.cutter.head[: min(HEAD_BYTES, self.cutter.size)])
-        self._frame(pipe, receiver.HEAD, 0, head)
         pipe.stdin.flush()
-        while not (answers.error or answers.is_over or "done" in answers.seen):
-            answers.wait(lambda: bool(answers.error or answers.is_over or "done" in answers.seen), _LOOK_S)
-            if "verified" in answers.seen:
-                self._tell(Phase.VERIFY, answers.seen["verified"], self._sent)
+        self._follow(answers, "body")
+        if "body" not in answers.seen or cancel.is_set():
+            raise self._failed(pipe, answers, cancel)
+        self._is_ending = True
+        head = bytes(self.cutter.head[: min(HEAD_BYTES, self.cutter.size)])
+        self._frame(pipe, receiver.HEAD, self.cutter.size, head)
+        pipe.stdin.flush()
+        self._follow(answers, "done")
         if "done" not in answers.seen:
             raise self._failed(pipe, answers, cancel)
+
+    def _follow(self, answers: _Answers, word: str) -> None:
+        """Tell how far reading back is until the machine says a word, or no more."""
+        while not (answers.error or answers.is_over or word in answers.seen):
+            answers.wait(lambda: bool(answers.error or answers.is_over or word in answers.seen), _LOOK_S)
+            if "verified" in answers.seen:
+                self._tell(Phase.VERIFY, answers.seen["verified"], self._sent)
 
     def _send_piece(self, pipe: Pipe, piece: Piece) -> None:
         for span in piece.spans:
@@ -292,15 +265,24 @@ class _Run:
 
     def _failed(self, pipe: Pipe, answers: _Answers, cancel: threading.Event) -> InfraError:
         """Say why it ended, and how the disk is left."""
-        begun = "ready" in answers.seen
+        state, hint = _left(answers, is_ending=self._is_ending)
         if cancel.is_set():
-            state = "it is marked unfinished, and nothing boots from it" if begun else "nothing was written"
-            return Cancelled(f"{self.disk.where}: cancelled; {state}", "flash it again" if begun else "")
+            return Cancelled(f"{self.disk.where}: cancelled; {state}", hint)
         pipe.failure()
         answers.wait(lambda: answers.is_over)
         if answers.error is not None and answers.error["error"] != "cut":
             return _refused(self.disk, answers.error)
-        return _broken(self.disk, pipe, answers)
+        return _broken(self.disk, pipe, answers, is_ending=self._is_ending)
+
+
+def _left(answers: _Answers, *, is_ending: bool) -> tuple[str, str]:
+    """Say how a disk is left, and what to do."""
+    if "ready" not in answers.seen:
+        return "nothing was written", ""
+    if is_ending:
+        said = "its last block was being written: it is marked unfinished, or it is whole, which is not known"
+        return said, "do not restart that machine: flash it again"
+    return "it is marked unfinished, and nothing boots from it", "flash it again"
 
 
 def _watch(pipe: Pipe, cancel: threading.Event, over: threading.Event) -> None:
@@ -315,25 +297,24 @@ def _refused(disk: RemoteDisk, said: dict[str, Any]) -> InfraError:
     kind, message, offset = said["error"], f"{disk.where}: {said['message']}", said.get("offset")
     if kind == "bad":
         at = int(offset or 0)
-        return BadBlock(f"{message} (byte {at})", "use another disk; this one is marked unfinished", offset=at)
+        how = "this one is marked unfinished" if said.get("marked") else "this one could not be marked as unfinished"
+        return BadBlock(f"{message} (byte {at})", f"use another disk; {how}", offset=at)
     if kind == "busy":
         return Conflict(message, "unmount it, or wait for whoever writes it; nothing was written")
     if kind == "refused":
-        return InvalidUsage(message, _OWN if "runs from it" in message else "nothing was written")
+        return InvalidUsage(message, OWN if "runs from it" in message else "nothing was written")
     return CommandFailed(message)
 
 
-def _broken(disk: RemoteDisk, pipe: Pipe, answers: _Answers) -> InfraError:
+def _broken(disk: RemoteDisk, pipe: Pipe, answers: _Answers, *, is_ending: bool = False) -> InfraError:
     """Say what a connection without a last word means."""
     error = pipe.failure()
     said = pipe.text().strip()
     if "ready" in answers.seen:
         written = answers.seen.get("written", 0)
         reason = error.message if error is not None else said or "the program there ended"
-        return Transient(
-            f"{disk.where}: the connection broke after {written} bytes: {reason}",
-            "it is marked unfinished, and nothing boots from it: flash it again",
-        )
+        state, hint = _left(answers, is_ending=is_ending)
+        return Transient(f"{disk.where}: the connection broke after {written} bytes: {reason}; {state}", hint)
     if error is not None:
         return error
     if "password is required" in said or "sudo:" in said:

@@ -23,13 +23,15 @@ from typing import Any
 __all__ = ["DATA", "END", "FRAME", "HEAD", "MOST", "ZERO", "main"]
 
 FRAME = struct.Struct("!BQQ32s")
-"""Kind, offset, length, SHA-256 of the bytes."""
+"""Kind, offset (with HEAD the size of the image), length, SHA-256 of the bytes."""
 DATA, ZERO, END, HEAD = 1, 2, 3, 4
 MOST = 4 << 20
 """Bytes of one frame of data."""
 IDLE_S = 120
 """The other end may be gone without a word."""
 STEP = 64 << 20
+FIRST = 4096
+"""What a disk writes whole or not at all: with the mark, and with the partition table, at its begin."""
 _BLKZEROOUT = 0x127F
 _BLKRRPART = 0x125F
 
@@ -50,7 +52,7 @@ def tell(**words: Any) -> None:
 def read_text(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
+            return file.read().replace("\0", "").strip()
     except OSError:
         return ""
 
@@ -95,9 +97,33 @@ def number_of(path: str) -> str:
     return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" if stat.S_ISBLK(status.st_mode) else ""
 
 
+def serial_of(folder: str) -> str:
+    """Return a disk's serial number, else that of the USB device that it hangs on."""
+    for place in (f"{folder}/serial", f"{folder}/device/serial"):
+        if text := read_text(place):
+            return text
+    while folder not in ("/", ""):
+        folder = os.path.dirname(folder)
+        if os.path.exists(f"{folder}/idVendor"):
+            return read_text(f"{folder}/serial")
+    return ""
+
+
+def transport_of(folder: str) -> str:
+    """Return how a disk is attached; "volume": it is made of others."""
+    name = os.path.basename(folder)
+    if re.match(r"(dm-|md|nbd)", name):
+        return "volume"
+    if name.startswith("loop"):
+        return "loop"
+    ways = {"/usb": "usb", "/mmc": "mmc", "/nvme": "nvme", "/ata": "sata", "/virtio": "virtio"}
+    return next((way for sign, way in ways.items() if sign in folder), "other")
+
+
 def look(path: str) -> dict[str, Any]:
     """Return what is known of a target, with the reason why it must not be written, or ""."""
-    facts: dict[str, Any] = {"path": path, "size": 0, "model": "", "serial": "", "is_device": False, "refusal": ""}
+    facts: dict[str, Any] = {"path": path, "size": 0, "model": "", "serial": "", "transport": "", "refusal": ""}
+    facts["is_device"] = False
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -118,7 +144,8 @@ def look(path: str) -> dict[str, Any]:
         is_device=True,
         size=int(read_text(f"{folder}/size") or 0) * 512,
         model=read_text(f"{folder}/device/model") or read_text(f"{folder}/device/name"),
-        serial=read_text(f"{folder}/device/serial"),
+        serial=serial_of(folder),
+        transport=transport_of(folder),
     )
     used = used_disks()
     if os.path.exists(f"{folder}/partition"):
@@ -143,7 +170,11 @@ class Disk:
     def __init__(self, facts: dict[str, Any], order: dict[str, Any]) -> None:
         if facts["refusal"]:
             raise Refused("refused", facts["refusal"])
+        if any(facts[key] != value for key, value in order.get("expect", {}).items()):
+            raise Refused("refused", "it is not the disk that it was a moment ago")
         self.path, self.is_device = facts["path"], facts["is_device"]
+        self.mark = bytes.fromhex(order["mark"])
+        self.is_marked = False
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_EXCL if self.is_device else os.O_CREAT)
         try:
             self.fd = os.open(self.path, flags, 0o600)
@@ -178,7 +209,7 @@ class Disk:
             for part in range(at, at + step, MOST):
                 self.write(bytes(min(MOST, at + step - part)), part)
 
-    def begin(self, mark: bytes) -> None:
+    def begin(self) -> None:
         """Let it be unfinished: a mark instead of a partition table, at both ends."""
         if not self.is_device:
             os.ftruncate(self.fd, 0)
@@ -186,8 +217,28 @@ class Disk:
             tail = min(self.size, 1 << 20)
             self.zero(0, tail)
             self.zero(self.size - tail, tail)
-        self.write(mark, 0)
+        self.put_mark()
+
+    def put_mark(self) -> None:
+        self.write(self.mark.ljust(FIRST, b"\0"), 0)
         self.flush()
+        self.is_marked = True
+
+    def end(self, head: bytes, digest: bytes, size: int) -> None:
+        """Put the first bytes where the mark is, 4 KiB of them last of all; where they do not stay, mark it again."""
+        self.write(head[FIRST:], FIRST)
+        if not self.is_device:
+            os.ftruncate(self.fd, size)
+        self.flush()
+        self.is_marked = False
+        try:
+            self.write(head[:FIRST], 0)
+            self.flush()
+            self.check(0, len(head), digest)
+        except Refused:
+            with contextlib.suppress(Refused):
+                self.put_mark()
+            raise
 
     def flush(self) -> None:
         try:
@@ -252,17 +303,12 @@ def receive(disk: Disk, order: dict[str, Any]) -> None:
             disk.check(offset, length, digest)
             done += length
             tell(verified=done)
-    kind, offset, length, digest = FRAME.unpack(take(FRAME.size))
+    tell(body=written)  # so that whoever cancels before has a marked disk for certain
+    kind, size, length, digest = FRAME.unpack(take(FRAME.size))
     data = take(length) if kind == HEAD and length <= MOST else b""
     if not data or hashlib.sha256(data).digest() != digest:
         raise Refused("protocol", "the first bytes did not come whole")
-    disk.write(data[4096:], 4096)
-    disk.flush()
-    disk.write(data[:4096], 0)
-    if not disk.is_device:
-        os.ftruncate(disk.fd, max(order["size"], length))
-    disk.flush()
-    disk.check(0, length, digest)
+    disk.end(data, digest, size)
     if disk.is_device:
         with contextlib.suppress(OSError):  # a loop device may have no partitions
             fcntl.ioctl(disk.fd, _BLKRRPART)
@@ -279,11 +325,15 @@ def main() -> None:
             tell(**facts)
             return
         disk = Disk(facts, order)
-        disk.begin(bytes.fromhex(order["mark"]))
+    except Refused as error:
+        tell(error=error.kind, message=error.message, offset=error.offset, marked=False)
+        return
+    try:
+        disk.begin()
         tell(ready=disk.size)
         receive(disk, order)
     except Refused as error:
-        tell(error=error.kind, message=error.message, offset=error.offset)
+        tell(error=error.kind, message=error.message, offset=error.offset, marked=disk.is_marked)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ class Stream(ABC):
     """`raw`, `xz`, `zst`, `gz` or `zip`."""
     size: int | None = None
     """Bytes of the raw image, where they are known beforehand."""
+    least: int = 0
+    """Bytes that it has at least, where a file says no more than that."""
     sha256: str | None = None
     """What the raw image's digest must be; checked at its end, where it is read whole."""
 

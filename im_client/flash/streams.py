@@ -115,7 +115,9 @@ def _open(path: Path, file: IO[bytes]) -> Stream:
     if kind == "zst":
         return Zstd(path, file, packed.zst_size(file.fileno(), str(path)))
     if kind == "gz":
-        return Packed(path, file, kind, Gunzip, None)
+        gz = Packed(path, file, kind, Gunzip, None)
+        gz.least = packed.gz_least(file.fileno(), str(path))
+        return gz
     if kind == "zip":
         return Zip(path, file)
     for magic, name in _OTHERS.items():

@@ -1,7 +1,8 @@
 """One image to many targets at once: unpacked once, a thread a target, each read back as soon as it is written.
 
-The first MiB, with the partition table, comes last: after all else is on the target and was found equal. Until then a
-mark stands there, and a card that was pulled, or whose writing was cancelled, does not boot.
+The first MiB, with the partition table, comes after all else is on the target and was found equal; until then a mark
+stands there. It comes guarded (`guard.py`), and what it guards against ends with the last block that is written: a card
+that was pulled, or whose writing was cancelled, does not boot.
 """
 
 import os
@@ -10,38 +11,28 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from im_client.flash.bmap import BlockMap
 from im_client.flash.buffers import Buffers, Piece, Span, aligned
+from im_client.flash.guard import SECTOR, UNFINISHED, guarded, is_unfinished
 from im_client.flash.model import BadImage, Phase, Progress, Result, State, Target
 from im_client.flash.pieces import HEAD_BYTES, Cutter
 from im_client.flash.progress import Meter
-from im_client.flash.sink import ALIGN_BYTES, Sink
+from im_client.flash.sink import Sink
 from im_client.flash.streams import Stream
 from im_client.flash.verify import check, digests
-from infracore.errors import Cancelled, InfraError, InvalidUsage, NotFound
+from infracore.errors import Cancelled, InfraError, InvalidUsage
 
 __all__ = ["UNFINISHED", "is_unfinished", "write"]
 
-UNFINISHED: Final = b"im flash: this card is unfinished, flash it again\n"
-"""What a target begins with until all is written (and read back)."""
 _BUFFERS: Final = 6
 """Blocks of 4 MiB in flight: two that are written, and as many as let a slow moment of one target not stop the rest."""
 _LOOK_S: Final = 0.2
 _TAIL_BYTES: Final = 1 << 20
 """Zeroed at a device's end: the copy of an old GPT stands there."""
-
-
-def is_unfinished(disk: Path) -> bool:
-    """Whether writing this card was begun and not ended. Raises NotFound: it cannot be read."""
-    try:
-        with disk.open("rb", buffering=0) as file:
-            return file.read(len(UNFINISHED)) == UNFINISHED
-    except OSError as error:
-        raise NotFound(f"{disk} cannot be read: {error.strerror}") from error
 
 
 def write(
@@ -57,8 +48,8 @@ def write(
     """Write the image to all targets and return what became of each, in their order; blocks until all have ended.
 
     A target that fails stops no other. `on_progress` is called in this thread, five times a second for each target.
-    `finish` is called for each target that holds the image, in that target's thread, while the device is held open;
-    where it raises an InfraError that target has failed and is marked unfinished again.
+    `finish` is called for each target that holds the image, in that target's thread, while the device is held open and
+    its first sector is guarded; where it raises an InfraError that target has failed and stays unfinished.
     Without `blocks` a raw image's own holes are its map, and long runs of zeros in a packed one are zeroed.
 
     Raises:
@@ -171,15 +162,16 @@ class _Writer:
         self._spans: list[Span] = []
         self._written = 0
         self._verified = False
+        self._is_begun = False
         self._error: InfraError | None = None
         self._has_end = False
 
     def result(self) -> Result:
         """Return what became of it, once `work` has ended."""
         if self._error is None:
-            return Result(self.target, State.DONE, self._written, self._verified, None, self._run.cutter.size)
+            return Result(self.target, State.DONE, self._written, self._verified, None, self._run.cutter.size, True)
         state = State.CANCELLED if isinstance(self._error, Cancelled) else State.FAILED
-        return Result(self.target, state, self._written, error=self._error)
+        return Result(self.target, state, self._written, error=self._error, is_begun=self._is_begun)
 
     def work(self) -> None:
         """Write, read back, finish; then take and free what still comes, so that nobody waits for this one."""
@@ -203,7 +195,6 @@ class _Writer:
                     item.release()
 
     def _fill(self, sink: Sink) -> None:
-        head = self._run.cutter.head
         self._mark(sink)
         while isinstance(item := self.queue.get(), Piece):
             try:
@@ -220,33 +211,48 @@ class _Writer:
         sink.cut(max(-(-size // sink.align) * sink.align, self.target.size))
         sink.flush()
         self._check(sink, self._spans, size)
+        is_whole = False
+        try:
+            self._end(sink, size)
+            is_whole = True
+        finally:
+            if not is_whole:
+                with suppress(InfraError):  # what went wrong before says more
+                    self._mark(sink)
+        sink.show_partitions()
+
+    def _end(self, sink: Sink, size: int) -> None:
+        """Write the head, guarded; then do what comes last, and take the guard off."""
+        head = self._run.cutter.head
         length = min(size, HEAD_BYTES)
-        whole = -(-length // sink.align) * sink.align
-        if whole > ALIGN_BYTES:
-            sink.write(head[ALIGN_BYTES:whole], ALIGN_BYTES)
-            sink.flush()
-        sink.write(head[: min(whole, ALIGN_BYTES)], 0)  # over the mark: one block, which is there whole or not at all
+        own = aligned(HEAD_BYTES)
+        own[:] = head
+        own[:SECTOR] = guarded(bytes(head[:SECTOR]))
+        sink.write(own[: -(-length // sink.align) * sink.align], 0)
         sink.flush()
         self._written += length
         if self.now[0] is Phase.WRITE:
             self._count(length)
+        self._check(sink, [Span(0, length, digests(own[:length]))], size)
+        sink.cut(max(size, self.target.size, sink.align))
+        if self._finish is not None:
+            self.now = Phase.FINISH, 0, None
+            self._look()
+            self._finish(self.target)
+        sink.flush()
+        block = aligned(sink.align)  # one, which is there whole or not at all
+        sink.read(block, 0)
+        block[:SECTOR] = head[:SECTOR]
+        sink.write(block, 0)
+        sink.flush()
         if self._verify:
-            self._check(sink, [Span(0, length, digests(head[:length]))], size)
+            check(sink, [Span(0, len(block), digests(block))], lambda _: None, threading.Event())
             self._verified = True
         sink.cut(max(size, self.target.size))
         sink.flush()
-        if self._finish is not None:
-            self.now = Phase.FINISH, 0, None
-            try:
-                self._look()
-                self._finish(self.target)
-                sink.flush()
-            except InfraError:
-                self._mark(sink)
-                raise
-        sink.show_partitions()
 
     def _mark(self, sink: Sink) -> None:
+        self._is_begun = True
         mark = aligned(HEAD_BYTES)
         mark[: len(UNFINISHED)] = UNFINISHED
         sink.write(mark[: min(HEAD_BYTES, sink.capacity or HEAD_BYTES)], 0)

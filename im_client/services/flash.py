@@ -7,17 +7,17 @@ looks again, and makes the cards.
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from im_client.configure.program import find_program
 from im_client.flash import download, sources
-from im_client.flash.card import Card, Listener, Made, Order, Outcome, holds_already, make_cards
+from im_client.flash.card import Card, Listener, Made, Order, Outcome, holds_already, let_go, make_cards
 from im_client.flash.customise.programs import UNUSABLE_NAME, check_programs, is_usable_name
 from im_client.flash.devices import HERE, Device, Roots, look_at, read_devices
-from im_client.flash.fleet import Board, Fleet, decode_fleet, read_fleet
+from im_client.flash.fleet import Board, Fleet, Storage, decode_fleet, read_fleet
 from im_client.flash.known import KnownBoards
 from im_client.flash.model import Progress, Source
 from im_client.flash.refusals import Wish, refusals, said_twice
@@ -27,7 +27,18 @@ from im_client.settings import Settings
 from infracore.clock import Clock, SystemClock
 from infracore.errors import Cancelled, InfraError, InvalidUsage, Several, Unauthorised
 
-__all__ = ["Batch", "FlashPlan", "FlashReport", "FlashRequest", "cards", "flash", "module_cards", "prepare_flash"]
+__all__ = [
+    "Batch",
+    "FlashPlan",
+    "FlashReport",
+    "FlashRequest",
+    "cards",
+    "fetch_order",
+    "flash",
+    "module_cards",
+    "prepare_flash",
+    "size_ahead",
+]
 
 _MODULE_S: Final = 600.0
 """How long a Compute Module is waited for: somebody sets a jumper and plugs two cables in."""
@@ -158,7 +169,7 @@ def prepare_flash(settings: Settings, request: FlashRequest, roots: Roots = HERE
     if any(card.node for card in cards):
         check_programs()  # rather now than when the cards are written
     plan = FlashPlan(request, tuple(batches), notes)
-    _refuse(plan, [_size_ahead(batch.source) for batch in batches], roots)
+    _refuse(plan, [size_ahead(batch.source) for batch in batches], roots)
     if not request.if_needed:
         return plan
     known = KnownBoards(settings.state_dir)
@@ -187,7 +198,7 @@ def flash(
     batches = [batch for batch in left if batch.cards]
     if any(card.node for batch in batches for card in batch.cards):
         known.check()  # rather now than when the cards are written
-    orders = [_order(settings, plan.request, batch, on_progress, cancel) for batch in batches]
+    orders = [fetch_order(settings, plan.request, batch, on_progress, cancel) for batch in batches]
     _refuse(replace(plan, batches=tuple(batches)), [_raw_size(order.image) for order in orders], roots)
     for batch, order in zip(batches, orders, strict=True):
         held = _held(batch, order.identity, known) if plan.request.if_needed else frozenset()
@@ -204,7 +215,10 @@ def flash(
                 raise
             done = tuple(Made(card, Outcome.FAILED, error=refused) for card in todo)
         made |= {one.card.name: one for one in done}
-    return FlashReport(tuple(made[card.name] for card in plan.cards), known.known_hosts, time.monotonic() - began)
+    all_made = tuple(made[card.name] for card in plan.cards)
+    if plan.request.eject:  # not before: a reader's power goes for all of its cards
+        all_made = let_go(all_made, on_step)
+    return FlashReport(all_made, known.known_hosts, time.monotonic() - began)
 
 
 def _fleet(settings: Settings, request: FlashRequest) -> Fleet | None:
@@ -229,16 +243,25 @@ def _aims(request: FlashRequest, fleet: Fleet | None) -> tuple[list[_Aim], tuple
     if request.to:
         return [_aim(request, fleet.board(node), device) for node, device in request.to], ()
     if request.every:
-        without = [board.name for board in fleet.boards if not board.device]
+        without = [board for board in fleet.boards if not board.device]
         boards = [board for board in fleet.boards if board.device]
         if not boards:
             raise InvalidUsage(f"no board of {fleet.where} has a raspberry_pi_device", "name them: --to NODE=DEVICE")
-        notes = (f"left out, for they have no raspberry_pi_device: {', '.join(without)}",) if without else ()
-        return [_aim(request, board, board.device) for board in boards], notes
+        return [_aim(request, board, board.device) for board in boards], tuple(_left_out(without))
     if not request.node:
         raise InvalidUsage("which node is it to become?", "add --node NAME")
     board = fleet.board(request.node)
     return [_aim(request, board, request.device or board.device)], ()
+
+
+def _left_out(boards: Sequence[Board]) -> Iterator[str]:
+    for is_network, why in (
+        (False, "left out, for they have no raspberry_pi_device"),
+        (True, "left out, for they boot from the network; with a file as raspberry_pi_device they get an image"),
+    ):
+        names = [board.name for board in boards if (board.storage is Storage.NETWORK) == is_network]
+        if names:
+            yield f"{why}: {', '.join(names)}"
 
 
 def _aim(request: FlashRequest, board: Board, device: str) -> _Aim:
@@ -278,7 +301,7 @@ def _source(settings: Settings, request: FlashRequest, image: str, sha256: str) 
     )
 
 
-def _size_ahead(source: Source) -> int | None:
+def size_ahead(source: Source) -> int | None:
     """Return how large the raw image is, as far as that is known before it is fetched."""
     if source.extract_size is not None or "://" in source.address:
         return source.extract_size
@@ -286,11 +309,12 @@ def _size_ahead(source: Source) -> int | None:
 
 
 def _raw_size(path: Path) -> int | None:
+    """Return how large the raw image is, or at least is, as far as its file says it."""
     with open_stream(path) as stream:
-        return stream.size
+        return stream.least or None if stream.size is None else stream.size
 
 
-def _order(
+def fetch_order(
     settings: Settings,
     request: FlashRequest,
     batch: Batch,
@@ -308,7 +332,6 @@ def _order(
         init=source.init_format,
         blocks=sources.block_map(source, image),
         verify=request.verify,
-        eject=request.eject,
     )
 
 

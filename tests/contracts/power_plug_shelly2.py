@@ -20,7 +20,7 @@ class PlugHarness:
 
     def __init__(self, plug: PlugServer, folder: Path) -> None:
         common: dict[str, Any] = {"type": "plug", "kind": plug.kind, "shutdown": False, "request_s": 2.0}
-        common |= {"plugs": {"m1": plug.address, "m2": plug.address}, "grace_s": 10.0, "settle_s": 0.1}
+        common |= {"plugs": {"m1": plug.address, "m2": plug.address}, "grace_s": 10.0, "settle_s": 0.1, "halt_s": 0.1}
         self._plug = plug
         self.text: Mapping[str, Any] = common | {"password": secret_file(folder / "password", PASSWORD)}
         self.refused: Mapping[str, Any] | None = common | {"password": secret_file(folder / "wrong", "another")}

@@ -21,7 +21,7 @@ class PoeHarness:
 
     def __init__(self, switch: Switch, text: Mapping[str, Any], refused: Mapping[str, Any]) -> None:
         common: dict[str, Any] = {"type": "poe", "switch": switch.address, "shutdown": False, "timeout_s": 1}
-        common |= {"grace_s": 10.0, "settle_s": 0.1}
+        common |= {"grace_s": 10.0, "settle_s": 0.1, "halt_s": 0.1}
         self._switch = switch
         self.text: Mapping[str, Any] = {**common, **text}
         self.refused: Mapping[str, Any] | None = {**common, **refused}

@@ -95,7 +95,7 @@ def test_what_is_refused_changes_nothing(power: PowerHarness) -> None:
 def test_a_call_ends_in_time_where_nothing_answers(power: PowerHarness) -> None:
     if not power.hang():
         pytest.skip("it never hangs")
-    short = {"call_s": 1.0, "grace_s": 0.5, "settle_s": 0.1}
+    short = {"call_s": 1.0, "grace_s": 0.5, "settle_s": 0.1, "halt_s": 0.1}
     text = {**power.text, **{key: value for key, value in short.items() if key in power.text or key == "call_s"}}
     opened = load_drivers({"d": text}, [Pool("p", driver="d", machines=power.machines)])["d"]
     try:

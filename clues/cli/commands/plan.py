@@ -48,7 +48,9 @@ _FILE = click.Path(path_type=Path, allow_dash=True)
 @click.option(
     "--unneeded-for", default="0s", metavar="TIME", help="With --objects: so long every node has been unneeded (10m)."
 )
-@click.option("--at", type=FiniteRange(min=0), metavar="SECONDS", help="With --objects: when the dump was made, Unix time.")
+@click.option(
+    "--at", type=FiniteRange(min=0), metavar="SECONDS", help="With --objects: when the dump was made, Unix time."
+)
 @click.option("--record", type=_FILE, metavar="FILE", help="With --objects: write the decision for `clues replay`.")
 @json_option
 def command(

@@ -13,7 +13,7 @@ from im_client.providers.hosts.reservations import Reservations, slot_of
 from im_client.providers.raspberry_pi.boards import ClaimableBoard
 from im_client.providers.raspberry_pi.claims import Claim
 from im_client.providers.raspberry_pi.halting import Answer, after, knock
-from im_client.providers.raspberry_pi.settings import RaspberryPiSettings
+from im_client.providers.raspberry_pi.settings import STARTING, RaspberryPiSettings
 from im_client.remote.shell import Shell, open_shell
 from infracore.clock import Clock
 from infracore.errors import (
@@ -58,6 +58,8 @@ class Care:
     def power_on(self, board: ClaimableBoard, claim: Claim) -> Claim:
         """Switch a board on, or let it wait while as many as may are starting; a later look goes on with it."""
         now, most = self._clock.now(), self._settings.starting
+        if most is None:
+            most = STARTING.get(board.power.kind, 0) if board.power is not None else 0
         with self._claims.locked():
             others = [one for one in self._claims.all() if one.token != claim.token]
             starting = sum(self._is_starting(one, now) for one in others)
@@ -183,4 +185,6 @@ class Care:
 
 
 def wanting(claim: Claim, wanted: Literal["on", "off", "free"], now: float) -> Claim:
-    return msgspec.structs.replace(claim, wanted=wanted, since=now, is_waiting=False, asked_at=None, silent_since=None)
+    return msgspec.structs.replace(
+        claim, wanted=wanted, since=now, is_waiting=False, asked_at=None, closed_since=None, silent_since=None
+    )

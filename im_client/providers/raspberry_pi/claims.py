@@ -22,5 +22,7 @@ class Claim(Reservation, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether it was seen to run since it was switched on."""
     asked_at: float | None = None
     """When it took the order to shut down; None: it did not yet."""
+    closed_since: float | None = None
+    """From when on it has let nobody in by SSH without a break."""
     silent_since: float | None = None
     """From when on nothing came from it, not even a refusal."""

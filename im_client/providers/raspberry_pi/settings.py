@@ -1,8 +1,16 @@
 """The settings of the provider `raspberry_pi`."""
 
+from collections.abc import Mapping
+from typing import Final
+
 import msgspec
 
-__all__ = ["RaspberryPiSettings"]
+from infracore.outlets.halting import HALT_S, SETTLE_S
+
+__all__ = ["STARTING", "RaspberryPiSettings"]
+
+STARTING: Final[Mapping[str, int]] = {"plug": 4, "poe": 4}
+"""How many boards start at once where it is not set, by how the power of the next one is switched."""
 
 
 class RaspberryPiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -18,11 +26,12 @@ class RaspberryPiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     """Path of the program `ansible-inventory`."""
     connect_timeout_s: float = 5.0
     """How long a board may take to answer before it counts as silent."""
-    starting: int = 0
-    """How many boards start at once, for the sake of a PoE switch or power supply; 0: any number."""
+    starting: int | None = None
+    """How many boards start at once, for the sake of a PoE switch or power supply; 0: any number; None: as `STARTING`
+    says."""
     boot_s: float = 300.0
     """How long a board may take from power to SSH; 30 to 90 s are usual, the first boot of a card takes longer."""
-    settle_s: float = 15.0
-    """How long a board is silent before its power is cut: sshd ends before the file systems are unmounted."""
-    halt_s: float = 90.0
-    """How long its network may go on refusing SSH after the shutdown was asked for, before its power is cut."""
+    settle_s: float = SETTLE_S
+    """How long a board is silent before its power is cut: the network may end before the file systems are unmounted."""
+    halt_s: float = HALT_S
+    """How long it may refuse SSH without a break before its power is cut: then its shutdown hangs."""

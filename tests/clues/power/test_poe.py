@@ -39,7 +39,15 @@ def opener(switch: Switch, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Opener]
 
         def opened(machines: tuple[MachineOption, ...] = _MACHINES, **changed: object) -> PowerDriver:
             text: dict[str, object] = {"type": "poe", "switch": switch.address, "community": {"env": "COMMUNITY"}}
-            text |= {"timeout_s": 1, "retries": 1, "poll_s": 0.1, "grace_s": 10.0, "settle_s": 0.1, **changed}
+            text |= {
+                "timeout_s": 1,
+                "retries": 1,
+                "poll_s": 0.1,
+                "grace_s": 10.0,
+                "settle_s": 0.1,
+                "halt_s": 0.1,
+                **changed,
+            }
             driver = load_drivers({"d": text}, [Pool("p", driver="d", machines=machines)])["d"]
             stack.callback(driver.close)
             return driver
@@ -55,18 +63,30 @@ def _on(driver: PowerDriver, number: int = 0) -> None:
 def test_a_machine_is_shut_down_before_its_power_is_cut(switch: Switch, machine: SshMachine, opener: _Opener) -> None:
     switch.switch(1, on=True)
     begun = time.monotonic()
-    opener(ssh=machine.settings, settle_s=1.0).off("p", ["m1"], token="x")
+    opener(ssh=machine.settings, halt_s=1.0).off("p", ["m1"], token="x")
     assert time.monotonic() - begun >= 1.0
     assert (machine.is_on, switch.is_on(1)) == (False, False)
 
 
 @pytest.mark.sshd
-def test_power_is_cut_after_the_grace_where_the_machine_does_not_go(
+def test_power_stays_where_the_machine_was_asked_and_goes_on(
     switch: Switch, machine: SshMachine, opener: _Opener
 ) -> None:
     switch.switch(1, on=True)
     ssh = machine.settings | {"off_command": machine.log_and("true")}
-    opener(ssh=ssh, grace_s=2.0).off("p", ["m1"], token="x")
+    with pytest.raises(CommandFailed, match="m1 still answers ssh 1 s after it was asked to shut down") as raised:
+        opener(ssh=ssh, grace_s=1.0).off("p", ["m1"], token="x")
+    assert "cut_anyway" in raised.value.hint
+    assert (machine.is_on, machine.asked, switch.is_on(1), switch.orders()) == (True, 1, True, [])
+
+
+@pytest.mark.sshd
+def test_a_machine_that_goes_on_is_cut_where_that_is_wanted(
+    switch: Switch, machine: SshMachine, opener: _Opener
+) -> None:
+    switch.switch(1, on=True)
+    ssh = machine.settings | {"off_command": machine.log_and("true")}
+    opener(ssh=ssh, grace_s=1.0, cut_anyway=True).off("p", ["m1"], token="x")
     assert (machine.is_on, machine.asked, switch.is_on(1)) == (True, 1, False)
 
 
@@ -101,18 +121,22 @@ def test_power_stays_where_the_shutdown_is_refused(switch: Switch, machine: SshM
 
 
 @pytest.mark.sshd
-def test_a_machine_that_lets_nobody_in_while_it_goes_down_loses_its_power_after_the_grace(
+def test_a_machine_that_lets_nobody_in_while_it_goes_down_is_waited_for(
     switch: Switch, machine: SshMachine, opener: _Opener
 ) -> None:
     switch.switch(1, on=True)
     keys = machine.folder / "server" / "home" / ".ssh" / "authorized_keys"
     ssh = machine.settings | {"off_command": machine.log_and(f": > {keys}")}
-    opener(ssh=ssh, grace_s=2.0).off("p", ["m1"], token="x")
-    assert (machine.asked, switch.is_on(1)) == (1, False)
+    with pytest.raises(CommandFailed, match=r"was asked to shut down.*[Pp]ermission denied"):
+        opener(ssh=ssh, grace_s=1.0).off("p", ["m1"], token="x")
+    assert (machine.asked, switch.is_on(1)) == (1, True)
+    machine.stop()
+    opener(ssh=ssh).off("p", ["m1"], token="x")
+    assert not switch.is_on(1)
 
 
 @pytest.mark.sshd
-def test_power_is_cut_at_once_where_nothing_answers(switch: Switch, machine: SshMachine, opener: _Opener) -> None:
+def test_power_is_cut_where_nothing_listens(switch: Switch, machine: SshMachine, opener: _Opener) -> None:
     switch.switch(1, on=True)
     machine.stop()
     opener(ssh=machine.settings).off("p", ["m1"], token="x")

@@ -318,3 +318,21 @@ def test_a_pool_boots_as_many_at_once_as_its_driver_lets(tmp_path: Path, pool: s
     text = "drivers: {d: {type: fake, booting: 2}, other: {type: fake}}\n"
     text += "pools: [{name: p, allocatable: {cpu: 1, memory: 1Gi}, " + pool + "}]\n"
     assert load(tmp_path, text).pools[0].max_booting == most
+
+
+@pytest.mark.parametrize(
+    ("driver", "most"),
+    [
+        ("type: poe", 4),
+        ("type: plug", 4),
+        ("type: plug, booting: 2", 2),
+        ("type: poe, booting: 0", None),
+        ("type: wol", None),
+        ("type: [poe]", None),
+    ],
+)
+def test_boards_behind_a_switch_or_plug_boot_in_turn_unless_it_is_not_wanted(
+    tmp_path: Path, driver: str, most: int | None
+) -> None:
+    text = "drivers: {d: {" + driver + "}}\npools: [{name: p, driver: d, allocatable: {cpu: 1, memory: 1Gi}}]\n"
+    assert load(tmp_path, text).pools[0].max_booting == most

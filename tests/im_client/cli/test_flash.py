@@ -1,5 +1,6 @@
 """`im flash` on image files: what it writes, and what it refuses with which exit code, nothing written."""
 
+import gzip
 import json
 import lzma
 import signal
@@ -16,6 +17,7 @@ import yaml
 from im_client.flash.devices import read_devices
 from im_client.flash.write import is_unfinished
 from tests.im_client.flash.customise.pi_images import KEY, Disk, make_disk
+from tests.im_client.flash.image_server import Site, serve
 
 OLD = b"what was there" * 1000
 
@@ -146,7 +148,7 @@ def test_without_a_terminal_and_without_yes_it_fails_at_once(im, image: Path, ca
 def test_the_systems_disk_is_refused(im, image: Path, card: Path, tmp_path: Path) -> None:
     system = [device for device in read_devices() if device.is_system]
     if not system:
-        pytest.skip("this computer's system is on no disk that can be seen")
+        pytest.skip("no disk of /sys/block holds / or swap here (a container, a network root): none is the system's")
     disk = str(system[0].path)
     refused(im, tmp_path, card, str(image), disk, code=2, said=f"{disk} (")
     refused(im, tmp_path, card, str(image), disk, code=2, said="not written: the running system is on it (")
@@ -163,6 +165,34 @@ def test_a_wrong_checksum_is_refused(im, image: Path, card: Path, tmp_path: Path
 def test_a_truncated_image_is_refused(im, image: Path, card: Path, tmp_path: Path) -> None:
     image.write_bytes(image.read_bytes()[:-200])
     refused(im, tmp_path, card, str(image), str(card), code=1, said="truncated xz")
+
+
+def spoilt(im, card: Path, *words: str, said: str) -> None:
+    """Expect an error that was seen while the card was written, and a card that says that it is unfinished."""
+    done = im("flash", *words, str(card), "-y")
+    assert done.status == 1
+    told = " ".join((done.out + done.err).split())
+    assert said in told
+    assert "unfinished, and marked so" in told
+    assert is_unfinished(card)
+
+
+def test_what_is_seen_only_while_it_is_unpacked_leaves_a_card_that_is_marked(im, image: Path, card: Path) -> None:
+    raw, packed = lzma.decompress(image.read_bytes()), bytearray(image.read_bytes())
+    packed[len(packed) // 2] ^= 1
+    image.write_bytes(packed)
+    spoilt(im, card, str(image), said="corrupt xz")
+    image.write_bytes(gzip.compress(raw)[:-200])
+    spoilt(im, card, str(image), said="truncated gz")
+
+
+def test_a_wrong_sum_of_the_unpacked_image_leaves_a_card_that_is_marked(
+    im, image: Path, card: Path, tmp_path: Path
+) -> None:
+    with serve(Site({"/pi.img.xz": image.read_bytes()})) as site:
+        one = {"name": "Ours", "url": f"{site.url}/pi.img.xz", "extract_sha256": "0" * 64}
+        (tmp_path / "list.json").write_text(json.dumps({"os_list": [one]}))
+        spoilt(im, card, "Ours", "--os-list", str(tmp_path / "list.json"), said=f"not {'0' * 64}")
 
 
 def test_an_image_that_is_none_is_refused(im, card: Path, tmp_path: Path) -> None:

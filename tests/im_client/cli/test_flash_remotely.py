@@ -43,7 +43,9 @@ def test_a_disk_is_shown_asked_for_and_written(
     request = FlashRequest(image=str(image), device=device)
 
     assert flash_over_ssh(settings, request, key_file=str(door), dry_run=True, yes=False, as_json=False) == 0
-    assert f"127.0.0.1: {disk} of 127.0.0.1: a file" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "image is written to\n" in shown
+    assert f"127.0.0.1: {disk} of 127.0.0.1: a file  as the image is" in shown
     assert not disk.exists()
     with pytest.raises(InvalidUsage, match="no terminal"):
         flash_over_ssh(settings, request, key_file=str(door), dry_run=False, yes=False, as_json=False)
@@ -52,5 +54,5 @@ def test_a_disk_is_shown_asked_for_and_written(
     assert flash_over_ssh(settings, request, key_file=str(door), dry_run=False, yes=True, as_json=True) == 0
     assert disk.read_bytes() == image.read_bytes()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert lines[0]["type"] == "plan"
+    assert lines[0] | {"type": "plan", "image": str(image), "hostname": None, "is_device": False} == lines[0]
     assert (lines[-1]["type"], lines[-1]["state"], lines[-1]["verified"]) == ("report", "done", True)

@@ -25,7 +25,7 @@ def test_a_card_reader_on_usb_is_shown_with_its_model_and_serial(computer: Compu
         partitions={"sda1": GIB, "sda2": 4 * GIB},
         files={"removable": "1", "device/vendor": "Generic ", "device/model": "SD/MMC  Reader "},
     )
-    usb = folder.parents[4]
+    usb = folder.parents[5]
     (usb / "idVendor").write_text("058f\n")
     (usb / "serial").write_text("058F63666438\n")
     (device,) = read_devices(computer.roots)
@@ -38,6 +38,7 @@ def test_a_card_reader_on_usb_is_shown_with_its_model_and_serial(computer: Compu
         transport=Transport.USB,
         is_removable=True,
         partitions=("sda1", "sda2"),
+        usb="1-2",
     )
     assert device.is_external
     assert not device.is_system

@@ -46,7 +46,7 @@ CASES = [
     (on(CARD, kind=Kind.VOLUME), "it is a volume, and no card", 2),
     (
         on(replace(CARD, size=3 * GIB)),
-        "the image has 4 GiB (4294967296 bytes), and it only 3 GiB (3221225472 bytes)",
+        "the image has at least 4 GiB (4294967296 bytes), and it only 3 GiB (3221225472 bytes)",
         2,
     ),
     (on(replace(CARD, is_read_only=True)), "it is read-only", 2),

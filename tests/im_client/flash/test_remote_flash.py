@@ -2,7 +2,9 @@
 
 import ast
 import contextlib
+import errno
 import fcntl
+import gzip
 import hashlib
 import json
 import lzma
@@ -21,12 +23,13 @@ import pytest
 from im_client.flash import remote_receiver as receiver
 from im_client.flash.bmap import BlockMap, Range
 from im_client.flash.model import BadImage, Phase, Progress, State
-from im_client.flash.remote_flash import RemoteDisk, flash_remote, look_remote, parse_remote, reboot
+from im_client.flash.remote_disk import RemoteDisk
+from im_client.flash.remote_flash import flash_remote, look_remote, reboot
 from im_client.flash.write import UNFINISHED
 from im_client.remote.hostkeys import new_key_pair
 from infracore.errors import Conflict, InvalidUsage, Misconfigured, Transient, Unauthorised, Unsupported
 from infracore.secrets import Secret
-from tests.im_client.flash.loops import loop_device
+from tests.im_client.flash.loops import loop_device, with_bad_block
 from tests.im_client.remote.loopback import Loopback, serve
 from tests.rigs.needs import need_programs, need_root
 
@@ -66,13 +69,16 @@ def disk(server: Loopback, path: Path | str, python: str = sys.executable) -> Re
 
 
 @sshd
-@pytest.mark.parametrize("pack", ["raw", "xz"])
+@pytest.mark.parametrize("pack", ["raw", "xz", "gz"])
 def test_an_image_arrives_whole_and_is_read_back(server: Loopback, tmp_path: Path, pack: str) -> None:
     source, target = tmp_path / "image", tmp_path / "disk.img"
     whole = image(source)
     if pack == "xz":
         source = tmp_path / "image.xz"
         source.write_bytes(lzma.compress(whole, preset=0))
+    if pack == "gz":  # it does not say how large it is
+        source = tmp_path / "image.gz"
+        source.write_bytes(gzip.compress(whole, 1))
     target.write_bytes(b"old" * MIB * 10)
     seen: list[Progress] = []
     result = flash_remote(source, disk(server, target), on_progress=seen.append, cancel=threading.Event())
@@ -165,6 +171,48 @@ def test_who_cancels_is_told_how_the_disk_is_left(server: Loopback, tmp_path: Pa
 
 
 @sshd
+def test_who_cancels_while_it_is_read_back_has_a_marked_disk(server: Loopback, tmp_path: Path) -> None:
+    source, target, cancel = tmp_path / "image", tmp_path / "disk.img", threading.Event()
+    image(source, 80 * MIB)
+
+    def told(progress: Progress) -> None:
+        if progress.phase is Phase.VERIFY:
+            cancel.set()
+
+    result = flash_remote(source, disk(server, target), on_progress=told, cancel=cancel)
+    assert result.state is State.CANCELLED
+    assert result.error is not None
+    assert "; it is marked unfinished" in result.error.message
+    assert target.read_bytes()[: len(UNFINISHED)] == UNFINISHED
+
+
+DIES_AT_THE_END = f"""#!{sys.executable}
+import struct, sys
+take, say = sys.stdin.buffer.read, lambda words: print(words, flush=True)
+take(int(sys.stdin.buffer.readline())), sys.stdin.buffer.readline()
+say('{{"ready": 0}}')
+kind = 0
+while kind != {receiver.HEAD}:
+    kind, _, length, _ = struct.unpack("!BQQ32s", take(49))
+    take(length if kind in (1, {receiver.HEAD}) else 0)
+    if kind == {receiver.END}:
+        say('{{"body": 7}}')
+"""
+
+
+@sshd
+def test_a_machine_that_is_gone_at_the_last_block_leaves_it_unknown(server: Loopback, tmp_path: Path) -> None:
+    source, python = tmp_path / "image", tmp_path / "python"
+    image(source)
+    python.write_text(DIES_AT_THE_END)
+    python.chmod(0o755)
+    result = flash_remote(source, disk(server, tmp_path / "disk.img", str(python)), cancel=threading.Event())
+    assert isinstance(result.error, Transient)
+    assert "which is not known" in result.error.message
+    assert "marked unfinished, and nothing boots" not in result.error.message
+
+
+@sshd
 def test_what_must_not_be_written_is_refused_and_stays(server: Loopback, tmp_path: Path) -> None:
     source = tmp_path / "image"
     image(source)
@@ -222,38 +270,6 @@ def test_a_machine_is_told_to_restart(server: Loopback) -> None:
     assert (server.home / "power.log").read_text() == "systemctl reboot\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "user", "host", "port", "path"),
-    [
-        ("ssh://pi@pi-1.local/dev/nvme0n1", "pi", "pi-1.local", 22, "/dev/nvme0n1"),
-        ("ssh://10.0.0.2:2222/dev/sda", "root", "10.0.0.2", 2222, "/dev/sda"),
-        ("ssh://pi@[fe80::1]/srv/a%20disk.img", "pi", "fe80::1", 22, "/srv/a disk.img"),
-    ],
-)
-def test_the_place_of_a_disk_is_read(text: str, user: str, host: str, port: int, path: str) -> None:
-    access, found = parse_remote(text)
-    assert (access.user, access.address, access.port, found) == (user, host, port, path)
-    assert access.become is (user != "root")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "/dev/sda",
-        "ssh://pi-1",
-        "ssh://pi-1/",
-        "http://x/dev/sda",
-        "ssh://a:b@c/dev/sda",
-        "ssh://c:x/dev/sda",
-        "ssh://c/a/../b",
-        "ssh://c/dev/",
-    ],
-)
-def test_what_is_no_place_of_a_disk_is_refused(text: str) -> None:
-    with pytest.raises(InvalidUsage):
-        parse_remote(text)
-
-
 def order(path: Path, **more: object) -> bytes:
     return (
         json.dumps({"do": "write", "path": str(path), "size": 0, "verify": True, "mark": "00", **more}).encode() + b"\n"
@@ -287,6 +303,66 @@ def test_the_receiver_says_what_is_wrong_with_what_it_gets(
     last = json.loads(done.stdout.splitlines()[-1])
     assert {key: last[key] for key in error} == error
     assert (tmp_path / "disk.img").read_bytes()[: len(UNFINISHED)] == UNFINISHED
+
+
+@pytest.mark.parametrize("is_dead", [False, True], ids=["lies", "dies"])
+def test_a_disk_that_loses_its_first_bytes_is_marked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_dead: bool
+) -> None:
+    path, head = tmp_path / "disk.img", b"\x55" * MIB
+    made = receiver.Disk(receiver.look(str(path)), {"size": 0, "mark": UNFINISHED.hex()})
+    made.begin()
+
+    def lost(_fd: int, count: int, _at: int) -> bytes:
+        if is_dead:
+            monkeypatch.setattr(os, "pwrite", dead)
+        return bytes(count)
+
+    def dead(_fd: int, _data: bytes, _at: int) -> int:
+        raise OSError(errno.EIO, "gone")
+
+    monkeypatch.setattr(os, "pread", lost)
+    with pytest.raises(receiver.Refused, match="does not hold"):
+        made.end(head, hashlib.sha256(head).digest(), len(head))
+    os.close(made.fd)
+    assert made.is_marked is not is_dead
+    assert path.read_bytes()[:512] == (head[:512] if is_dead else UNFINISHED.ljust(512, b"\0"))
+
+
+@pytest.mark.loop
+def test_a_bad_block_near_the_begin_leaves_a_marked_disk(tmp_path: Path) -> None:
+    need_root()
+    whole = b"\x55" * (2 * MIB)
+    frames = frame(receiver.DATA, MIB, whole[MIB:]) + frame(receiver.END, 0, b"")
+    frames += frame(receiver.HEAD, len(whole), whole[:MIB])
+    with with_bad_block(tmp_path / "card", 8 * MIB, 64 << 10) as device:
+        words = order(device, mark=UNFINISHED.hex()) + frames
+        done = subprocess.run(RECEIVER, input=words, capture_output=True, timeout=60, check=False)
+        last = json.loads(done.stdout.splitlines()[-1])
+        assert (last["error"], last["marked"]) == ("bad", True)
+        assert device.read_bytes()[:512] == UNFINISHED.ljust(512, b"\0")
+
+
+def test_a_disk_that_was_changed_since_it_was_agreed_to_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(b"other")
+    words = order(path, expect={"is_device": True, "size": 7, "model": "", "serial": "4C53"})
+    done = subprocess.run(RECEIVER, input=words, capture_output=True, timeout=60, check=False)
+    assert json.loads(done.stdout)["error"] == "refused"
+    assert path.read_bytes() == b"other"
+
+
+def test_a_usb_disk_has_the_serial_number_of_what_is_plugged_in(tmp_path: Path) -> None:
+    usb = tmp_path / "pci0" / "usb2" / "2-1"
+    sda = usb / "2-1:1.0" / "host0" / "block" / "sda"
+    (sda / "device").mkdir(parents=True)
+    (usb / "idVendor").write_text("0781\n")
+    (usb / "serial").write_text("4C530001\n")
+    assert (receiver.serial_of(str(sda)), receiver.transport_of(str(sda))) == ("4C530001", "usb")
+    (sda / "device" / "serial").write_text("own\n")
+    assert receiver.serial_of(str(sda)) == "own"
+    assert receiver.transport_of("/sys/devices/virtual/block/dm-0") == "volume"
+    assert receiver.serial_of(str(tmp_path / "pci0")) == ""
 
 
 def test_two_writers_of_one_disk_are_kept_apart(tmp_path: Path) -> None:

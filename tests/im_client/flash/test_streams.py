@@ -103,6 +103,21 @@ def test_a_truncated_gz_is_told_where_it_ends(share: float, tmp_path: Path) -> N
         _all(tmp_path / "image")
 
 
+def test_a_gz_says_at_least_what_its_last_member_has(tmp_path: Path) -> None:
+    path = tmp_path / "gz"
+    for content, least in (
+        (gzip.compress(RAW), len(RAW)),
+        (gzip.compress(RAW) + gzip.compress(RAW[:1000]), 1000),
+        (gzip.compress(RAW) + bytes(600), 0),
+    ):
+        path.write_bytes(content)
+        with open_stream(path) as stream:
+            assert (stream.size, stream.least) == (None, least)
+    path.write_bytes(gzip.compress(b"")[:-3])
+    with pytest.raises(BadImage, match="truncated gz"):
+        open_stream(path)
+
+
 @pytest.mark.parametrize("kind", ["xz", "zst", "gz", "zip"])
 def test_no_changed_byte_goes_through_unnoticed(kind: str, tmp_path: Path) -> None:
     checked = zstandard.ZstdCompressor(write_checksum=True)

@@ -1,10 +1,12 @@
 """Image files as targets: what is written, what is left out, what is found wrong."""
 
 import hashlib
+import itertools
 import lzma
 import os
 import random
 import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 import zstandard
 
 from im_client.flash.bmap import BlockMap, Range
-from im_client.flash.model import BadImage, Phase, Progress, Result, State, Target
+from im_client.flash.guard import guarded
+from im_client.flash.model import BadBlock, BadImage, Phase, Progress, Result, State, Target
 from im_client.flash.sink import Sink
 from im_client.flash.streams import open_stream
 from im_client.flash.write import UNFINISHED, is_unfinished, write
@@ -86,22 +89,63 @@ def test_several_targets_get_the_image_and_hold_no_more_than_it_has(kind: str, r
         assert not is_unfinished(path)
 
 
-def test_the_mark_goes_with_the_last_block_when_all_else_is_there(
-    raw: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(sink: Sink, block: memoryview, offset: int) -> None:
-        begun = (tmp_path / "card").stat().st_size > MIB
-        if begun and not offset:
-            raise Cancelled("the plug is pulled")
-        write_block(sink, block, offset)
+def fails_at(count: int, call: Callable[..., None], *, ends_too: bool = True) -> Callable[..., None]:
+    """Return a method of Sink whose nth call for the first block fails, as those after it do where the card is gone."""
+    calls = itertools.count(1)
 
-    write_block = Sink.write
-    monkeypatch.setattr(Sink, "write", stop)
+    def stop(sink: Sink, block: memoryview, offset: int) -> None:
+        number = 0 if offset else next(calls)
+        if number == count or (ends_too and number > count):
+            raise BadBlock("it is gone", offset=0)
+        call(sink, block, offset)
+
+    return stop
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+@pytest.mark.parametrize(
+    ("method", "count", "what"),
+    [
+        ("write", 2, "the head"),
+        ("write", 3, "the last block"),
+        ("read", 1, "the head is read back"),
+        ("read", 2, "the last block is changed"),
+        ("read", 3, "the last block is read back"),
+    ],
+)
+def test_whatever_fails_at_the_end_leaves_a_card_that_is_marked(
+    method: str, count: int, what: str, is_gone: bool, raw: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sink, method, fails_at(count, getattr(Sink, method), ends_too=is_gone))
     (tmp_path / "image").write_bytes(raw)
     (result,) = flash(tmp_path / "image", tmp_path / "card")
-    assert isinstance(result.error, Cancelled)
+    assert (result.state, result.is_begun, str(result.error)) == (State.FAILED, True, "it is gone")
+    assert is_unfinished(tmp_path / "card"), what
+    assert (tmp_path / "card").read_bytes()[MIB:SIZE] == raw[MIB:]
+
+
+def test_what_is_cancelled_while_the_head_is_read_back_is_marked(
+    raw: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel = threading.Event()
+    write_block = Sink.write
+
+    def cancels(sink: Sink, block: memoryview, offset: int) -> None:
+        write_block(sink, block, offset)
+        if not offset and any(block[4096:]):  # the head, not the mark
+            cancel.set()
+
+    monkeypatch.setattr(Sink, "write", cancels)
+    (tmp_path / "image").write_bytes(raw)
+    (result,) = flash(tmp_path / "image", tmp_path / "card", cancel=cancel)
+    assert result.state is State.CANCELLED
     assert is_unfinished(tmp_path / "card")
-    assert (tmp_path / "card").read_bytes()[4096:SIZE] == raw[4096:]
+
+
+def test_a_card_that_is_refused_was_not_begun(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(raw)
+    (result,) = flash(tmp_path / "image", tmp_path / "card", room=10 * MIB)
+    assert not result.is_begun
 
 
 def test_only_what_the_map_names_is_written(raw: bytes, tmp_path: Path) -> None:
@@ -248,7 +292,7 @@ def test_what_comes_last_is_done_on_a_whole_card_and_may_fail_for_one(raw: bytes
     seen: dict[str, bool] = {}
 
     def finish(target: Target) -> None:
-        seen[target.name] = target.path.read_bytes() == raw
+        seen[target.name] = is_unfinished(target.path) and target.path.read_bytes() == guarded(raw[:512]) + raw[512:]
         with target.path.open("r+b") as file:
             file.seek(5 * MIB)
             file.write(b"node")
@@ -295,8 +339,3 @@ def test_an_image_of_whole_blocks_ends_where_it_ends(size: int, tmp_path: Path) 
     sparse(tmp_path / "image", bytes(MIB) + content + bytes(9 * MIB))
     (result,) = flash(tmp_path / "image", tmp_path / "card")
     assert (tmp_path / "card").read_bytes() == bytes(MIB) + content + bytes(9 * MIB)
-
-
-def test_a_mark_is_looked_for_where_one_can_look(tmp_path: Path) -> None:
-    with pytest.raises(NotFound):
-        is_unfinished(tmp_path / "none")

@@ -83,6 +83,29 @@ def test_what_is_cancelled_before_it_is_begun_is_not_touched(
     assert (tmp_path / "card-2.img").read_bytes() == b"precious"
 
 
+def test_cards_are_ejected_when_all_images_are_written(settings: Settings, tmp_path: Path) -> None:
+    steps: list[tuple[str, Step]] = []
+    first = FlashRequest(image=str(tmp_path / "1.img"), device=str(tmp_path / "card-1.img"), eject=True)
+    (tmp_path / "1.img").write_bytes(FIRST)
+    (tmp_path / "2.img").write_bytes(SECOND)
+    one = prepare_flash(settings, first)
+    two = prepare_flash(settings, replace(first, image=str(tmp_path / "2.img"), device=str(tmp_path / "card-2.img")))
+    plan = replace(one, batches=one.batches + two.batches)
+    flash(
+        settings,
+        plan,
+        on_progress=lambda _: None,
+        on_step=lambda name, step: steps.append((name[-10:], step)),
+        cancel=threading.Event(),
+    )
+    assert steps == [
+        ("card-1.img", Step.ENDED),
+        ("card-2.img", Step.ENDED),
+        ("card-1.img", Step.EJECT),
+        ("card-2.img", Step.EJECT),
+    ]
+
+
 @pytest.mark.mtools
 def test_a_plan_says_what_stands_where(settings: Settings, request_: FlashRequest, tmp_path: Path) -> None:
     plan = prepare_flash(settings, request_)
@@ -140,3 +163,22 @@ def test_the_disks_of_a_compute_module_are_listed_once_it_has_started(tmp_path: 
     )
     assert [(one.path.name, one.size) for one in found] == [("sdb", 8 << 30)]
     assert "waiting for a Compute Module" in told[0]
+
+
+@pytest.mark.mtools
+def test_boards_that_boot_from_the_network_get_an_image_file_or_are_said_to_be_left_out(
+    settings: Settings, request_: FlashRequest
+) -> None:
+    given = request_.nodes or {}
+    boards = {
+        **given,
+        "pi-1": {**given["pi-1"], "raspberry_pi_storage": "network"},
+        "pi-7": {"raspberry_pi_storage": "network"},
+        "pi-8": {"raspberry_pi_storage": "card"},
+    }
+    plan = prepare_flash(settings, replace(request_, nodes=boards))
+    assert [card.name for card in plan.cards] == ["pi-1", "pi-2"]
+    assert plan.notes == (
+        "left out, for they have no raspberry_pi_device: pi-8",
+        "left out, for they boot from the network; with a file as raspberry_pi_device they get an image: pi-7",
+    )

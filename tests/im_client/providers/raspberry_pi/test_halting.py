@@ -16,7 +16,7 @@ from tests.im_client.remote.loopback import free_port
 _CLAIM = Claim(
     host="pi", token="t", infrastructure="i", name="n", address="a", port=22, user="u", wanted="off", since=1000.0
 )
-_SETTINGS = RaspberryPiSettings(settle_s=15.0, halt_s=90.0)
+_SETTINGS = RaspberryPiSettings(settle_s=15.0, halt_s=180.0)
 
 
 def seen(*answers: tuple[float, Answer]) -> list[bool]:
@@ -33,11 +33,27 @@ def seen(*answers: tuple[float, Answer]) -> list[bool]:
         ([(1, Answer.SILENT), (15, Answer.SILENT), (16, Answer.SILENT)], [False, False, True]),
         ([(1, Answer.SILENT), (10, Answer.OPEN), (20, Answer.SILENT), (30, Answer.SILENT)], [False] * 4),
         ([(1, Answer.SILENT), (10, Answer.REFUSED), (20, Answer.SILENT), (35, Answer.SILENT)], [False] * 3 + [True]),
-        ([(1, Answer.REFUSED), (89, Answer.REFUSED), (90, Answer.REFUSED)], [False, False, True]),
+        ([(1, Answer.REFUSED), (180, Answer.REFUSED), (181, Answer.REFUSED)], [False, False, True]),
+        (
+            [(500, Answer.OPEN), (510, Answer.REFUSED), (689, Answer.REFUSED), (690, Answer.REFUSED)],
+            [False] * 3 + [True],
+        ),
+        ([(1, Answer.REFUSED), (100, Answer.OPEN), (182, Answer.REFUSED)], [False] * 3),
+        ([(1, Answer.REFUSED), (190, Answer.SILENT), (206, Answer.SILENT)], [False, False, True]),
         ([(1, Answer.UNKNOWN), (500, Answer.UNKNOWN)], [False, False]),
         ([(1, Answer.OPEN), (500, Answer.OPEN)], [False, False]),
     ],
-    ids=["silent", "answers-again", "refuses-again", "hangs-behind-sshd", "cannot-be-asked", "runs-on"],
+    ids=[
+        "silent",
+        "answers-again",
+        "refuses-again",
+        "hangs-behind-sshd",
+        "goes-late",
+        "refuses-once",
+        "hangs-then-silent",
+        "cannot-be-asked",
+        "runs-on",
+    ],
 )
 def test_power_goes_after_silence_only(answers: list[tuple[float, Answer]], may_go: list[bool]) -> None:
     assert seen(*answers) == may_go

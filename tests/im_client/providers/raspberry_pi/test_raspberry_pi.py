@@ -206,6 +206,19 @@ def test_boards_start_in_turn_where_so_many_may_at_once(boards: Shelf) -> None:
     assert boards.plug.orders == [(1, True), (2, True)]
 
 
+@pytest.mark.parametrize(("changed", "on"), [({}, 4), ({"starting": 0}, 6)])
+def test_four_boards_behind_plugs_start_at_once_unless_it_is_not_wanted(
+    tmp_path: Path, changed: dict[str, int], on: int
+) -> None:
+    with shelf(tmp_path / "six", count=6) as boards:
+        provider = open_provider(boards.settings(**changed))
+        for board in boards.boards:
+            board.is_dead = True  # it gets power, and its start takes long
+        for name in "abcdef":
+            provider.create(_request(name))
+        assert sum(board.has_power for board in boards.boards) == on
+
+
 def test_an_outlet_that_is_not_there_does_not_make_a_machine_be_gone(boards: Shelf) -> None:
     provider = open_provider(boards.settings())
     machine = _up(provider, _request())

@@ -7,7 +7,7 @@ looks again, and makes the cards.
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from im_client.flash import download, sources
 from im_client.flash.card import Card, Listener, Made, Order, Outcome, holds_already, let_go, make_cards
 from im_client.flash.customise.programs import UNUSABLE_NAME, check_programs, is_usable_name
 from im_client.flash.devices import HERE, Device, Roots, look_at, read_devices
-from im_client.flash.fleet import Board, Fleet, decode_fleet, read_fleet
+from im_client.flash.fleet import Board, Fleet, Storage, decode_fleet, read_fleet
 from im_client.flash.known import KnownBoards
 from im_client.flash.model import Progress, Source
 from im_client.flash.refusals import Wish, refusals, said_twice
@@ -243,16 +243,25 @@ def _aims(request: FlashRequest, fleet: Fleet | None) -> tuple[list[_Aim], tuple
     if request.to:
         return [_aim(request, fleet.board(node), device) for node, device in request.to], ()
     if request.every:
-        without = [board.name for board in fleet.boards if not board.device]
+        without = [board for board in fleet.boards if not board.device]
         boards = [board for board in fleet.boards if board.device]
         if not boards:
             raise InvalidUsage(f"no board of {fleet.where} has a raspberry_pi_device", "name them: --to NODE=DEVICE")
-        notes = (f"left out, for they have no raspberry_pi_device: {', '.join(without)}",) if without else ()
-        return [_aim(request, board, board.device) for board in boards], notes
+        return [_aim(request, board, board.device) for board in boards], tuple(_left_out(without))
     if not request.node:
         raise InvalidUsage("which node is it to become?", "add --node NAME")
     board = fleet.board(request.node)
     return [_aim(request, board, request.device or board.device)], ()
+
+
+def _left_out(boards: Sequence[Board]) -> Iterator[str]:
+    for is_network, why in (
+        (False, "left out, for they have no raspberry_pi_device"),
+        (True, "left out, for they boot from the network; with a file as raspberry_pi_device they get an image"),
+    ):
+        names = [board.name for board in boards if (board.storage is Storage.NETWORK) == is_network]
+        if names:
+            yield f"{why}: {', '.join(names)}"
 
 
 def _aim(request: FlashRequest, board: Board, device: str) -> _Aim:

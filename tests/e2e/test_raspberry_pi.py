@@ -81,6 +81,7 @@ class Site:
             "raspberry_pi_node": {**node, "locale": "", "keyboard": ""},  # the image has no package to make them
             "raspberry_pi_mac": MAC,
             "raspberry_pi_serial": SERIAL,
+            "raspberry_pi_base_clock_wait_s": 5,  # there is no time server
             "ansible_user": "ana",
             "ansible_ssh_private_key_file": str(self.key),
         }

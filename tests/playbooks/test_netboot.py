@@ -1,10 +1,6 @@
 """Raspberry Pis boot by what the role raspberry_pi_netboot writes: a real dnsmasq, in namespaces of its own."""
 
 import contextlib
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,23 +12,11 @@ import pytest
 from tests.rigs.lan import Lan, lan
 from tests.rigs.namespace import inside
 from tests.rigs.needs import need_programs
+from tests.rigs.netboot import SERVER, render, serving
 from tests.rigs.pi_boot import PI_3, PI_4, PI_5, Client, TftpError, fetch
 from tests.rigs.process import daemon
 
 pytestmark = [pytest.mark.netns, pytest.mark.ansible, pytest.mark.slow, pytest.mark.xdist_group("servers")]
-ROLES = Path(__file__).parents[2] / "playbooks" / "roles"
-SERVER = "10.77.0.1"
-PLAY = [
-    {
-        "hosts": "localhost",
-        "connection": "local",
-        "gather_facts": False,
-        "tasks": [
-            {"ansible.builtin.include_role": {"name": "raspberry_pi_netboot", "tasks_from": part}}
-            for part in ("check", "files", "settings")
-        ],
-    }
-]
 
 
 @pytest.fixture
@@ -58,42 +42,6 @@ def images(folder: Path) -> Path:
     (boot / "cmdline.txt").write_text("root=PARTUUID=1234-02\n")
     (boot / "config.txt").write_text("arm_64bit=1\n")
     return boot
-
-
-def render(folder: Path, **variables: Any) -> Path:
-    """Let the role write into a folder; return the settings."""
-    values = {
-        "raspberry_pi_netboot_interface": "br0",
-        "raspberry_pi_netboot_address": SERVER,
-        "raspberry_pi_netboot_subnet": "10.77.0.0",
-        "raspberry_pi_netboot_root": str(folder / "served"),
-        "raspberry_pi_netboot_folder": str(folder / "etc"),
-        "raspberry_pi_netboot_state": str(folder),
-        "raspberry_pi_netboot_user": "nobody",
-        "raspberry_pi_netboot_is_started": False,
-        "raspberry_pi_netboot_bootcode": str(folder / "image" / "bootcode.bin"),
-        **variables,
-    }
-    (folder / "play.yml").write_text(json.dumps(PLAY))
-    done = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", "-e", json.dumps(values), folder / "play.yml"],
-        env={**os.environ, "ANSIBLE_ROLES_PATH": str(ROLES), "ANSIBLE_LOCALHOST_WARNING": "0", "HOME": str(folder)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder / "etc" / "dnsmasq.conf"
-
-
-@contextlib.contextmanager
-def serving(config: Path, folder: Path) -> Iterator[None]:
-    words = ["--keep-in-foreground", "--log-facility=-", "--pid-file=", f"--conf-file={config}"]
-    with daemon(["dnsmasq", *words], folder) as server:
-        server.wait_for(lambda: "DHCP" in server.said() and "TFTP" in server.said())
-        yield
 
 
 @contextlib.contextmanager
@@ -153,9 +101,7 @@ def test_each_model_boots_from_its_own_folder_beside_the_dhcp_server_of_the_hous
     assert set(three.files) == {"bootcode.bin", *(f"abcdef03/{n}" for n in ("start.elf", *PI_3.files))}
     assert set(four.files) == {f"abcdef04/{n}" for n in ("start4.elf", *PI_4.files)}
     assert four.files["abcdef04/start4.elf"] == b"start4.elf" * 300
-    assert (
-        f"nfsroot={SERVER}:/srv/nfs/pi-4,vers=4.1,proto=tcp rw ip=dhcp" in four.files["abcdef04/cmdline.txt"].decode()
-    )
+    assert f"nfsroot={SERVER}:/srv/nfs/pi-4,vers=3,tcp,hard rw ip=dhcp" in four.files["abcdef04/cmdline.txt"].decode()
     assert b"PARTUUID" not in four.files["abcdef04/cmdline.txt"]
     assert four.files["abcdef04/cmdline.txt"].count(b"\n") == 1
     own = five.files["2c-cf-67-00-00-05/cmdline.txt"].decode()
@@ -189,7 +135,7 @@ def test_as_the_only_server_it_gives_addresses_to_boards_alone_and_a_fixed_one_t
         raspberry_pi_netboot_nodes=[{**listed, "boot_files": str(boot), "root": "overlay", "nfs_path": "/srv/nfs/all"}],
     )
     pc = client("52:54:00:00:00:01")
-    running = client("d8:3a:dd:00:00:07")
+    running = client("88:a2:9e:00:00:07")
     with serving(config, folder):
         pc.discover()
         pc.discover(pxe=False)
@@ -199,7 +145,7 @@ def test_as_the_only_server_it_gives_addresses_to_boards_alone_and_a_fixed_one_t
         assert pc.pending() == []
     assert booted.address == "10.77.0.44"
     cmdline = booted.files["abcdef04/cmdline.txt"].decode()
-    assert f"nfsroot={SERVER}:/srv/nfs/all,vers=4.1,proto=tcp ro ip=dhcp rootwait overlayroot=tmpfs" in cmdline
+    assert f"nfsroot={SERVER}:/srv/nfs/all,vers=3,tcp,hard ro ip=dhcp rootwait overlayroot=tmpfs" in cmdline
     assert later.address.startswith("10.77.0.")
     assert 3 not in later.options  # no router, for none was named
 
@@ -224,6 +170,18 @@ def test_only_listed_boards_are_answered_where_that_is_asked_for_and_others_find
         for path in ("abcdef09/start4.elf", "../image/cmdline.txt", "/etc/passwd", "start4.elf"):
             with pytest.raises(TftpError):
                 fetch(SERVER, path)
+
+
+@pytest.mark.parametrize("options", ["vers=4.1", "vers=3,proto=tcp", "nfsvers=4"])
+def test_nfs_options_that_the_initramfs_of_an_image_cannot_mount_by_are_refused_unless_it_is_left_out(
+    folder: Path, options: str
+) -> None:
+    node = {"name": "x", "serial": "abcdef01", "boot_files": str(images(folder)), "nfs_path": "/srv/nfs/x"}
+    with pytest.raises(AssertionError, match="mounts NFS 3 only"):
+        render(folder, raspberry_pi_netboot_nodes=[{**node, "nfs_options": options}])
+    bare = {**node, "nfs_options": options, "config": ["auto_initramfs=0"]}
+    render(folder, raspberry_pi_netboot_nodes=[bare])
+    assert f":/srv/nfs/x,{options} rw" in (folder / "served" / "tftp" / "abcdef01" / "cmdline.txt").read_text()
 
 
 def test_a_node_that_cannot_be_found_is_refused(folder: Path) -> None:

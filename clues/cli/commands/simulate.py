@@ -1,6 +1,5 @@
 """`clues simulate`."""
 
-import math
 import os
 from pathlib import Path
 
@@ -62,8 +61,6 @@ def command(
     from clues.sim.workload import read_workload
     from infracore.quantities import quantity_units
 
-    if not (math.isfinite(fail) and math.isfinite(jitter)):  # a NaN lies in every range
-        raise InvalidUsage("--fail and --jitter must be numbers")
     try:
         memory_bytes = quantity_units(memory_per_cpu)
     except ValueError as error:

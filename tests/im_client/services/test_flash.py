@@ -163,3 +163,22 @@ def test_the_disks_of_a_compute_module_are_listed_once_it_has_started(tmp_path: 
     )
     assert [(one.path.name, one.size) for one in found] == [("sdb", 8 << 30)]
     assert "waiting for a Compute Module" in told[0]
+
+
+@pytest.mark.mtools
+def test_boards_that_boot_from_the_network_get_an_image_file_or_are_said_to_be_left_out(
+    settings: Settings, request_: FlashRequest
+) -> None:
+    given = request_.nodes or {}
+    boards = {
+        **given,
+        "pi-1": {**given["pi-1"], "raspberry_pi_storage": "network"},
+        "pi-7": {"raspberry_pi_storage": "network"},
+        "pi-8": {"raspberry_pi_storage": "card"},
+    }
+    plan = prepare_flash(settings, replace(request_, nodes=boards))
+    assert [card.name for card in plan.cards] == ["pi-1", "pi-2"]
+    assert plan.notes == (
+        "left out, for they have no raspberry_pi_device: pi-8",
+        "left out, for they boot from the network; with a file as raspberry_pi_device they get an image: pi-7",
+    )

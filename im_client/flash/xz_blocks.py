@@ -5,7 +5,6 @@ unpacked as a stream of its own (`stream_around`), so that liblzma looks at its 
 """
 
 import os
-import queue
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -24,8 +23,10 @@ __all__ = ["XzBlocks", "threads_for"]
 _MOST_THREADS: Final = 4
 _INPUT: Final = 128 << 10
 _PART: Final = 256 << 10
-_AHEAD: Final = 64 << 20
-"""Bytes unpacked before they are asked for, of all threads: two blocks and more, as `xz -6 -T0` makes them."""
+_AHEAD: Final = 96 << 20
+"""Bytes unpacked before they are asked for: of two threads four blocks, as `xz -6 -T0` makes them."""
+_BLOCKS_A_THREAD: Final = 2
+"""Blocks begun for each thread: one of zeros is done long before the one that is waited for."""
 _LOOK_S: Final = 0.2
 
 
@@ -47,11 +48,12 @@ class XzBlocks(Stream):
         self.size = index.size
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="xz")
-        self._most = max(2, _AHEAD // threads // _PART)
+        begun = threads * _BLOCKS_A_THREAD
+        self._most = _AHEAD // begun
         self._blocks = iter(index.blocks)
         self._running: deque[_Unpacking] = deque()
         self._rest = memoryview(b"")
-        for _ in range(threads):
+        for _ in range(begun):
             self._begin()
 
     @property
@@ -79,7 +81,7 @@ class XzBlocks(Stream):
 
     def _next(self) -> None:
         """Take the next part of the first block; behind its end begin another."""
-        part = self._running[0].parts.get()
+        part = self._running[0].take()
         if isinstance(part, BadImage):
             raise part
         if part is None:
@@ -97,28 +99,41 @@ class XzBlocks(Stream):
 
 
 class _Unpacking:
-    """One block that is being unpacked; `parts` ends with None, or with what is wrong."""
+    """One block that is being unpacked, at most so many bytes ahead."""
 
     def __init__(self, stream: Stream, fd: int, block: XzBlock, most: int, stop: threading.Event) -> None:
-        self.parts: queue.Queue[bytes | BadImage | None] = queue.Queue(most)
         self.taken = block.offset
         """Bytes of the file up to where it is."""
         self._stream = stream
         self._fd = fd
         self._block = block
+        self._most = most
         self._stop = stop
+        self._parts: deque[bytes | BadImage | None] = deque()
+        self._held = 0
+        """Bytes of them."""
+        self._changed = threading.Condition()
+
+    def take(self) -> bytes | BadImage | None:
+        """Return the next part, once it is there; at the end None, or what is wrong."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._parts)
+            part = self._parts.popleft()
+            self._held -= len(part) if isinstance(part, bytes) else 0
+            self._changed.notify()
+            return part
 
     def work(self) -> None:
         """Unpack the block, as far ahead as there is room."""
         try:
-            for part in self._parts():
+            for part in self._unpacked():
                 if not self._put(part):
                     return
             self._put(None)
         except BadImage as error:
             self._put(error)
 
-    def _parts(self) -> Iterator[bytes]:
+    def _unpacked(self) -> Iterator[bytes]:
         head, tail = stream_around(self._block)
         unpacker, inputs = unxz(), chain((head,), self._packed(), (tail,))
         while not unpacker.eof:
@@ -141,10 +156,11 @@ class _Unpacking:
 
     def _put(self, part: bytes | BadImage | None) -> bool:
         """Hand it over when there is room; return False when nobody wants it any more."""
-        while not self._stop.is_set():
-            try:
-                self.parts.put(part, timeout=_LOOK_S)
-            except queue.Full:
-                continue
-            return True
-        return False
+        with self._changed:
+            if isinstance(part, bytes):  # an end takes no room
+                while self._held >= self._most and not self._stop.is_set():
+                    self._changed.wait(_LOOK_S)
+                self._held += len(part)
+            self._parts.append(part)
+            self._changed.notify()
+        return not self._stop.is_set()

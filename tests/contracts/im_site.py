@@ -36,7 +36,7 @@ class ImHarness:
     injects_host_key = False
     brings_keys = True
     has_ssh = False
-    settle_s = 20.0
+    settle_s = 90.0
 
     def __init__(self, name: str, settings: ImSettings, concurrent: int, *, has_addresses: bool) -> None:
         self.name = name

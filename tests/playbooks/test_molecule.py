@@ -19,6 +19,7 @@ LONGER = (
     "k3s_agent",
     "kubernetes",
     "longhorn_prerequisites",
+    "raspberry_pi_base",
     "raspberry_pi_netboot",
     "registry_mirror",
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ParamikoShell"]
 
 _POLL_S = 0.5
+_CHUNK = 1 << 16
 
 
 class ParamikoShell:
@@ -62,21 +63,25 @@ class ParamikoShell:
             sftp.get(remote, str(local))
 
     def _collect(self, channel: "paramiko.Channel", command: str, deadline: float) -> Completed:
+        """Read to the end of the output: the status may come before the last of it (RFC 4254, 6.10)."""
         out, err = bytearray(), bytearray()
-        while True:
-            ended = channel.exit_status_ready()
-            while channel.recv_ready():
-                out += channel.recv(1 << 16)
-            while channel.recv_stderr_ready():
-                err += channel.recv_stderr(1 << 16)
-            if ended and not channel.recv_ready() and not channel.recv_stderr_ready():
-                status = channel.recv_exit_status()
-                return Completed(status, out.decode(errors="replace"), err.decode(errors="replace"))
+        has_ended = False
+        while not (has_ended and channel.exit_status_ready()):
             if time.monotonic() > deadline:
                 raise TimedOut(f"{command.split(maxsplit=1)[0]} on {self._access.address} did not end in time")
-            if not ended:
-                with contextlib.suppress(TimeoutError):
-                    out += channel.recv(1 << 16)
+            if has_ended:
+                channel.status_event.wait(_POLL_S)
+                continue
+            with contextlib.suppress(TimeoutError):
+                got = channel.recv(_CHUNK)
+                out += got
+                has_ended = not got
+            while channel.recv_stderr_ready():
+                err += channel.recv_stderr(_CHUNK)
+        while got := channel.recv_stderr(_CHUNK):
+            err += got
+        status = channel.recv_exit_status()
+        return Completed(status, out.decode(errors="replace"), err.decode(errors="replace"))
 
     @contextlib.contextmanager
     def _sftp(self, timeout_s: float) -> Iterator["paramiko.SFTPClient"]:

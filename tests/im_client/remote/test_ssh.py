@@ -62,6 +62,20 @@ def test_a_command_gives_status_output_and_error(server: Loopback, opener: Opene
     assert (done.status, done.stdout.strip(), done.stderr.strip()) == (3, "in out", "err")
 
 
+def test_what_comes_after_the_status_belongs_to_the_command(server: Loopback, opener: Opener) -> None:
+    """sshd tells the status as soon as the shell has ended; a child of it may still write."""
+    with opener(server.access) as shell:
+        done = shell.run("(sleep 0.3; echo late; echo later >&2) & exit 3", timeout_s=20, check=False)
+    assert (done.status, done.stdout.strip(), done.stderr.strip()) == (3, "late", "later")
+
+
+def test_output_that_ends_before_the_command_does_not_end_it(server: Loopback, opener: Opener) -> None:
+    with opener(server.access) as shell:
+        assert shell.run("exec >&- 2>&-; sleep 0.3; exit 5", timeout_s=20, check=False).status == 5
+        with pytest.raises(TimedOut):
+            shell.run("exec >&- 2>&-; exec sleep 60", timeout_s=1.5)
+
+
 def test_a_failed_command_says_machine_status_and_its_last_words(server: Loopback, opener: Opener) -> None:
     with opener(server.access) as shell, pytest.raises(CommandFailed, match=r"127\.0\.0\.1.*status 4.*broken pump"):
         shell.run("echo broken pump >&2; exit 4", timeout_s=20)

@@ -4,7 +4,6 @@ Each rule returns what is wrong as (key, what, hint). No secret is repeated.
 """
 
 import base64
-import binascii
 import ipaddress
 import re
 import zoneinfo
@@ -100,7 +99,7 @@ def is_public_key(line: str) -> bool:
         return False
     try:
         blob = base64.b64decode(words[1], validate=True)
-    except binascii.Error:
+    except ValueError:  # also where it is no ASCII
         return False
     name = words[0].encode()
     return blob.startswith(len(name).to_bytes(4, "big") + name) and len(blob) > len(name) + 4 + 32

@@ -104,6 +104,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         ({"user": "ada", "authorized_keys": [KEY], "password_login": True}, "password_login"),
         ({"user": "ada", "authorized_keys": [KEY + "\nssh-rsa AAAA"]}, "authorized_keys[0]"),
         ({"user": "ada", "authorized_keys": ['command="id" ' + KEY]}, "authorized_keys[0]"),
+        ({"user": "ada", "authorized_keys": ["ssh-ed25519 AAAÄ ada"]}, "authorized_keys[0]"),
         ({"user": "ada", "authorized_keys": ["ssh-rsa " + KEY.split()[1]]}, "authorized_keys[0]"),
         ({"wifi": {"ssid": "lab", "passphrase": "12345678"}}, "wifi.country: it is missing"),
         ({"wifi": {"ssid": "lab", "country": "uk", "passphrase": "12345678"}}, "wifi.country"),

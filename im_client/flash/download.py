@@ -117,8 +117,14 @@ class _Download:
 
     def run(self) -> Path:
         is_there = self._path.is_file()
-        if is_there and self._source.sha256:  # it was checked before it got its name
-            return self._path
+        if is_there and self._source.sha256:
+            try:
+                _check(self._path, self._source, self._stop)
+            except BadImage:  # it was whole when it got its name
+                self._path.unlink()
+                is_there = False
+            else:
+                return self._path
         failures = 0
         while True:
             before = self._size()

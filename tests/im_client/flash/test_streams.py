@@ -248,7 +248,7 @@ def test_a_block_that_wants_more_bytes_than_it_has_is_corrupt(tmp_path: Path) ->
     assert packed[chunk : chunk + 3] == b"\x01" + (9999).to_bytes(2, "big")  # an LZMA2 chunk that is not packed
     packed[chunk + 1 : chunk + 3] = b"\xff\xff"
     path.write_bytes(packed)
-    with pytest.raises(BadImage, match="corrupt xz: .* wants more"):
+    with pytest.raises(BadImage, match=r"corrupt xz: .* wants more"):
         _all(path)
 
 

@@ -87,6 +87,13 @@ class Reservations(Generic[_R]):
         """Write a reservation whole, or not at all."""
         write_durably(self._folder / f"{slot}.json", msgspec.json.encode(reservation))
 
+    def replace(self, reservation: _R) -> None:
+        """Write a reservation anew where it is, whatever the host's address is now; one that was released stays so."""
+        for path in self._folder.glob("*.json"):
+            with contextlib.suppress(FileNotFoundError):
+                if msgspec.json.decode(path.read_bytes(), type=self._kind).token == reservation.token:
+                    write_durably(path, msgspec.json.encode(reservation))
+
     def remove(self, token: str) -> None:
         """Release the host that carries a token."""
         for path in self._folder.glob("*.json"):

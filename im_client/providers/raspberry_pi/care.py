@@ -65,8 +65,7 @@ class Care:
             starting = sum(self._is_starting(one, now) for one in others)
             is_waiting = 0 < most <= starting
             claim = msgspec.structs.replace(claim, since=now, is_waiting=is_waiting, has_answered=False)
-            if self._claims.by_token(claim.token) is not None:
-                self._claims.put(slot_of(board.host), claim)
+            self._claims.replace(claim)
         if board.power is not None and not is_waiting:
             board.power.switch(True)
         return claim
@@ -84,7 +83,7 @@ class Care:
                 with self._claims.locked():
                     self._claims.leave(slot, ())
             add_keys(shell, request.authorized_keys, request.token, timeout_s=COMMAND_S)
-        return self.put(board, msgspec.structs.replace(claim, is_let_in=True))
+        return self.put(msgspec.structs.replace(claim, is_let_in=True))
 
     def take_keys(self, board: ClaimableBoard, claim: Claim) -> None:
         slot = slot_of(board.host)
@@ -99,14 +98,14 @@ class Care:
     def halt(self, claim: Claim, board: ClaimableBoard) -> None:
         """Begin a shutdown, or go on with it."""
         if claim.wanted == "on":
-            claim = self.put(board, wanting(claim, "off", self._clock.now()))
+            claim = self.put(wanting(claim, "off", self._clock.now()))
         self.go_on(claim, board)
 
     def let_go(self, claim: Claim, board: ClaimableBoard) -> None:
         """Take our keys away and begin the shutdown, or go on with it."""
         if claim.wanted != "free":
             self.take_keys(board, claim)
-            claim = self.put(board, wanting(claim, "free", self._clock.now()))
+            claim = self.put(wanting(claim, "free", self._clock.now()))
         self.go_on(claim, board)
 
     def go_on(self, claim: Claim, board: ClaimableBoard) -> Claim | None:
@@ -121,7 +120,7 @@ class Care:
             elif answer is Answer.OPEN and claim.asked_at is None:
                 claim = self._ask(board, claim)
             if not may_go:
-                return self.put(board, claim)
+                return self.put(claim)
         if claim.wanted == "free":
             self.release(claim.token)
             return None
@@ -147,11 +146,10 @@ class Care:
         is_late = self._clock.now() - claim.since >= self._settings.boot_s
         return is_late and knock(board.host.access, self._settings.connect_timeout_s) is Answer.SILENT
 
-    def put(self, board: ClaimableBoard, claim: Claim) -> Claim:
+    def put(self, claim: Claim) -> Claim:
         """Store a claim, where it was not let go of meanwhile."""
         with self._claims.locked():
-            if self._claims.by_token(claim.token) is not None:
-                self._claims.put(slot_of(board.host), claim)
+            self._claims.replace(claim)
         return claim
 
     def release(self, token: str) -> None:

@@ -6,6 +6,7 @@ and cut it then. A process that is killed meanwhile leaves a claim that the next
 
 import contextlib
 import dataclasses
+import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from im_client.providers.quotas import Quota, Share
 from im_client.providers.raspberry_pi.asks import board_refusal, in_our_words
 from im_client.providers.raspberry_pi.boards import ClaimableBoard, read_boards, stamp_of
 from im_client.providers.raspberry_pi.care import COMMAND_S, NO_SWITCH, NOT_NOW, Care, wanting
-from im_client.providers.raspberry_pi.claims import Claim
+from im_client.providers.raspberry_pi.claims import Claim, is_at, is_of
 from im_client.providers.raspberry_pi.examine import examine
 from im_client.providers.raspberry_pi.halting import Answer, knock
 from im_client.providers.raspberry_pi.settings import RaspberryPiSettings
@@ -166,7 +167,7 @@ class RaspberryPiProvider:
         instance = self._instance(gone_on, board)
         if instance.phase is Phase.RUNNING and not gone_on.has_answered:
             with self._held(claim) as held:
-                self._care.put(board, msgspec.structs.replace(held, has_answered=True))
+                self._care.put(msgspec.structs.replace(held, has_answered=True))
         return instance
 
     def list_machines(self, infrastructure: str | None = None) -> Sequence[Instance]:
@@ -219,7 +220,7 @@ class RaspberryPiProvider:
         with open_shell(board.host.access, connect_timeout_s=self._settings.connect_timeout_s) as shell:
             shell.run(command, timeout_s=COMMAND_S, stdin=stdin)
         with self._held(known) as claim:
-            self._care.put(board, msgspec.structs.replace(claim, since=self._clock.now()))
+            self._care.put(msgspec.structs.replace(claim, since=self._clock.now()))
 
     def resize(self, provider_id: str, spec: Spec) -> None:
         """Nothing is changed: succeeds where the board is large enough already."""
@@ -283,13 +284,17 @@ class RaspberryPiProvider:
     def _let_go(self) -> None:
         """Go on with the boards that are to be free: nobody may have looked at them since they were deleted."""
         for claim in self._claims.all():
-            if claim.wanted == "free":
+            board = self._board_of(claim) if claim.wanted == "free" else None
+            if board is not None and is_of(claim, board):
                 with contextlib.suppress(InfraError):
                     self.get(claim.provider_id)
 
     def _taken(self) -> frozenset[str]:
-        slots = self._claims.taken_slots()
-        return frozenset(one.board.name for one in self.boards() if slot_of(one.host) in slots)
+        boards, taken = self.boards(), set[str]()
+        for claim in self._claims.all():
+            mine = [one for one in boards if is_of(claim, one)]
+            taken.update(one.board.name for one in mine or [one for one in boards if is_at(claim, one)])
+        return frozenset(taken)
 
     def _claim(
         self, request: MachineRequest, boards: Sequence[ClaimableBoard], refused: dict[str, str]
@@ -309,9 +314,13 @@ class RaspberryPiProvider:
                 address=access.address,
                 port=access.port,
                 user=access.user,
+                host_key=access.host_key or "",
                 since=self._clock.now(),
             )
-            self._claims.put(slot_of(board.host), claim)
+            slot = slot_of(board.host)
+            if slot in self._claims.taken_slots():  # another board had this address when it was claimed
+                slot = hashlib.sha256(request.token.encode()).hexdigest()[:20]
+            self._claims.put(slot, claim)
             return board, claim
 
     def _found(self, provider_id: str) -> tuple[Claim, ClaimableBoard | None]:

@@ -290,3 +290,36 @@ def test_many_are_asked_for_at_once_and_each_gets_its_own(boards: Shelf) -> None
     for thread in threads:
         thread.join()
     assert len({one.provider_id.partition(":")[0] for one in made}) == 2
+
+
+def test_a_claimed_board_whose_address_changes_is_claimed_once_and_goes_down(boards: Shelf) -> None:
+    provider = open_provider(boards.settings())
+    machine = _up(provider, _request())
+    boards.write({"pi-1": {"ansible_host": "localhost"}})
+    provider.stop(machine.provider_id)
+    assert [one.provider_id for one in provider.list_machines()] == [machine.provider_id]
+    assert provider.create(_request("wn-2")).provider_id.startswith("pi-2:")
+    provider.delete(machine.provider_id)
+    wait_until(lambda: _is_gone(provider, machine), "it is let go of")
+    assert (boards.boards[0].log, boards.boards[0].died_by_power) == (["poweroff"], False)
+
+
+def test_boards_that_have_swapped_their_addresses_keep_their_claims(boards: Shelf) -> None:
+    provider = open_provider(boards.settings())
+    requests = [_request("wn-1"), _request("wn-2")]
+    known = [_up(provider, request).provider_id for request in requests]
+    first, second = boards.boards
+    boards.write({"pi-1": {"ansible_port": second.port}, "pi-2": {"ansible_port": first.port}})
+    for provider_id in known:
+        with pytest.raises(Conflict, match="another SSH host key"):
+            provider.stop(provider_id)
+    assert [one.provider_id for one in provider.list_machines()] == known
+
+
+def test_the_old_address_of_a_claimed_board_is_free_for_another(boards: Shelf) -> None:
+    provider = open_provider(boards.settings())
+    known = provider.create(_request()).provider_id
+    first, second = boards.boards
+    boards.write({"pi-1": {"ansible_port": second.port}, "pi-2": {"ansible_port": first.port}})
+    other = provider.create(_request("wn-2")).provider_id
+    assert [one.provider_id for one in provider.list_machines()] == [known, other]

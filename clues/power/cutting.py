@@ -3,6 +3,7 @@
 A board whose card loses its power while it is written to is lost. What counts as down: `infracore/outlets/halting.py`.
 """
 
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -48,6 +49,10 @@ class Cutting(Individuals):
     def __init__(self, name: str, settings: CutSettings, pools: Sequence[Pool]) -> None:
         super().__init__(name, settings.limits(), pools)
         self._cutting = settings
+        for key in ("grace_s", "halt_s", "settle_s", "poll_s"):
+            value = getattr(settings, key)
+            if not (math.isfinite(value) and value >= 0):
+                raise Misconfigured(f"drivers.{name}.{key}: {value} is no number of seconds", "0 or more")
         if settings.grace_s + settings.halt_s + settings.settle_s >= settings.call_s:
             raise Misconfigured(f"drivers.{name}: grace_s, halt_s and settle_s together must be shorter than call_s")
 

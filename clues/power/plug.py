@@ -45,20 +45,20 @@ class PlugDriver(Cutting):
             kind=settings.kind, user=settings.user, password=settings.password, request_s=settings.request_s
         )
         self._outlets: dict[str, Plug] = {}
-        taken: dict[tuple[str, int], str] = {}
+        taken: dict[str, str] = {}
         for pool in self._pools.values():
             for machine in pool.machines:
                 where = f"pool {pool.name}: machine {machine.name}"
                 address, outlet = settings.plugs.get(machine.name), machine.port or 1
                 if not address:
                     raise Misconfigured(f"{where}: drivers.{name}.plugs does not name it")
-                other = taken.setdefault((address, outlet), machine.name)
-                if other != machine.name:
-                    raise Misconfigured(f"{where}: outlet {outlet} of {address} is {other}'s", "see `port`")
                 try:
-                    self._outlets[machine.name] = Plug(access, address, outlet)
+                    plug = self._outlets[machine.name] = Plug(access, address, outlet)
                 except Misconfigured as error:
                     raise Misconfigured(f"{where}: {error.message}", error.hint) from error
+                other = taken.setdefault(plug.place, machine.name)
+                if other != machine.name:
+                    raise Misconfigured(f"{where}: outlet {outlet} of {address} is {other}'s", "see `port`")
 
     def _turn_on(self, machine: MachineOption, deadline: Deadline) -> None:
         outlet = self._outlets[machine.name]

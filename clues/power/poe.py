@@ -54,10 +54,15 @@ class PoeDriver(Cutting):
         self._budget = threading.Lock()
         if not settings.machine_watts > 0:
             raise Misconfigured(f"drivers.{name}.machine_watts: must be more than 0")
+        taken: dict[int, str] = {}
         for pool in self._pools.values():
             for machine in pool.machines:
+                where = f"pool {pool.name}: machine {machine.name}"
                 if machine.port < 1:
-                    raise Misconfigured(f"pool {pool.name}: machine {machine.name}: `port` is the switch port, from 1")
+                    raise Misconfigured(f"{where}: `port` is the switch port, from 1")
+                other = taken.setdefault(machine.port, machine.name)
+                if other != machine.name:
+                    raise Misconfigured(f"{where}: port {machine.port} of {settings.switch} is {other}'s", "see `port`")
 
     def _turn_on(self, machine: MachineOption, deadline: Deadline) -> None:
         if self._settings.budget_watts is None:

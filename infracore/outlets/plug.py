@@ -45,6 +45,8 @@ class Plug:
         self._access = access
         self._address = parse_address(address if "://" in address else f"http://{address}", "the plug's address")
         self._outlet = outlet
+        self.place = f"outlet {outlet} of {self._address}"
+        """The same for the same outlet, however its plug's address is written."""
         if not 1 <= outlet <= 64:
             raise Misconfigured(f"plug {address}: {outlet} is no outlet", "outlets are counted from 1")
 

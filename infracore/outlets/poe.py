@@ -50,6 +50,8 @@ class PoeSwitch:
 
     def __init__(self, access: SwitchAccess) -> None:
         self._access = access
+        self.place = access.switch.lower().removeprefix("udp:").removesuffix(":161")
+        """The same for the same switch, however its address is written."""
 
     def is_on(self, port: int, deadline: Deadline) -> bool:
         """Read whether a port gives power.

@@ -161,9 +161,9 @@ def _shared_outlets(boards: Sequence[ClaimableBoard], where: str) -> list[InfraE
     owners: dict[str, str] = {}
     wrong: list[InfraError] = []
     for one in boards:
-        if one.power is not None and one.power.where in owners:
-            said = f"{one.power.where} is also that of {owners[one.power.where]}"
+        if one.power is not None and one.power.place in owners:
+            said = f"{one.power.where} is also that of {owners[one.power.place]}"
             wrong.append(Misconfigured(f"{where}: {one.board.name}: raspberry_pi_power: {said}"))
         if one.power is not None:
-            owners.setdefault(one.power.where, one.board.name)
+            owners.setdefault(one.power.place, one.board.name)
     return wrong

@@ -1,6 +1,7 @@
 """How a board's power is switched, as `raspberry_pi_power` of the inventory says."""
 
 import contextlib
+import math
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,9 @@ class Power(Protocol):
 
     kind: str
     where: str
-    """What is switched, for people; the same for the same outlet."""
+    """What is switched, for people."""
+    place: str
+    """The same for the same outlet."""
 
     def is_on(self) -> bool:
         """Read it."""
@@ -90,6 +93,8 @@ def _made(read: _Poe | _Plug | _Command | _None, board: Mapping[str, str]) -> Po
             fields = {name: getattr(read, name) for name in SwitchAccess.__struct_fields__}
             return _PoePort(SwitchAccess(**fields), read.port)
         case _Plug():
+            if not (math.isfinite(read.request_s) and read.request_s > 0):
+                raise Misconfigured(f"request_s: {read.request_s} is no number of seconds")
             access = PlugAccess(kind=read.plug, user=read.user, password=read.password, request_s=read.request_s)
             return _Outlet(Plug(access, read.address, read.outlet), f"outlet {read.outlet} of {read.address}")
         case _Command():
@@ -105,7 +110,9 @@ class _PoePort:
 
     def __init__(self, access: SwitchAccess, port: int) -> None:
         self._switch, self._port = PoeSwitch(access), port
-        self.where = f"port {port} of {access.switch}" + (f", group {access.group}" if access.group != 1 else "")
+        group = f", group {access.group}" if access.group != 1 else ""
+        self.where = f"port {port} of {access.switch}{group}"
+        self.place = f"port {port} of {self._switch.place}{group}"
 
     def is_on(self) -> bool:
         with _no_such_outlet():
@@ -120,7 +127,7 @@ class _Outlet:
     kind = "plug"
 
     def __init__(self, plug: Plug, where: str) -> None:
-        self._plug, self.where = plug, where
+        self._plug, self.where, self.place = plug, where, plug.place
 
     def is_on(self) -> bool:
         with _no_such_outlet():
@@ -136,7 +143,7 @@ class _Commands:
 
     def __init__(self, on: Sequence[str], off: Sequence[str], status: Sequence[str], board: Mapping[str, str]) -> None:
         self._on, self._off, self._status = ([_filled(word, board) for word in words] for words in (on, off, status))
-        self.where = " ".join(self._on)
+        self.where = self.place = " ".join(self._on)
 
     def is_on(self) -> bool:
         done = run(self._status, timeout_s=CALL_S, check=False)

@@ -7,6 +7,7 @@ and cut it then. A process that is killed meanwhile leaves a claim that the next
 import contextlib
 import dataclasses
 import hashlib
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -65,6 +66,10 @@ class RaspberryPiProvider:
                     "im deploy --set inventory=FILE, or inventory in its settings; "
                     "see docs/howto/raspberry-pi-provider.md",
                 )
+        for field in ("boot_s", "settle_s", "halt_s", "connect_timeout_s"):
+            value = getattr(settings, field)
+            if not (math.isfinite(value) and value >= 0) or (field == "connect_timeout_s" and value == 0):
+                raise Misconfigured(f"{field} of the provider raspberry_pi: {value} is no number of seconds")
         self._settings = settings
         self._clock: Clock = clock or SystemClock()
         self._inventory = Path(settings.inventory).expanduser()

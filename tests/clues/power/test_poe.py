@@ -212,3 +212,8 @@ def test_why_it_failed_is_told(
     with pytest.raises(InfraError) as raised:
         _on(opener(**changed))
     assert (type(raised.value), switch.is_on(1)) == (error, False), raised.value.message
+
+
+def test_two_machines_on_one_port_are_refused(opener: _Opener) -> None:
+    with pytest.raises(Misconfigured, match=r"machine m2: port 1 of .* is m1's"):
+        opener((MachineOption("m1", port=1), MachineOption("m2", port=1)))

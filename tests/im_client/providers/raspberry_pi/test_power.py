@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -85,3 +86,23 @@ def test_a_switch_is_one_word_and_no_option(keys: dict[str, str], tmp_path: Path
     assert power is not None
     with pytest.raises(Misconfigured, match="is no one word"):
         power.is_on()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"kind": "plug", "plug": "shelly2", "address": "h"}, {"address": "http://H:80/"}),
+        ({"kind": "poe", "switch": "H", "port": 4}, {"switch": "udp:h:161"}),
+    ],
+)
+def test_an_outlet_is_the_same_however_its_address_is_written(first: dict[str, Any], second: dict[str, Any]) -> None:
+    one, other = decode_power(first, "a", {}), decode_power(first | second, "b", {})
+    assert one is not None
+    assert other is not None
+    assert (one.place, one.where != other.where) == (other.place, True)
+
+
+@pytest.mark.parametrize("request_s", [0, -1, float("nan"), float("inf")])
+def test_a_time_that_cannot_be_is_refused(request_s: float) -> None:
+    with pytest.raises(Misconfigured, match=r"request_s: .* is no number of seconds"):
+        decode_power({"kind": "plug", "plug": "shelly2", "address": "h", "request_s": request_s}, "a", {})

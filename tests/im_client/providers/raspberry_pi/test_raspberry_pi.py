@@ -323,3 +323,11 @@ def test_the_old_address_of_a_claimed_board_is_free_for_another(boards: Shelf) -
     boards.write({"pi-1": {"ansible_port": second.port}, "pi-2": {"ansible_port": first.port}})
     other = provider.create(_request("wn-2")).provider_id
     assert [one.provider_id for one in provider.list_machines()] == [known, other]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("settle_s", -1), ("halt_s", "nan"), ("boot_s", "inf"), ("connect_timeout_s", 0)]
+)
+def test_times_that_cannot_be_are_refused(boards: Shelf, field: str, value: object) -> None:
+    with pytest.raises(Misconfigured, match=f"{field} of the provider"):
+        open_provider(boards.settings(**{field: value}))

@@ -19,6 +19,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from infracore.errors import Cancelled, InfraError, Misconfigured, TimedOut, Transient
+from infracore.units import format_bytes
 
 __all__ = ["Address", "Answer", "Http", "Unheard", "parse_address", "parse_address_or_socket"]
 
@@ -183,7 +184,7 @@ class Http:
                 parts.append(piece)
                 size += len(piece)
                 if size > self._most:
-                    raise Misconfigured(f"{self.address} answers {method} with more than {self._most >> 20} MiB")
+                    raise Misconfigured(f"{self.address} answers {method} with more than {format_bytes(self._most)}")
             if answer.length:
                 raise Transient(f"{self.address} broke off its answer to {method}")
             return Answer(answer.status, _headers(answer), b"".join(parts))

@@ -114,7 +114,7 @@ class Plug:
         where = f"plug {self._address}"
         try:
             said = msgspec.json.decode(answer.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             said = None
         words: Mapping[str, Any] = said if isinstance(said, dict) else {}
         if answer.status in {401, 403} or "Need user=" in str(words.get("WARNING", "")):

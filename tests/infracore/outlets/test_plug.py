@@ -82,6 +82,7 @@ def test_a_plug_that_says_yes_and_does_nothing_is_found_out(server: PlugServer, 
     [
         ((200, "<html>router</html>"), CommandFailed),
         ((200, "[]"), CommandFailed),
+        ((200, "[" * 20_000), CommandFailed),
         ((200, "{}"), CommandFailed),
         ((200, '{"ison": 1, "output": "on", "POWER1": "BLINK"}'), CommandFailed),
         ((302, "{}"), InfraError),

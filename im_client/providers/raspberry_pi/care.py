@@ -12,7 +12,7 @@ from im_client.providers.hosts.reaching import command_as_root
 from im_client.providers.hosts.reservations import Reservations, slot_of
 from im_client.providers.raspberry_pi.boards import ClaimableBoard
 from im_client.providers.raspberry_pi.claims import Claim
-from im_client.providers.raspberry_pi.halting import Answer, after, knock
+from im_client.providers.raspberry_pi.halting import Answer, after, by_steady_clock, knock
 from im_client.providers.raspberry_pi.settings import STARTING, RaspberryPiSettings
 from im_client.remote.shell import Shell, open_shell
 from infracore.clock import Clock
@@ -114,7 +114,9 @@ class Care:
             return self.power_on(board, claim) if claim.is_waiting else claim
         if board.power is not None and board.power.is_on():
             answer = knock(board.host.access, self._settings.connect_timeout_s)
-            claim, may_go = after(claim, answer, self._clock.now(), self._settings)
+            now = self._clock.now()
+            claim = by_steady_clock(claim, now, self._clock.monotonic())
+            claim, may_go = after(claim, answer, now, self._settings)
             if may_go:
                 board.power.switch(False)
             elif answer is Answer.OPEN and claim.asked_at is None:

@@ -29,6 +29,8 @@ class Claim(Reservation, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """From when on it has let nobody in by SSH without a break."""
     silent_since: float | None = None
     """From when on nothing came from it, not even a refusal."""
+    clock_began: float | None = None
+    """What the wall clock said when the monotonic one began, at that look: another value is a clock that was set."""
 
 
 def is_at(claim: Claim, board: ClaimableBoard) -> bool:

@@ -10,15 +10,25 @@ from im_client.remote.access import Access
 from infracore.outlets import halting
 from infracore.outlets.halting import Answer, Quiet
 
-__all__ = ["Answer", "after", "knock"]
+__all__ = ["Answer", "after", "by_steady_clock", "knock"]
 
 ASK_AGAIN_S: Final = 60.0
 """A board that took the order and still answers so long after is asked again."""
+_JUMP_S: Final = 2.0
+"""More than a clock is steered between two looks."""
 
 
 def knock(access: Access, timeout_s: float) -> Answer:
     """Try the SSH port."""
     return halting.knock(access.address, access.port, timeout_s)
+
+
+def by_steady_clock(claim: Claim, now: float, monotonic: float) -> Claim:
+    """Return the claim without what a clock that was set, or another start of this computer, makes untrue."""
+    began = now - monotonic
+    if claim.clock_began is not None and abs(began - claim.clock_began) > _JUMP_S:
+        claim = msgspec.structs.replace(claim, closed_since=None, silent_since=None, asked_at=None)
+    return msgspec.structs.replace(claim, clock_began=began)
 
 
 def after(claim: Claim, answer: Answer, now: float, settings: RaspberryPiSettings) -> tuple[Claim, bool]:

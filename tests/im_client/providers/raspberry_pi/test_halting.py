@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from im_client.providers.raspberry_pi.claims import Claim
-from im_client.providers.raspberry_pi.halting import Answer, after, knock
+from im_client.providers.raspberry_pi.halting import Answer, after, by_steady_clock, knock
 from im_client.providers.raspberry_pi.settings import RaspberryPiSettings
 from im_client.remote.access import Access
 from tests.im_client.remote.loopback import free_port
@@ -73,6 +73,18 @@ def test_a_board_that_took_the_order_and_runs_on_is_asked_again() -> None:
     asked = msgspec.structs.replace(_CLAIM, asked_at=1000.0)
     assert after(asked, Answer.OPEN, 1059.0, _SETTINGS)[0].asked_at == 1000.0
     assert after(asked, Answer.OPEN, 1061.0, _SETTINGS)[0].asked_at is None
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_silence_begins_anew_where_the_clock_was_set(jump: float) -> None:
+    claim, looks = _CLAIM, []
+    for steady, wall in [(10.0, 1010.0), (12.0, 1012.0), (14.0, 1014.0 + jump), (28.0, 1028.0 + jump)]:
+        claim = by_steady_clock(claim, wall, steady)
+        claim, may_go = after(claim, Answer.SILENT, wall, _SETTINGS)
+        looks.append(may_go)
+    assert looks == [False] * 4
+    claim = by_steady_clock(claim, 1029.0 + jump, 29.0)
+    assert after(claim, Answer.SILENT, 1029.0 + jump, _SETTINGS)[1]
 
 
 def test_a_port_that_listens_is_open_and_one_where_nothing_does_is_refused() -> None:

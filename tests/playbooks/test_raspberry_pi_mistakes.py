@@ -1,0 +1,52 @@
+"""`raspberry_pi_cluster.yml` with inventories of people: what makes no cluster is refused before anything is changed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PLAYBOOK = ROOT / "playbooks" / "raspberry_pi_cluster.yml"
+
+pytestmark = [pytest.mark.ansible, pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+def run(folder: Path, book: Path, groups: dict[str, Any], *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a playbook; a machine that is gone to all the same is not there."""
+    inventory = folder / "hosts.yml"
+    here: dict[str, Any] = {"ansible_connection": "local", "ansible_python_interpreter": "/nowhere/python3"}
+    here |= {"raspberry_pi_wait_s": 1, "raspberry_pi_find_s": 0}
+    inventory.write_text(yaml.safe_dump({"all": {"vars": here, "children": groups}}))
+    argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), str(book), *words]
+    env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    env |= {"ANSIBLE_LOCAL_TEMP": str(folder / "tmp"), "ANSIBLE_ROLES_PATH": str(ROOT / "playbooks" / "roles")}
+    return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def cluster(servers: list[str], agents: list[str], **said: str) -> dict[str, Any]:
+    groups = {"k3s_server": {"hosts": dict.fromkeys(servers)}, "k3s_agent": {"hosts": dict.fromkeys(agents)}}
+    return {"k3s_cluster": {"children": groups, "vars": said}}
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        (cluster([], ["pi-1"]), "the group k3s_server has no machine"),
+        ({"k3s_cluster": {"hosts": {"pi-1": None}}}, "the group k3s_server has no machine"),
+        (cluster(["pi-1"], ["pi-1", "pi-2"]), "pi-1: in k3s_server and in k3s_agent"),
+        ({"k3s_server": {"hosts": {"pi-1": None}}}, "pi-1: not in the group k3s_cluster"),
+        (cluster(["pi-1"], [], registry_mirror_host="bxo-1"), "bxo-1: the inventory has no such machine"),
+        (cluster(["pi-1"], [], air_gap_mirror_host="bxo-1"), "bxo-1: the inventory has no such machine"),
+    ],
+)
+def test_an_inventory_that_makes_no_cluster_is_refused_before_a_machine_is_gone_to(
+    tmp_path: Path, groups: dict[str, Any], said: str
+) -> None:
+    done = run(tmp_path, PLAYBOOK, groups)
+    assert done.returncode == 2
+    assert said in done.stdout + done.stderr
+    assert "Wait until they answer" not in done.stdout

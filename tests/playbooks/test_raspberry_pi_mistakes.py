@@ -1,6 +1,7 @@
-"""`raspberry_pi_cluster.yml` with inventories of people: what makes no cluster is refused before anything is changed."""
+"""What people write into inventories for `raspberry_pi_cluster.yml`, and leave out."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.rigs.needs import need_programs
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOK = ROOT / "playbooks" / "raspberry_pi_cluster.yml"
@@ -50,3 +53,40 @@ def test_an_inventory_that_makes_no_cluster_is_refused_before_a_machine_is_gone_
     assert done.returncode == 2
     assert said in done.stdout + done.stderr
     assert "Wait until they answer" not in done.stdout
+
+
+ADDRESS = """
+- hosts: pi-2
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_vars: {file: "{{ vars_file }}"}
+    - ansible.builtin.include_tasks: {file: "{{ tasks_file }}"}
+    - ansible.builtin.debug: {msg: "joins {{ k3s_agent_url }}"}
+  vars: {k3s_agent_server_host: pi-1, k3s_agent_server_url: ""}
+"""
+
+
+@pytest.mark.parametrize("said", [{}, {"ansible_host": "192.0.2.11"}])
+def test_a_server_that_is_gone_to_by_its_name_is_asked_for_its_address(tmp_path: Path, said: dict[str, str]) -> None:
+    wanted = said.get("ansible_host") or own_address()
+    role = ROOT / "playbooks" / "roles" / "k3s_agent"
+    (tmp_path / "play.yml").write_text(ADDRESS)
+    groups = cluster(["pi-1"], ["pi-2"])
+    groups["k3s_cluster"]["children"]["k3s_server"]["hosts"]["pi-1"] = said
+    words = ["-e", f"vars_file={role}/vars/main.yml tasks_file={role}/tasks/address.yml"]
+    words += ["-e", f"ansible_python_interpreter={sys.executable}"]
+    done = run(tmp_path, tmp_path / "play.yml", groups, *words)
+    assert done.returncode == 0, done.stdout
+    found = re.search(r"joins https://([0-9.]+):6443", done.stdout)
+    assert found
+    assert found[1] == wanted
+
+
+def own_address() -> str:
+    """Return the address of the default route, as Ansible finds it out."""
+    need_programs("ip")
+    argv = ["ip", "-4", "route", "get", "8.8.8.8"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.partition(" src ")[2]
+    if not said:
+        pytest.skip("no default route")
+    return said.split()[0]

@@ -82,6 +82,33 @@ def test_a_server_that_is_gone_to_by_its_name_is_asked_for_its_address(tmp_path:
     assert found[1] == wanted
 
 
+CREDENTIALS = """
+- hosts: pi-1
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_tasks: {file: "{{ tasks_file }}"}
+  vars: {k3s_server_own_url: "https://192.0.2.11:6443"}
+"""
+
+
+def test_credentials_are_written_where_no_kubectl_made_a_folder_and_a_second_run_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    role = ROOT / "playbooks" / "roles" / "k3s_server"
+    (tmp_path / "k3s.yaml").write_text("server: https://127.0.0.1:6443\n")
+    tasks = (role / "tasks" / "kubeconfig.yml").read_text().replace("/etc/rancher/k3s/k3s.yaml", f"{tmp_path}/k3s.yaml")
+    (tmp_path / "kubeconfig.yml").write_text(tasks)
+    (tmp_path / "play.yml").write_text(CREDENTIALS)
+    wanted = tmp_path / "home" / ".kube" / "pis.yaml"
+    words = ["-e", f"tasks_file={tmp_path}/kubeconfig.yml k3s_server_kubeconfig_file={wanted}"]
+    words += ["-e", f"ansible_python_interpreter={sys.executable}"]
+    done = run(tmp_path, tmp_path / "play.yml", cluster(["pi-1"], []), *words)
+    assert done.returncode == 0, done.stdout
+    assert wanted.read_text() == "server: https://192.0.2.11:6443\n"
+    assert [path.stat().st_mode & 0o777 for path in (wanted.parent, wanted)] == [0o700, 0o600]
+    assert "changed=0" in run(tmp_path, tmp_path / "play.yml", cluster(["pi-1"], []), *words).stdout
+
+
 def own_address() -> str:
     """Return the address of the default route, as Ansible finds it out."""
     need_programs("ip")

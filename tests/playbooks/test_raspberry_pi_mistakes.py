@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 
 from tests.rigs.needs import need_programs
 
@@ -107,6 +109,18 @@ def test_credentials_are_written_where_no_kubectl_made_a_folder_and_a_second_run
     assert wanted.read_text() == "server: https://192.0.2.11:6443\n"
     assert [path.stat().st_mode & 0o777 for path in (wanted.parent, wanted)] == [0o700, 0o600]
     assert "changed=0" in run(tmp_path, tmp_path / "play.yml", cluster(["pi-1"], []), *words).stdout
+
+
+@pytest.mark.parametrize(
+    ("version", "is_right"), [({}, True), ({"k3s_program_version": "v1"}, True), ({"k3s_program_version": "v2"}, False)]
+)
+def test_the_version_of_a_node_is_compared_with_the_one_asked_for_if_any(
+    version: dict[str, str], *, is_right: bool
+) -> None:
+    (task,) = [t for play in yaml.safe_load(PLAYBOOK.read_text()) for t in play["tasks"] if "Expect it" in t["name"]]
+    (said,) = [line for line in task["ansible.builtin.assert"]["that"] if "kubeletVersion" in line]
+    known = {"said": {"status": {"nodeInfo": {"kubeletVersion": "v1"}}}, **version}
+    assert Templar(DataLoader(), known).evaluate_conditional(trust_as_template(said)) is is_right
 
 
 def own_address() -> str:

@@ -117,8 +117,14 @@ class _Download:
 
     def run(self) -> Path:
         is_there = self._path.is_file()
-        if is_there and self._source.sha256:  # it was checked before it got its name
-            return self._path
+        if is_there and self._source.sha256:
+            try:
+                _check(self._path, self._source, self._stop)
+            except BadImage:  # it was whole when it got its name
+                self._path.unlink()
+                is_there = False
+            else:
+                return self._path
         failures = 0
         while True:
             before = self._size()
@@ -166,8 +172,8 @@ class _Download:
             status = answer.status
             if status == 304 and is_there:
                 return True
-            if status == 416:  # nothing behind what we have: all of it is there, or it is another
-                if not self._source.sha256 or not have:
+            if status == 416 and have:  # nothing behind what we have: all of it is there, or it is another
+                if not self._source.sha256:
                     self._part.unlink(missing_ok=True)
                     return False
                 return self._finish()
@@ -182,6 +188,9 @@ class _Download:
     def _take(self, answer: Any, have: int) -> None:
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length and re.fullmatch("[0-9]{1,20}", length) else None
+        whole = re.fullmatch("bytes .*/([0-9]{1,20})", answer.headers.get("Content-Range") or "")
+        if answer.status == 206 and whole:  # a part may be smaller than it was asked for
+            total = int(whole[1])
         if total is not None and shutil.disk_usage(self._path.parent).free < total - have:
             raise NoSpace(f"the disk of {self._path.parent} has no room for {total - have} bytes", "make room")
         etag = answer.headers.get("ETag") or ""

@@ -84,7 +84,12 @@ def _read(fd: int, name: str) -> tuple[Partition, ...]:
         found = _mbr(fd, entries, sector, name)
     for part in found:
         if part.start_bytes + part.size_bytes > size:
-            raise BadImage(f"partition {part.number} of {name} ends behind the disk", "is the image whole?")
+            hint = "is the image whole?"
+            if sector != 512:
+                hint = (
+                    f"the disk has sectors of {sector} bytes, images mostly are for 512: take a card, or another disk"
+                )
+            raise BadImage(f"partition {part.number} of {name} ends behind the disk", hint)
     return tuple(found)
 
 

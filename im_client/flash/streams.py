@@ -96,6 +96,9 @@ def open_stream(path: Path, *, size: int | None = None, sha256: str | None = Non
     except BaseException:
         file.close()
         raise
+    if found.size is not None and found.size < _SMALLEST:
+        found.close()
+        raise BadImage(f"{path} is too small for an image: {found.size} bytes")
     if size is not None and found.size is not None and size != found.size:
         found.close()
         raise BadImage(f"{path} holds {found.size} bytes, not {size}", "is it the right image?")
@@ -123,7 +126,4 @@ def _open(path: Path, file: IO[bytes]) -> Stream:
     for magic, name in _OTHERS.items():
         if head.startswith(magic):
             raise BadImage(f"{path} is {name}, and not an image as raw, xz, zst, gz or zip")
-    found = Raw(path, file)
-    if not found.size or found.size < _SMALLEST:
-        raise BadImage(f"{path} is too small for an image: {found.size} bytes")
-    return found
+    return Raw(path, file)

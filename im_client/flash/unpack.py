@@ -182,7 +182,7 @@ class Zip(Stream):
         super().__init__(path, file)
         try:
             self._archive = zipfile.ZipFile(file)
-            members = [one for one in self._archive.infolist() if not one.is_dir()]
+            members = [one for one in self._archive.infolist() if not one.filename.endswith("/")]
             if len(members) != 1:
                 raise BadImage(f"{path} holds {len(members)} files, and not one image", "unpack it and name one")
             self.size = members[0].file_size

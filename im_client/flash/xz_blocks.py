@@ -137,7 +137,10 @@ class _Unpacking:
         head, tail = stream_around(self._block)
         unpacker, inputs = unxz(), chain((head,), self._packed(), (tail,))
         while not unpacker.eof:
-            data = next(inputs, b"") if unpacker.needs_input else b""
+            data = b""
+            if unpacker.needs_input and not (data := next(inputs, b"")):
+                what = f"corrupt xz: {self._stream.path} before byte {self.taken}: a block wants more than it has"
+                raise BadImage(what, "fetch it again")
             if part := unpacked(self._stream, unpacker, data, _PART):
                 yield part
 

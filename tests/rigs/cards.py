@@ -33,13 +33,13 @@ def _attached(*words: object) -> Iterator[Path]:
 
 
 @contextmanager
-def card(folder: Path, size: int, name: str = "card") -> Iterator[Path]:
+def card(folder: Path, size: int, name: str = "card", sector: int = 512) -> Iterator[Path]:
     """Yield a loop device; what is written to it lies in `folder/name.img`, which was full of 0xAA before."""
     path = folder / f"{name}.img"
     with path.open("wb") as file:
         for at in range(0, size, 1 << 20):
             file.write(b"\xaa" * min(1 << 20, size - at))
-    with _attached(path) as device:
+    with _attached("--sector-size", sector, path) as device:
         yield device
 
 

@@ -202,4 +202,7 @@ def _nodes(file: str) -> Mapping[str, Mapping[str, Any]]:
         raise InvalidUsage(f"cannot read the nodes of {file}: {yaml_problem(error)}") from error
     if not isinstance(nodes, dict) or not all(isinstance(value, dict) for value in nodes.values()):
         raise InvalidUsage(f"{file} does not hold nodes", "a mapping: NODE: {raspberry_pi_node: {...}}")
+    if wrong := [name for name in nodes if name is None or isinstance(name, bool)]:
+        hint = "in YAML yes, no, on, off and null are no text: quote them"
+        raise InvalidUsage(f"{file}: a node cannot be named {wrong[0]}", hint)
     return {str(name): value for name, value in nodes.items()}

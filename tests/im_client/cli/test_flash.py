@@ -267,6 +267,8 @@ def test_words_that_do_not_fit_are_refused(im, tmp_path: Path, words: tuple[str,
     ("text", "said"),
     [
         ("web: {raspberry_pi_device: a.img}\nweb: {raspberry_pi_device: b.img}\n", "line 2: web stands twice"),
+        ("yes: {raspberry_pi_device: a.img}", "a node cannot be named True"),
+        ("~: {raspberry_pi_device: a.img}", "a node cannot be named None"),
         ("[" * 5000, "nested deeper"),
         ("web: 2020-99-99", "month must be in 1..12"),
         ('web: {raspberry_pi_node: {password: "hunter2', "line 1, column"),

@@ -19,6 +19,8 @@ class Site:
     """Bytes after which a connection is cut."""
     breaks: int = 0
     """How many connections are cut."""
+    most: int | None = None
+    """Bytes that a part has at most, however many are asked for."""
     status: int | None = None
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Path and Range of every request."""
@@ -52,13 +54,14 @@ def serve(site: Site) -> Iterator[Site]:
             start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and site.ranges and same else 0
             if start and start >= len(content):
                 return self._end(416, {})
+            length = min(len(content) - start, (site.most if start else None) or 1 << 60)
             if start:
-                headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+                headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{len(content)}"
             self.send_response(206 if start else 200)
-            for name, value in {**headers, "Content-Length": str(len(content) - start)}.items():
+            for name, value in {**headers, "Content-Length": str(length)}.items():
                 self.send_header(name, value)
             self.end_headers()
-            rest = content[start:]
+            rest = content[start : start + length]
             if site.break_after is not None and site.breaks > 0:
                 site.breaks -= 1
                 self.wfile.write(rest[: site.break_after])

@@ -54,6 +54,28 @@ def test_what_broke_off_is_gone_on_with(site: Site, tmp_path: Path) -> None:
     assert [wanted for _, wanted in site.asked] == ["", "bytes=1048576-", "bytes=2097152-"]
 
 
+def test_a_copy_that_was_damaged_since_is_fetched_again(site: Site, tmp_path: Path) -> None:
+    path = fetch(source(site), tmp_path)
+    path.write_bytes(CONTENT[:-1])
+    assert fetch(source(site), tmp_path) == path
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("sha256", [SHA, None])
+def test_parts_that_are_smaller_than_asked_for_are_put_together(sha256: str | None, site: Site, tmp_path: Path) -> None:
+    site.break_after, site.breaks, site.most = 1 << 20, 1, 1 << 20
+    assert fetch(source(site, sha256), tmp_path).read_bytes() == CONTENT
+    assert [wanted for _, wanted in site.asked] == ["", "bytes=1048576-", "bytes=2097152-"]
+
+
+@pytest.mark.timeout(60)
+def test_a_server_that_has_no_part_of_the_whole_is_not_asked_for_ever(site: Site, tmp_path: Path) -> None:
+    site.status = 416
+    with pytest.raises(Transient, match="416"):
+        fetch(source(site), tmp_path)
+    assert len(site.asked) == 1
+
+
 def test_a_later_run_goes_on(site: Site, tmp_path: Path) -> None:
     site.break_after, site.breaks = 1 << 20, 1
     cancel = threading.Event()

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from im_client.flash.bmap import BlockMap, Range
-from im_client.flash.model import BadBlock, Progress, Result, State, Target
+from im_client.flash.model import BadBlock, BadImage, Progress, Result, State, Target
 from im_client.flash.partitions import read_table
 from im_client.flash.streams import open_stream
 from im_client.flash.write import is_unfinished, write
@@ -123,6 +123,16 @@ def test_a_card_that_is_too_small_keeps_what_it_holds(image: Path, tmp_path: Pat
         (result,) = flash(image, device)
         assert isinstance(result.error, InvalidUsage)
         assert read(device, 16 * MIB) == b"\xaa" * 16 * MIB
+
+
+def test_a_disk_of_larger_sectors_is_written_and_said_to_be_no_card_for_the_table(image: Path, tmp_path: Path) -> None:
+    with card(tmp_path, CARD, sector=4096) as device:
+        (result,) = flash(image, device)
+        assert result.state is State.DONE
+        assert read(device) == content()
+        with pytest.raises(BadImage, match="behind the disk") as raised:
+            read_table(device)
+        assert "4096 bytes" in (raised.value.hint or "")
 
 
 def test_a_card_that_is_in_use_is_refused(image: Path, tmp_path: Path) -> None:

@@ -151,6 +151,9 @@ def test_something_behind_the_end_is_no_image(kind: str, tmp_path: Path) -> None
         (b"QFI\xfb" + bytes(1000), "qcow2"),
         (b"", "too small"),
         (bytes(100), "too small"),
+        (lzma.compress(b"a note"), "too small"),
+        (zstandard.compress(b""), "too small"),
+        (_zip(("a.txt", b"a note")), "too small"),
         (b"\xfd7zXZ\0", "truncated xz"),
         (b"\x28\xb5\x2f\xfd", "truncated zst"),
         (b"\xfd7zXZ\0" + bytes(2**16 - 6), "truncated xz"),
@@ -237,6 +240,20 @@ def test_a_changed_byte_of_several_blocks_is_found(share: float, tmp_path: Path)
 
 @needs_xz
 @several
+@pytest.mark.timeout(60)
+def test_a_block_that_wants_more_bytes_than_it_has_is_corrupt(tmp_path: Path) -> None:
+    path = _blocks(os.urandom(100_000), tmp_path / "image", "--block-size=10000")
+    packed = bytearray(path.read_bytes())
+    chunk = 12 + (packed[12] + 1) * 4  # behind the stream's header and the block's own
+    assert packed[chunk : chunk + 3] == b"\x01" + (9999).to_bytes(2, "big")  # an LZMA2 chunk that is not packed
+    packed[chunk + 1 : chunk + 3] = b"\xff\xff"
+    path.write_bytes(packed)
+    with pytest.raises(BadImage, match=r"corrupt xz: .* wants more"):
+        _all(path)
+
+
+@needs_xz
+@several
 def test_a_file_that_is_cut_while_it_is_read_is_truncated(tmp_path: Path) -> None:
     path = _blocks(RAW * 8, tmp_path / "image")
     block = memoryview(bytearray(100_000))
@@ -268,6 +285,11 @@ def test_a_block_tells_how_large_a_dictionary_it_needs(
         (block,) = read_index(file.fileno(), "image").blocks
         assert dictionary_bytes(os.pread(file.fileno(), 1024, block.offset)) == mebibytes * 2**20
     assert dictionary_bytes(b"") == dictionary_bytes(b"\0") == dictionary_bytes(b"\x01\xff\xff\xff\xff\xff") == 0
+
+
+def test_a_zip_with_a_name_that_is_empty_is_read(tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(_zip(("aimg", RAW)).replace(b"aimg", b"\0img"))  # it ends at the zero
+    assert _all(tmp_path / "image") == RAW
 
 
 def test_a_zip_with_a_name_that_is_no_unicode_is_corrupt(tmp_path: Path) -> None:

@@ -21,9 +21,14 @@ _BLOCKS = ("block", "rescue", "always")
 _KEYWORDS = {
     *("name", "when", "vars", "loop", "loop_control", "register", "notify", "changed_when", "failed_when", "until"),
     *("retries", "delay", "no_log", "delegate_to", "run_once", "environment", "args", "ignore_unreachable", "become"),
+    *("check_mode", "ignore_errors", "delegate_facts"),
 }
 _ROLES = {"ansible.builtin.import_role", "ansible.builtin.include_role"}
 INCLUDE = "ansible.builtin.include_role"
+_NOT_IN_CHECK_MODE = {
+    *("Ask for its version", "Wait until the clock is right", "Ask whether the boot loader was written"),
+}
+"""They ask about what a run has changed: in check mode it has not."""
 _COMMANDS = {"ansible.builtin.command", "ansible.builtin.shell", "ansible.builtin.script"}
 
 
@@ -67,6 +72,14 @@ def test_tasks_have_names_and_use_modules_of_ansible_core_by_their_full_name_or_
 def test_commands_say_when_they_change_something(path: Path) -> None:
     silent = [t["name"] for t in tasks_in(read(path)) if module_of(t) in _COMMANDS and "changed_when" not in t]
     assert silent == []
+
+
+@pytest.mark.parametrize("name", ["raspberry_pi_base", "k3s_agent", "k3s_program", "air_gap", "longhorn_prerequisites"])
+def test_what_later_tasks_need_to_know_is_asked_in_check_mode_too(name: str) -> None:
+    files = sorted((PLAYBOOKS / "roles" / name / "tasks").glob("*.yml"))
+    asks = [t for f in files for t in tasks_in(read(f)) if module_of(t) in _COMMANDS and t["changed_when"] is False]
+    needed = {t["name"] for t in asks if "register" in t and "retries" not in t} - _NOT_IN_CHECK_MODE
+    assert needed == {t["name"] for t in asks if t.get("check_mode") is False}
 
 
 @pytest.mark.parametrize("path", task_files(), ids=lambda p: str(p.relative_to(PLAYBOOKS)))

@@ -184,6 +184,7 @@ def test_nfs_options_that_the_initramfs_of_an_image_cannot_mount_by_are_refused_
     assert f":/srv/nfs/x,{options} rw" in (folder / "served" / "tftp" / "abcdef01" / "cmdline.txt").read_text()
 
 
-def test_a_node_that_cannot_be_found_is_refused(folder: Path) -> None:
+@pytest.mark.parametrize("said", [{}, {"serial": 12345678}, {"serial": "1234567"}, {"mac": 10}])
+def test_a_node_that_cannot_be_found_is_refused(folder: Path, said: dict[str, Any]) -> None:
     with pytest.raises(AssertionError, match="it needs `serial`"):
-        render(folder, raspberry_pi_netboot_nodes=[{"name": "x", "boot_files": "/srv", "nfs_path": "/srv"}])
+        render(folder, raspberry_pi_netboot_nodes=[{"name": "x", "boot_files": "/srv", "nfs_path": "/srv", **said}])

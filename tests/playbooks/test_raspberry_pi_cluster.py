@@ -118,6 +118,7 @@ def test_four_machines_become_a_cluster_that_a_second_run_leaves_alone_and_resta
     assert "unschedulable" not in json.dumps(nodes)
 
     assert cluster.play() == dict.fromkeys(NAMES, 0)
+    assert cluster.play("--check") == dict.fromkeys(NAMES, 0)
 
     before = len(cluster.events())
     for name in ("pi-2", "box-1"):

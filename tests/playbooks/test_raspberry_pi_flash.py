@@ -97,3 +97,18 @@ def test_a_host_whose_card_failed_stops_and_the_others_go_on(tmp_path: Path, fle
     assert "goes on with pi-1" not in done.stdout
     assert "goes on with pi-3" in done.stdout
     assert "user cannot be set on this image" in done.stdout
+
+
+def test_the_cluster_waits_for_cards_to_be_put_in_but_not_where_cards_are_all_that_is_asked_for(
+    tmp_path: Path, fleet: dict[str, Any]
+) -> None:
+    book = ROLES.parent / "raspberry_pi_cluster.yml"
+    (tmp_path / "play.yml").write_text(f"- ansible.builtin.import_playbook: {book}\n")
+    fleet["raspberry_pi"] = fleet.pop("pis")
+    asked = "Not waiting for response to prompt"  # nobody is there who could answer
+    alone = play(tmp_path, fleet, "--tags", "flash")
+    assert alone.returncode == 0, alone.stdout
+    assert asked not in alone.stderr
+    assert asked in play(tmp_path, fleet, "--tags", "all,flash").stderr
+    assert asked not in play(tmp_path, fleet, "--tags", "all,flash", "--check").stderr
+    assert asked not in play(tmp_path, fleet, "--tags", "all,flash", "--limit", "pi-3").stderr

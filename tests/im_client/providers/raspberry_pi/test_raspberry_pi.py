@@ -331,3 +331,18 @@ def test_the_old_address_of_a_claimed_board_is_free_for_another(boards: Shelf) -
 def test_times_that_cannot_be_are_refused(boards: Shelf, field: str, value: object) -> None:
     with pytest.raises(Misconfigured, match=f"{field} of the provider"):
         open_provider(boards.settings(**{field: value}))
+
+
+def test_a_board_of_another_fleet_that_has_the_name_of_one_that_goes_down_is_left_alone(
+    boards: Shelf, tmp_path: Path
+) -> None:
+    provider = open_provider(boards.settings())
+    machine = _up(provider, _request())
+    boards.boards[0].ignore_poweroff()
+    provider.delete(machine.provider_id)
+    with shelf(tmp_path / "other", 1) as others:
+        others.boards[0].power(True)
+        other = open_provider(others.settings(state_dir=str(tmp_path / "state")))
+        used = other.quotas().machines.used
+        assert (used, others.boards[0].log, others.boards[0].runs) == (0, [], True)
+    assert provider.get(machine.provider_id).phase is Phase.DELETING

@@ -63,12 +63,7 @@ class Reservations(Generic[_R]):
         found = []
         for path in self._folder.glob("*.json"):
             with contextlib.suppress(FileNotFoundError):  # released meanwhile
-                try:
-                    found.append(msgspec.json.decode(path.read_bytes(), type=self._kind))
-                except msgspec.MsgspecError as error:
-                    raise Misconfigured(
-                        f"the reservation {path} is damaged: {error}", "examine and remove it"
-                    ) from error
+                found.append(self._read(path))
         return tuple(sorted(found, key=lambda r: r.host))
 
     def taken_slots(self) -> frozenset[str]:
@@ -85,20 +80,20 @@ class Reservations(Generic[_R]):
 
     def put(self, slot: str, reservation: _R) -> None:
         """Write a reservation whole, or not at all."""
-        write_durably(self._folder / f"{slot}.json", msgspec.json.encode(reservation))
+        _write(self._folder / f"{slot}.json", msgspec.json.encode(reservation))
 
     def replace(self, reservation: _R) -> None:
         """Write a reservation anew where it is, whatever the host's address is now; one that was released stays so."""
         for path in self._folder.glob("*.json"):
             with contextlib.suppress(FileNotFoundError):
-                if msgspec.json.decode(path.read_bytes(), type=self._kind).token == reservation.token:
-                    write_durably(path, msgspec.json.encode(reservation))
+                if self._read(path).token == reservation.token:
+                    _write(path, msgspec.json.encode(reservation))
 
     def remove(self, token: str) -> None:
         """Release the host that carries a token."""
         for path in self._folder.glob("*.json"):
             with contextlib.suppress(FileNotFoundError):
-                if msgspec.json.decode(path.read_bytes(), type=self._kind).token == token:
+                if self._read(path).token == token:
                     path.unlink()
 
     def left_tokens(self, slot: str) -> tuple[str, ...]:
@@ -111,9 +106,15 @@ class Reservations(Generic[_R]):
     def leave(self, slot: str, tokens: tuple[str, ...]) -> None:
         """Note which keys are still on a host; none: forget it."""
         if tokens:
-            write_durably(self._left / slot, "\n".join(dict.fromkeys(tokens)).encode())
+            _write(self._left / slot, "\n".join(dict.fromkeys(tokens)).encode())
         else:
             (self._left / slot).unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> _R:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=self._kind)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise Misconfigured(f"the reservation {path} is damaged: {error}", "examine and remove it") from error
 
     def _make(self) -> None:
         try:
@@ -121,3 +122,10 @@ class Reservations(Generic[_R]):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise Misconfigured(f"cannot make {error.filename}: {error.strerror}", "set state_dir") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_durably(path, content)
+    except OSError as error:
+        raise Misconfigured(f"cannot write {path}: {error.strerror}", "see state_dir and its disk") from error

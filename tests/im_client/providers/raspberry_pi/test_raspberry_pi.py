@@ -1,5 +1,6 @@
 """The provider on a shelf of boards: who is switched on, who is cut off and when, and what the plan says beforehand."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from im_client.plan.model import Action, Phase, Spec
 from im_client.providers.base import Instance, MachineRequest, Severity
 from im_client.providers.foretelling import Foretells
+from im_client.providers.hosts.reservations import slot_of
 from im_client.providers.raspberry_pi import RaspberryPiProvider, open_provider
 from im_client.providers.settling import Settles
 from im_client.remote.hostkeys import new_host_key
@@ -346,3 +348,22 @@ def test_a_board_of_another_fleet_that_has_the_name_of_one_that_goes_down_is_lef
         used = other.quotas().machines.used
         assert (used, others.boards[0].log, others.boards[0].runs) == (0, [], True)
     assert provider.get(machine.provider_id).phase is Phase.DELETING
+
+
+def test_no_board_gets_power_where_its_claim_cannot_be_written(boards: Shelf) -> None:
+    provider = open_provider(boards.settings())
+    fresh = f".{slot_of(provider.boards()[0].host)}.json.{os.getpid()}"
+    (boards.folder / "state" / "reservations" / fresh).mkdir(parents=True)
+    with pytest.raises(Misconfigured, match=r"cannot write .*json: Is a directory"):
+        provider.create(_request())
+    assert (boards.plug.orders, provider.list_machines()) == ([], [])
+
+
+@pytest.mark.parametrize("damage", [b"{", b"[" * 20_000])
+def test_a_damaged_claim_is_one_error(boards: Shelf, damage: bytes) -> None:
+    provider = open_provider(boards.settings())
+    provider.create(_request())
+    (path,) = (boards.folder / "state" / "reservations").glob("*.json")
+    path.write_bytes(damage)
+    with pytest.raises(Misconfigured, match="is damaged"):
+        provider.list_machines()

@@ -190,7 +190,7 @@ def test_a_board_that_somebody_shut_down_is_started_by_its_power(boards: Shelf) 
     provider = open_provider(boards.settings())
     machine = _up(provider, _request())
     boards.plug.switch(1, on=False)
-    assert provider.get(machine.provider_id).phase is Phase.STOPPED
+    wait_until(lambda: provider.get(machine.provider_id).phase is Phase.STOPPED, "its last connections end too")
     provider.start(machine.provider_id)
     wait_until(lambda: provider.get(machine.provider_id).phase is Phase.RUNNING, "it runs")
 

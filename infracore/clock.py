@@ -2,9 +2,15 @@
 
 import threading
 import time
+from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Clock", "FakeClock", "SystemClock"]
+__all__ = ["Clock", "FakeClock", "SystemClock", "boot_id"]
+
+
+def boot_id() -> str:
+    """Return the id of this computer's present boot (random(4)): as long as it is the same, monotonic time goes on."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 class Clock(Protocol):

@@ -22,9 +22,10 @@ from im_client.providers.local.network import Bridge, BridgeRecord, link_name
 from im_client.providers.local.outbound import Outbound, WayOut
 from im_client.providers.local.process import is_running, signal_holder
 from im_client.providers.local.provider import UNSUPPORTED, LocalProvider
-from im_client.providers.local.records import Manifest, VolumeRecord, boot_id
+from im_client.providers.local.records import Manifest, VolumeRecord
 from im_client.providers.local.settings import LocalSettings
 from im_client.remote.access import HostKey
+from infracore.clock import boot_id
 from infracore.errors import Conflict, NotFound, Unsupported
 
 __all__ = ["NspawnProvider", "wanted_volumes"]

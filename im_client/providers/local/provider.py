@@ -14,11 +14,12 @@ from im_client.providers.base import Finding, Instance, MachineRequest, Progress
 from im_client.providers.local.hostkey import new_host_key
 from im_client.providers.local.packages import install_command, missing_programs
 from im_client.providers.local.process import is_running
-from im_client.providers.local.records import Manifest, Records, boot_id
+from im_client.providers.local.records import Manifest, Records
 from im_client.providers.local.room import room_here
 from im_client.providers.local.settings import LocalSettings
 from im_client.providers.quotas import Quota
 from im_client.remote.access import Access, HostKey
+from infracore.clock import boot_id
 from infracore.errors import Conflict, Misconfigured, NoCapacity, NotFound, Transient
 
 __all__ = ["UNSUPPORTED", "LocalProvider"]

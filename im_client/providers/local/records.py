@@ -14,7 +14,7 @@ import msgspec
 from infracore.errors import InvalidUsage, Locked, NotFound
 from infracore.files import write_durably
 
-__all__ = ["Manifest", "Records", "VolumeRecord", "boot_id", "file_lock", "is_locked"]
+__all__ = ["Manifest", "Records", "VolumeRecord", "file_lock", "is_locked"]
 
 _TOKEN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _MANIFEST: Final = "machine.json"
@@ -65,11 +65,6 @@ class Manifest(msgspec.Struct, frozen=True):
     """What was last asked for: `running`, `stopped` or `deleted`."""
     boot: str = ""
     """Boot id of this computer when it was last started."""
-
-
-def boot_id() -> str:
-    """Return the id of this computer's present boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 @contextmanager

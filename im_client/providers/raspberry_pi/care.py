@@ -15,7 +15,7 @@ from im_client.providers.raspberry_pi.claims import Claim
 from im_client.providers.raspberry_pi.halting import Answer, after, by_steady_clock, knock
 from im_client.providers.raspberry_pi.settings import STARTING, RaspberryPiSettings
 from im_client.remote.shell import Shell, open_shell
-from infracore.clock import Clock
+from infracore.clock import Clock, boot_id
 from infracore.errors import (
     CommandFailed,
     Conflict,
@@ -115,7 +115,7 @@ class Care:
         if board.power is not None and board.power.is_on():
             answer = knock(board.host.access, self._settings.connect_timeout_s)
             now = self._clock.now()
-            claim = by_steady_clock(claim, now, self._clock.monotonic())
+            claim = by_steady_clock(claim, now, self._clock.monotonic(), boot_id())
             claim, may_go = after(claim, answer, now, self._settings)
             if may_go:
                 board.power.switch(False)
@@ -185,6 +185,5 @@ class Care:
 
 
 def wanting(claim: Claim, wanted: Literal["on", "off", "free"], now: float) -> Claim:
-    return msgspec.structs.replace(
-        claim, wanted=wanted, since=now, is_waiting=False, asked_at=None, closed_since=None, silent_since=None
-    )
+    claim = msgspec.structs.replace(claim, asked_at=None, closed_since=None, silent_since=None, clocks={})
+    return msgspec.structs.replace(claim, wanted=wanted, since=now, is_waiting=False)

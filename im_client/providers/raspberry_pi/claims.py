@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import msgspec
+
 from im_client.providers.hosts.reservations import Reservation
 from im_client.providers.raspberry_pi.boards import ClaimableBoard
 
@@ -29,8 +31,8 @@ class Claim(Reservation, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """From when on it has let nobody in by SSH without a break."""
     silent_since: float | None = None
     """From when on nothing came from it, not even a refusal."""
-    clock_began: float | None = None
-    """What the wall clock said when the monotonic one began, at that look: another value is a clock that was set."""
+    clocks: dict[str, float] = msgspec.field(default_factory=dict)
+    """Of each boot of a computer that has looked since: what its wall clock said when its monotonic one began."""
 
 
 def is_at(claim: Claim, board: ClaimableBoard) -> bool:

@@ -1,5 +1,6 @@
 """Whether a board that shall lose its power may: what it answers, and what follows. `after` is pure."""
 
+import math
 from typing import Final
 
 import msgspec
@@ -23,12 +24,15 @@ def knock(access: Access, timeout_s: float) -> Answer:
     return halting.knock(access.address, access.port, timeout_s)
 
 
-def by_steady_clock(claim: Claim, now: float, monotonic: float) -> Claim:
-    """Return the claim without what a clock that was set, or another start of this computer, makes untrue."""
+def by_steady_clock(claim: Claim, now: float, monotonic: float, boot: str) -> Claim:
+    """Return the claim without what a clock that was set makes untrue, or one that has not looked yet.
+
+    `boot` tells whose clocks these are: another computer's, or the same one's before it restarted, begin elsewhere.
+    """
     began = now - monotonic
-    if claim.clock_began is not None and abs(began - claim.clock_began) > _JUMP_S:
+    if claim.clocks and not abs(began - claim.clocks.get(boot, math.inf)) <= _JUMP_S:
         claim = msgspec.structs.replace(claim, closed_since=None, silent_since=None, asked_at=None)
-    return msgspec.structs.replace(claim, clock_began=began)
+    return msgspec.structs.replace(claim, clocks={**claim.clocks, boot: began})
 
 
 def after(claim: Claim, answer: Answer, now: float, settings: RaspberryPiSettings) -> tuple[Claim, bool]:

@@ -79,12 +79,21 @@ def test_a_board_that_took_the_order_and_runs_on_is_asked_again() -> None:
 def test_silence_begins_anew_where_the_clock_was_set(jump: float) -> None:
     claim, looks = _CLAIM, []
     for steady, wall in [(10.0, 1010.0), (12.0, 1012.0), (14.0, 1014.0 + jump), (28.0, 1028.0 + jump)]:
-        claim = by_steady_clock(claim, wall, steady)
+        claim = by_steady_clock(claim, wall, steady, "here")
         claim, may_go = after(claim, Answer.SILENT, wall, _SETTINGS)
         looks.append(may_go)
     assert looks == [False] * 4
-    claim = by_steady_clock(claim, 1029.0 + jump, 29.0)
+    claim = by_steady_clock(claim, 1029.0 + jump, 29.0, "here")
     assert after(claim, Answer.SILENT, 1029.0 + jump, _SETTINGS)[1]
+
+
+def test_two_computers_that_look_in_turn_do_not_begin_anew_at_each_look() -> None:
+    claim, looks = _CLAIM, []
+    for n, wall in enumerate([1010.0, 1012.0, 1014.0, 1020.0, 1028.0]):
+        claim = by_steady_clock(claim, wall, *((wall - 1000.0, "here") if n % 2 == 0 else (wall - 7.0, "there")))
+        claim, may_go = after(claim, Answer.SILENT, wall, _SETTINGS)
+        looks.append(may_go)
+    assert looks == [False, False, False, False, True]
 
 
 def test_a_port_that_listens_is_open_and_one_where_nothing_does_is_refused() -> None:

@@ -22,6 +22,7 @@ LONGER = (
     "raspberry_pi_base",
     "raspberry_pi_netboot",
     "registry_mirror",
+    "slurm_worker",
 )
 """Roles whose scenarios take minutes each."""
 QUICK = sorted({p.parts[-3] for p in ROLES.glob("*/molecule/default")} - set(LONGER))

@@ -61,7 +61,7 @@ def test_a_copy_that_was_damaged_since_is_fetched_again(site: Site, tmp_path: Pa
     assert path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("sha256", [SHA, None])
+@pytest.mark.parametrize("sha256", [SHA, None], ids=["sum", "no-sum"])
 def test_parts_that_are_smaller_than_asked_for_are_put_together(sha256: str | None, site: Site, tmp_path: Path) -> None:
     site.break_after, site.breaks, site.most = 1 << 20, 1, 1 << 20
     assert fetch(source(site, sha256), tmp_path).read_bytes() == CONTENT
